@@ -1,0 +1,54 @@
+"""What a loader gives: a scene of photographed views, split for training, validation and test."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.cameras import Cameras
+
+
+@dataclass(frozen=True)
+class Split:
+    """The views of one split. Images stay uint8 in memory and are converted view by view."""
+
+    images: np.ndarray  # (V, H, W, 3) uint8, straight colours as stored (not multiplied by alpha)
+    alpha: np.ndarray | None  # (V, H, W) uint8, or None where the files have no alpha channel
+    cameras: Cameras
+    names: list[str]  # V names, for pictures and messages
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def picture(self, view: int, background: str) -> Tensor:
+        """One view as float32 (H, W, 3) in [0, 1] over a background.
+
+        `black` is the stored colours as they are (what the original point-radiance trains on: files keep transparent
+        pixels black); `white` is colour * alpha + 1 - alpha, what NeRF tables use.
+        """
+        image = torch.from_numpy(self.images[view]).float() / 255
+        if background == "white" and self.alpha is not None:
+            alpha = torch.from_numpy(self.alpha[view]).float()[..., None] / 255
+            image = image * alpha + (1 - alpha)
+        return image
+
+    def subset(self, views: list[int]) -> "Split":
+        """The same split with only some views, in the given order."""
+        alpha = None if self.alpha is None else self.alpha[views]
+        return Split(self.images[views], alpha, self.cameras[views], [self.names[v] for v in views])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A photographed scene: three splits (val and test may be empty) and the box that holds what is to be learned."""
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    bounds: Tensor  # (2, 3) float32, world: lower and upper corner
+    near: float  # world units along the camera's z axis
+    far: float
+    background: str = "black"  # black | white: what lies behind alpha, in training and in evaluation
+    extras: dict = field(default_factory=dict)  # loader's own facts for the report (folder, format, skipped images)
