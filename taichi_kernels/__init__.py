@@ -1,0 +1,1 @@
+"""Differentiable kernels in Taichi, called with Torch tensors. Installs and imports on its own."""

@@ -1,0 +1,80 @@
+"""Starting Taichi: one architecture and one thread count a process, chosen by name and checked."""
+
+import os
+
+import taichi as ti
+import torch
+
+DEVICES = ("auto", "cpu", "cuda", "vulkan")
+# Taichi cuts a CPU loop in blocks of at least 512 iterations. A kernel that wants one block per worker loops over
+# `workers * WORKER_STRIDE` and acts where the index is a multiple of it.
+WORKER_STRIDE = 512
+
+_state = {"device": None, "threads": 0}
+
+
+def available_threads() -> int:
+    """Threads this process may use: SLURM's count if set, else the affinity mask's."""
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isdigit() and int(slurm) > 0:
+        return int(slurm)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def init(device: str = "auto", threads: int = 0, debug: bool = False) -> str:
+    """Start Taichi on a device and give Torch the same number of threads; returns the device's name.
+
+    device: `auto` (CUDA if Torch sees one, else the CPU), `cpu`, `cuda` or `vulkan`; threads: 0 = all available.
+    Calling it again with the same choice does nothing. Raises ValueError for an unknown name and RuntimeError where the
+    device is not there (Taichi itself would fall back silently).
+    """
+    if device not in DEVICES:
+        raise ValueError(f"unknown device {device!r}: choose one of {', '.join(DEVICES)}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    threads = threads or available_threads()
+    if (device, threads) == (_state["device"], _state["threads"]):
+        return device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device cuda was asked for, but this Torch build sees no CUDA GPU")
+    arch = {"cpu": ti.cpu, "cuda": ti.cuda, "vulkan": ti.vulkan}[device]
+    memory = {"device_memory_GB": 0.3} if device == "cuda" else {}  # tensors are Torch's; Taichi needs little
+    ti.init(arch=arch, cpu_max_num_threads=threads, offline_cache=True, log_level=ti.ERROR, debug=debug, **memory)
+    actual = ti.lang.impl.current_cfg().arch
+    if (device == "cpu") != (actual in (ti.x64, ti.arm64)) or (device != "cpu" and actual != arch):
+        ti.reset()
+        _state["device"] = None
+        raise RuntimeError(f"device {device} was asked for, but Taichi could only start {actual.name}")
+    torch.set_num_threads(threads)
+    _state.update(device=device, threads=threads)
+    return device
+
+
+def ensure_init() -> None:
+    """Start Taichi with the defaults if nobody has: lets a library user call an op without ceremony."""
+    if _state["device"] is None:
+        init()
+
+
+def device() -> str:
+    """The device Taichi runs on (`cpu`, `cuda`, `vulkan`), starting it if needed."""
+    ensure_init()
+    return _state["device"]
+
+
+def workers() -> int:
+    """How many workers a CPU kernel should cut its work in (the thread count)."""
+    ensure_init()
+    return _state["threads"]
+
+
+def torch_device() -> torch.device:
+    """Where tensors must live to be passed to the kernels without a copy."""
+    return torch.device("cuda" if device() == "cuda" else "cpu")
+
+
+def is_gpu() -> bool:
+    """True where the GPU schedules run (CUDA and Vulkan)."""
+    return device() != "cpu"
