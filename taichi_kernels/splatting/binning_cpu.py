@@ -1,0 +1,156 @@
+"""CPU schedule of binning: exact counts per worker and tile, a prefix sum, a fill, and a radix sort of each tile by depth.
+
+Points are read in memory order only, so a cloud that is stored along a space-filling curve keeps the caches warm; the sort works
+on one tile's entries at a time, which fit the cache. Nothing overflows and nothing is dropped: the lists have the counted size.
+"""
+
+from functools import cache
+
+import taichi as ti
+import torch
+from torch import Tensor
+
+from taichi_kernels.runtime import WORKER_STRIDE
+from taichi_kernels.splatting.tiles import tile_range
+
+_SHORT = 24  # lists up to this length are sorted by insertion
+_DIGIT_BITS = 8
+_DIGITS = 1 << _DIGIT_BITS
+
+
+@cache
+def binning_kernels(dtype):
+    """(count, fill, sort) kernels for splats of a float type."""
+    array1 = ti.types.ndarray(dtype=dtype, ndim=1)
+    array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+    ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
+    ints2 = ti.types.ndarray(dtype=ti.i32, ndim=2)
+    histogram = ti.types.vector(_DIGITS, ti.i32)
+
+    @ti.kernel
+    def count(
+        splats: array2, counts: ints2,  # (tiles, workers) zero before
+        points: int, workers: int, support: dtype, tile_width: int, tile_height: int, tiles_x: int, tiles_y: int,
+    ):
+        for block in range(workers * WORKER_STRIDE):
+            if block % WORKER_STRIDE == 0:
+                worker = block // WORKER_STRIDE
+                for i in range(
+                    ti.cast(ti.cast(worker, ti.i64) * points // workers, ti.i32),
+                    ti.cast(ti.cast(worker + 1, ti.i64) * points // workers, ti.i32),
+                ):
+                    r = tile_range(splats, i, support, tile_width, tile_height, tiles_x, tiles_y)
+                    for y in range(r[2], r[3] + 1):
+                        for x in range(r[0], r[1] + 1):
+                            counts[y * tiles_x + x, worker] = counts[y * tiles_x + x, worker] + 1
+
+    @ti.kernel
+    def fill(
+        splats: array2, depths: array1,
+        offsets: ints2,  # (tiles, workers) first free entry; advanced
+        slot_offsets: ints,  # (workers,) first slot of each worker
+        keys: ints, entry_slots: ints,  # (M,) out
+        slot_points: ints,  # (M,) out: slots are numbered point by point
+        point_slots: ints,  # (N + 1,) out: first slot of each point
+        points: int, workers: int, support: dtype, tile_width: int, tile_height: int, tiles_x: int, tiles_y: int,
+    ):
+        for block in range(workers * WORKER_STRIDE):
+            if block % WORKER_STRIDE == 0:
+                worker = block // WORKER_STRIDE
+                slot = slot_offsets[worker]
+                for i in range(
+                    ti.cast(ti.cast(worker, ti.i64) * points // workers, ti.i32),
+                    ti.cast(ti.cast(worker + 1, ti.i64) * points // workers, ti.i32),
+                ):
+                    point_slots[i] = slot
+                    r = tile_range(splats, i, support, tile_width, tile_height, tiles_x, tiles_y)
+                    key = ti.bit_cast(ti.cast(depths[i], ti.f32), ti.i32)
+                    for y in range(r[2], r[3] + 1):
+                        for x in range(r[0], r[1] + 1):
+                            tile = y * tiles_x + x
+                            entry = offsets[tile, worker]
+                            offsets[tile, worker] = entry + 1
+                            keys[entry] = key
+                            entry_slots[entry] = slot
+                            slot_points[slot] = i
+                            slot += 1
+                if worker == workers - 1:
+                    point_slots[points] = slot
+
+    @ti.kernel
+    def sort(
+        tile_start: ints, keys: ints, entry_slots: ints, spare_keys: ints, spare_slots: ints, slot_points: ints,
+        entries: ints,  # (M,) out: the point of each entry, by tile, front to back
+        tiles: int, workers: int,
+    ):
+        for block in range(workers * WORKER_STRIDE):
+            if block % WORKER_STRIDE == 0:
+                tile = block // WORKER_STRIDE
+                while tile < tiles:
+                    begin, end = tile_start[tile], tile_start[tile + 1]
+                    if end - begin <= _SHORT:
+                        for k in range(begin + 1, end):
+                            key, slot = keys[k], entry_slots[k]
+                            j = k - 1
+                            while j >= begin and keys[ti.max(j, begin)] > key:
+                                keys[j + 1] = keys[j]
+                                entry_slots[j + 1] = entry_slots[j]
+                                j -= 1
+                            keys[j + 1] = key
+                            entry_slots[j + 1] = slot
+                    else:
+                        lowest, highest = keys[begin], keys[begin]
+                        for k in range(begin, end):
+                            lowest, highest = ti.min(lowest, keys[k]), ti.max(highest, keys[k])
+                        shift = 0
+                        spread = highest - lowest  # depths are positive floats, so their bits order them as integers
+                        while spread > 0:
+                            starts = histogram(0)
+                            for k in range(begin, end):
+                                digit = ((keys[k] - lowest) >> shift) & (_DIGITS - 1)
+                                starts[digit] += 1
+                            position = begin
+                            for d in range(_DIGITS):
+                                size = starts[d]
+                                starts[d] = position
+                                position += size
+                            for k in range(begin, end):
+                                key = keys[k]
+                                digit = ((key - lowest) >> shift) & (_DIGITS - 1)
+                                p = starts[digit]
+                                starts[digit] = p + 1
+                                spare_keys[p] = key
+                                spare_slots[p] = entry_slots[k]
+                            for k in range(begin, end):
+                                keys[k] = spare_keys[k]
+                                entry_slots[k] = spare_slots[k]
+                            shift += _DIGIT_BITS
+                            spread = spread >> _DIGIT_BITS
+                    for k in range(begin, end):
+                        entries[k] = slot_points[entry_slots[k]]
+                    tile += workers
+
+    return count, fill, sort
+
+
+def bin_cpu(splats: Tensor, depths: Tensor, dtype, geometry: tuple, workers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(tile_start, entries, slots, point_slots) as described in `taichi_kernels.splatting.binning.Bins`."""
+    count, fill, sort = binning_kernels(dtype)
+    *_, tiles_x, tiles_y = geometry
+    points, tiles = splats.shape[0], tiles_x * tiles_y
+    geometry = (points, workers, *geometry)
+    counts = torch.zeros(tiles, workers, dtype=torch.int32)
+    count(splats, counts, *geometry)
+    ends = torch.cumsum(counts.view(-1), 0)
+    size = int(ends[-1])
+    if size >= 2**31:
+        raise ValueError(f"{size} splat-tile pairs exceed 2^31: use smaller radii, fewer points or a smaller image")
+    offsets = (ends - counts.view(-1)).to(torch.int32).view(tiles, workers)
+    tile_start = torch.cat([offsets[:, 0], ends[-1:].to(torch.int32)])
+    worker_sizes = counts.sum(0)
+    slot_offsets = (torch.cumsum(worker_sizes, 0) - worker_sizes).to(torch.int32)
+    entries, slots, keys, spare_keys, spare_slots, slot_points = torch.empty(6, max(size, 1), dtype=torch.int32).unbind(0)
+    point_slots = torch.empty(points + 1, dtype=torch.int32)
+    fill(splats, depths, offsets, slot_offsets, keys, slots, slot_points, point_slots, *geometry)
+    sort(tile_start, keys, slots, spare_keys, spare_slots, slot_points, entries, tiles, workers)
+    return tile_start, entries, slots, point_slots

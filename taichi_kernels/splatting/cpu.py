@@ -1,0 +1,223 @@
+"""CPU schedule of splatting: a worker strides over tiles and keeps a tile's pixels in local arrays.
+
+The loop over a tile's splats is outermost, the loop over the contiguous pixels of the rows that a splat touches innermost: it
+has a run-time length, no branch and no call, so the compiler turns it into vector code (8 floats at a time). Tiles are 8
+pixels wide, one vector, and 16 high. A tile is left once each of its pixels is finished.
+
+Each channel has a local array of its own (hence at most 4 channels a pass): with all of them in one array the compiler cannot
+tell the channels' stores apart and falls back to scalar code, four times slower.
+"""
+
+from functools import cache
+
+import taichi as ti
+
+from taichi_kernels.runtime import WORKER_STRIDE
+from taichi_kernels.splatting.profiles import SUPPORT, profile_scale, profile_slope, profile_value
+
+TILE_WIDTH, TILE_HEIGHT = 8, 16
+_TILE = TILE_WIDTH * TILE_HEIGHT
+_SHIFT = 3  # log2(TILE_WIDTH)
+_CHECK_EVERY = 32  # splats between two looks whether the tile is finished
+
+
+@cache
+def splat_kernels(dtype, channels: int, kind: int, limited: bool):
+    """(forward, backward) kernels for a float type, a number of feature channels, a profile, and with or without a limit of
+    splats a pixel. Arguments are those of `taichi_kernels.splatting.op`; see there for the mathematics."""
+    array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+    array3 = ti.types.ndarray(dtype=dtype, ndim=3)
+    ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
+    pixels = ti.types.vector(_TILE, dtype)
+    counts = ti.types.vector(_TILE, ti.i32)
+    row = ti.types.vector(channels, dtype)
+    support = SUPPORT[kind]
+
+    @ti.func
+    def first_row(v, reach):
+        return ti.max(0, ti.cast(ti.ceil(ti.max(v - reach, 0.0) - 0.5), ti.i32))
+
+    @ti.func
+    def last_row(v, reach):
+        return ti.cast(ti.floor(ti.min(v + reach, TILE_HEIGHT) - 0.5), ti.i32)
+
+    @ti.kernel
+    def forward(
+        splats: array2,  # (N, 4 + C): column, row, radius (px), opacity, features
+        tile_start: ints,  # (tiles + 1,)
+        entries: ints,  # (M,) splat of each entry, by tile, front to back
+        tile_stop: ints,  # (tiles,) out: entries of a tile that were composited
+        image: array3,  # (H, W, C) out
+        transmittance: array2,  # (H, W) out
+        tiles_x: int, tiles: int, workers: int,
+        min_transmittance: dtype, max_layers: int,
+    ):
+        for block in range(workers * WORKER_STRIDE):
+            if block % WORKER_STRIDE == 0:
+                tile = block // WORKER_STRIDE
+                while tile < tiles:
+                    left, top = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
+                    trans = pixels(1.0)
+                    layers = counts(0)
+                    sum0, sum1, sum2, sum3 = pixels(0.0), pixels(0.0), pixels(0.0), pixels(0.0)
+                    k, end = tile_start[tile], tile_start[tile + 1]
+                    check = k + _CHECK_EVERY
+                    while k < end:
+                        i = entries[k]
+                        u, v = splats[i, 0] - left - 0.5, splats[i, 1] - top
+                        radius = splats[i, 2]
+                        gain = splats[i, 3] * profile_scale(kind, radius)
+                        feature = row(0.0)
+                        for c in ti.static(range(channels)):
+                            feature[c] = splats[i, 4 + c]
+                        inv_r2 = 1.0 / (radius * radius)
+                        first, last = first_row(v, support * radius), last_row(v, support * radius)
+                        v -= 0.5
+                        for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
+                            dx, dy = (p & (TILE_WIDTH - 1)) - u, (p >> _SHIFT) - v
+                            alpha = ti.min(gain * profile_value(kind, (dx * dx + dy * dy) * inv_r2), 1.0)
+                            before = trans[p]
+                            live = before >= min_transmittance
+                            if ti.static(limited):
+                                live = live & (layers[p] < max_layers)
+                                layers[p] += ti.select(live & (alpha > 0.0), 1, 0)
+                            weight = ti.select(live, before * alpha, 0.0)
+                            sum0[p] += weight * feature[0]
+                            if ti.static(channels > 1):
+                                sum1[p] += weight * feature[1]
+                            if ti.static(channels > 2):
+                                sum2[p] += weight * feature[2]
+                            if ti.static(channels > 3):
+                                sum3[p] += weight * feature[3]
+                            trans[p] = before - weight
+                        k += 1
+                        if k == check:
+                            check = k + _CHECK_EVERY
+                            most = ti.cast(0.0, dtype)
+                            for p in range(_TILE):
+                                if ti.static(limited):
+                                    most = ti.max(most, ti.select(layers[p] < max_layers, trans[p], 0.0))
+                                else:
+                                    most = ti.max(most, trans[p])
+                            if most < min_transmittance:
+                                end = k
+                    tile_stop[tile] = k
+                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - top)):
+                        for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
+                            p = y * TILE_WIDTH + x
+                            image[top + y, left + x, 0] = sum0[p]
+                            if ti.static(channels > 1):
+                                image[top + y, left + x, 1] = sum1[p]
+                            if ti.static(channels > 2):
+                                image[top + y, left + x, 2] = sum2[p]
+                            if ti.static(channels > 3):
+                                image[top + y, left + x, 3] = sum3[p]
+                            transmittance[top + y, left + x] = trans[p]
+                    tile += workers
+
+    @ti.kernel
+    def backward(
+        splats: array2,  # (N, 4 + C)
+        tile_start: ints, entries: ints, tile_stop: ints,
+        slots: ints,  # (M,) row of `entry_grad` that belongs to each entry
+        image: array3, transmittance: array2,
+        grad_image: array3,  # (H, W, C)
+        grad_alpha: array2,  # (H, W)
+        entry_grad: array2,  # (M, 4 + C) out, zero before
+        tiles_x: int, tiles: int, workers: int,
+        min_transmittance: dtype, max_layers: int, quotient_guard: dtype,
+    ):
+        for block in range(workers * WORKER_STRIDE):
+            if block % WORKER_STRIDE == 0:
+                tile = block // WORKER_STRIDE
+                while tile < tiles:
+                    left, top = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
+                    trans = pixels(1.0)
+                    layers = counts(0)
+                    grad0, grad1, grad2, grad3 = pixels(0.0), pixels(0.0), pixels(0.0), pixels(0.0)
+                    grads_alpha = pixels(0.0)
+                    behind = pixels(0.0)
+                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - top)):
+                        for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
+                            p = y * TILE_WIDTH + x
+                            alpha_grad = grad_alpha[top + y, left + x]
+                            grads_alpha[p] = alpha_grad
+                            total = alpha_grad * (1.0 - transmittance[top + y, left + x])
+                            for c in ti.static(range(channels)):
+                                total += grad_image[top + y, left + x, c] * image[top + y, left + x, c]
+                            grad0[p] = grad_image[top + y, left + x, 0]
+                            if ti.static(channels > 1):
+                                grad1[p] = grad_image[top + y, left + x, 1]
+                            if ti.static(channels > 2):
+                                grad2[p] = grad_image[top + y, left + x, 2]
+                            if ti.static(channels > 3):
+                                grad3[p] = grad_image[top + y, left + x, 3]
+                            behind[p] = total
+                    for k in range(tile_start[tile], tile_stop[tile]):
+                        i = entries[k]
+                        u, v = splats[i, 0] - left - 0.5, splats[i, 1] - top
+                        radius = splats[i, 2]
+                        scale = profile_scale(kind, radius)
+                        gain = splats[i, 3] * scale
+                        feature = row(0.0)
+                        for c in ti.static(range(channels)):
+                            feature[c] = splats[i, 4 + c]
+                        inv_r2 = 1.0 / (radius * radius)
+                        first, last = first_row(v, support * radius), last_row(v, support * radius)
+                        v -= 0.5
+                        f0, f1, f2, f3 = ti.cast(0.0, dtype), ti.cast(0.0, dtype), ti.cast(0.0, dtype), ti.cast(0.0, dtype)  # sums of dL/dimage * weight
+                        sum_value = ti.cast(0.0, dtype)  # sum of dL/dalpha * profile
+                        sum_x = ti.cast(0.0, dtype)  # sums of dL/dalpha * profile' * (dx, dy, q)
+                        sum_y = ti.cast(0.0, dtype)
+                        sum_q = ti.cast(0.0, dtype)
+                        for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
+                            dx, dy = (p & (TILE_WIDTH - 1)) - u, (p >> _SHIFT) - v
+                            q = (dx * dx + dy * dy) * inv_r2
+                            value = profile_value(kind, q)
+                            unclamped = gain * value
+                            alpha = ti.min(unclamped, 1.0)
+                            before = trans[p]
+                            live = (before >= min_transmittance) & (alpha > 0.0)
+                            if ti.static(limited):
+                                live = live & (layers[p] < max_layers)
+                                layers[p] += ti.select(live, 1, 0)
+                            weight = ti.select(live, before * alpha, 0.0)
+                            colour = grads_alpha[p] + feature[0] * grad0[p]
+                            f0 += weight * grad0[p]
+                            if ti.static(channels > 1):
+                                colour += feature[1] * grad1[p]
+                                f1 += weight * grad1[p]
+                            if ti.static(channels > 2):
+                                colour += feature[2] * grad2[p]
+                                f2 += weight * grad2[p]
+                            if ti.static(channels > 3):
+                                colour += feature[3] * grad3[p]
+                                f3 += weight * grad3[p]
+                            rest = behind[p] - weight * colour
+                            behind[p] = rest
+                            trans[p] = before - weight
+                            d_alpha = before * colour - rest / ti.max(1.0 - alpha, quotient_guard)
+                            d_alpha = ti.select(live & (unclamped <= 1.0), d_alpha, 0.0)
+                            d_slope = d_alpha * profile_slope(kind, value)
+                            sum_value += d_alpha * value
+                            sum_x += d_slope * dx
+                            sum_y += d_slope * dy
+                            sum_q += d_slope * q
+                        slot = slots[k]
+                        entry_grad[slot, 0] = -2.0 * gain * inv_r2 * sum_x
+                        entry_grad[slot, 1] = -2.0 * gain * inv_r2 * sum_y
+                        d_radius = -2.0 * gain / radius * sum_q
+                        if ti.static(support > 1.0):  # the gaussian's own 1/r
+                            d_radius -= gain / radius * sum_value
+                        entry_grad[slot, 2] = d_radius
+                        entry_grad[slot, 3] = scale * sum_value
+                        entry_grad[slot, 4] = f0
+                        if ti.static(channels > 1):
+                            entry_grad[slot, 5] = f1
+                        if ti.static(channels > 2):
+                            entry_grad[slot, 6] = f2
+                        if ti.static(channels > 3):
+                            entry_grad[slot, 7] = f3
+                    tile += workers
+
+    return forward, backward
