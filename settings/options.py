@@ -1,0 +1,143 @@
+"""Every setting of a run, stated once: name, default, unit, meaning, range and source.
+
+The command line, the config files, the validation and the config written into a run folder are all generated
+from the fields below; nothing else in the program states a flag.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import get_args
+
+CODE = "the original point-radiance program"
+PAPER = "Zhang et al. 2022 (point radiance), and its program"
+NERF = "nerf-pytorch"
+GROUPS = {
+    "scene": "which photographs, at which size",
+    "method": "what learns the scene, and how the result is judged",
+    "points": "the cloud and its splats; where left out, recipe paper takes the value shown, "
+    "recipe default chooses",
+    "optimisation": "step sizes and length; where left out, recipe paper takes the value shown, "
+    "recipe default chooses",
+    "run": "where results go, and what to do with a run that is already there",
+    "machine": "where the work is done",
+}
+
+
+def _setting(group, default, help_text, **story):
+    """A field with its whole story, kept as metadata.
+
+    unit, source: text; choices: the words allowed; low <= number <= high, number > above; form: the value's
+    placeholder in the help; absent: what happens where a value that may be None is not given; paper: the
+    paper recipe's value of a setting that the user may leave to the recipe.
+    """
+    blank = {"unit": "", "source": "", "choices": (), "low": None, "above": None, "high": None, "form": "",
+             "absent": "", "paper": None}
+    return field(default=default, metadata=blank | {"group": group, "help": help_text} | story)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked to do. None means: not given by the user, the recipe or the protocol decides."""
+
+    datadir: str | None = _setting(
+        "scene", None, "the scene's folder, or the folder above it together with --dataname", source=CODE,
+        form="FOLDER", absent="$RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic, ./nerf_synthetic")
+    dataname: str | None = _setting(
+        "scene", None, "the scene's name; `demo` is the built-in scene, made on first use", source=CODE,
+        form="NAME", absent="the name of the --datadir folder")
+    dataset_type: str = _setting(
+        "scene", "blender", "the files' format: NeRF-synthetic (blender), or the built-in scene (demo)",
+        source=CODE, choices=("blender", "demo"))
+    img_s: int | None = _setting(
+        "scene", None, "image width to work at, 0 = as stored; the height keeps the proportion", source=CODE,
+        unit="px", low=0, absent="400 or the stored width if that is less; 0 under protocol standard")
+    half_res: bool = _setting("scene", False, "work at half of the stored image size", source=CODE)
+    testskip: int = _setting("scene", 1, "use every n-th validation and test view", source=NERF, low=1)
+    white_bkgd: bool = _setting(
+        "scene", False, "composite on white in training and evaluation (protocol standard always does)",
+        source=CODE)
+
+    method: str = _setting("method", "points", "what represents the scene", choices=("points",))
+    recipe: str = _setting(
+        "method", "default", "the steps of training: the published program's (paper), or this program's own",
+        choices=("paper", "default"))
+    protocol: str = _setting(
+        "method", "paper", "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or "
+        "all test views at their stored size on white (standard)", choices=("paper", "standard"))
+
+    data_r: float | None = _setting(
+        "points", None, "share of the visual hull's points to start from", source=CODE, above=0, high=1,
+        paper=0.012)
+    splatting_r: float | None = _setting(
+        "points", None, "radius of a splat on the screen, where the image is 2 wide", source=CODE, unit="NDC",
+        above=0, high=1, paper=0.015)
+    raster_n: int | None = _setting(
+        "points", None, "nearest points blended per pixel, 0 = all", source=CODE, low=0, paper=15)
+    refine_n: int | None = _setting(
+        "points", None, "rounds of filtering and duplicating the cloud", source=CODE, low=0, high=10, paper=2)
+    max_points: int = _setting(
+        "points", 0, "never more points than this, 0 = no limit but the recipe's", low=0)
+    sh_per: str = _setting(
+        "points", "point", "evaluate spherical harmonics once per point, as the paper says, or once per "
+        "pixel, as its program does", source=PAPER, choices=("point", "pixel"))
+    profile: str = _setting(
+        "points", "parabola", "a splat's opacity: 1 - d^2/r^2 as in the published program, or the paper's "
+        "Gaussian (eq. 5)", source=PAPER, choices=("parabola", "gaussian"))
+
+    lr1: float | None = _setting(
+        "optimisation", None, "step size of colours and spherical harmonics", source=CODE, low=0, high=10,
+        paper=22e-3)
+    lr2: float | None = _setting(
+        "optimisation", None, "step size of positions", source=CODE, unit="world units", low=0, high=10,
+        paper=8e-4)
+    lrexp: float | None = _setting(
+        "optimisation", None, "both step sizes are multiplied by this after every epoch", source=CODE,
+        above=0, high=1, paper=0.93)
+    lr_s: float | None = _setting(
+        "optimisation", None, "weight of the image-gradient loss", source=CODE, low=0, high=1000, paper=0.03)
+    epochs: int = _setting(
+        "optimisation", 0, "scale the recipe's stages to this many passes over the training views in total, "
+        "0 = the recipe's own length", low=0, high=1_000_000)
+    seed: int = _setting(
+        "optimisation", 0, "start of every random number: the same seed gives the same result", low=0,
+        high=2**31 - 1)
+
+    basedir: str | None = _setting(
+        "run", None, "the run's folder", source=CODE, form="FOLDER",
+        absent="./logs/<scene>_<method>_<recipe>")
+    no_reload: bool = _setting(
+        "run", False, "start anew even if the folder holds a checkpoint (else that run is continued)",
+        source=NERF)
+    resume: bool = _setting(
+        "run", False, "continue the folder's run, and stop with a message if it holds no checkpoint")
+    ft_path: str | None = _setting(
+        "run", None, "start from the model in this checkpoint", source=NERF, form="FILE")
+    render_only: bool = _setting(
+        "run", False, "render and report the run's model (or --ft_path's) without training", source=NERF)
+    render_test: bool = _setting(
+        "run", False, "with --render_only: render all test views too, beside the orbit video", source=NERF)
+
+    device: str = _setting(
+        "machine", "auto", "where kernels run; auto = cuda if there is one, else cpu",
+        choices=("auto", "cpu", "cuda", "vulkan"))
+    threads: int = _setting(
+        "machine", 0, "CPU threads, 0 = all that this process may use", low=0, high=4096)
+
+    @property
+    def background(self) -> str:
+        """What lies behind the alpha channel, in training and in evaluation: `black` or `white`."""
+        return "white" if self.white_bkgd or self.protocol == "standard" else "black"
+
+    def filled(self, defaults: dict) -> "Options":
+        """The same options with each setting that is still None taken from `defaults`, {flag name: value}."""
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        return replace(self, **missing)
+
+
+def kind(setting) -> type:
+    """The plain type of a field of Options: bool, int, float or str."""
+    return next((part for part in get_args(setting.type) if part is not type(None)), setting.type)
+
+
+def paper_defaults() -> dict[str, float]:
+    """The paper recipe's value of every setting that the user may leave to the recipe, {flag name: value}."""
+    return {s.name: s.metadata["paper"] for s in fields(Options) if s.metadata["paper"] is not None}

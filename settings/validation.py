@@ -1,0 +1,66 @@
+"""Whether the options make sense, value by value and together."""
+
+import math
+from dataclasses import fields
+
+from settings.errors import InputError
+from settings.options import Options, kind
+
+SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
+
+
+def validate(options: Options) -> None:
+    """Raise InputError, naming the flag, where a value is out of range or two flags contradict each other."""
+    for setting in fields(Options):
+        value = getattr(options, setting.name)
+        if value is not None or setting.default is not None:
+            _check_type(setting, value)
+            _check_value(setting, value)
+    _check_together(options)
+
+
+def _check_together(options: Options) -> None:
+    size, name = options.img_s, options.dataname
+    contradictions = {
+        "no scene was named: give --datadir FOLDER, or --dataname demo for the built-in scene":
+            options.datadir is None and name is None and options.dataset_type != "demo",
+        f"--dataset_type demo is the built-in scene, not {name}: drop one of the two flags":
+            options.dataset_type == "demo" and name not in (None, "demo"),
+        "--half_res and --img_s both set the image size: give one of them":
+            options.half_res and size is not None,
+        f"--img_s {size} is too small: give {SMALLEST_IMAGE} px or more, or 0 for the stored size":
+            size is not None and 0 < size < SMALLEST_IMAGE,
+        "--resume continues a run and --no_reload starts one anew: give one of them":
+            options.resume and options.no_reload,
+        "--render_only needs a model and --no_reload leaves none: drop it, or name a model by --ft_path":
+            options.render_only and options.no_reload and options.ft_path is None,
+        "--render_test says what --render_only renders: give --render_only too, or drop it":
+            options.render_test and not options.render_only,
+    }
+    for sentence, wrong in contradictions.items():
+        if wrong:
+            raise InputError(sentence)
+
+
+def _check_type(setting, value) -> None:
+    wanted = kind(setting)
+    allowed = (int, float) if wanted is float else wanted
+    if not isinstance(value, allowed) or (isinstance(value, bool) and wanted is not bool):
+        raise InputError(f"--{setting.name} {value!r} is not of type {wanted.__name__}")
+    if wanted is str and (not value.strip() or not value.isprintable()):
+        raise InputError(f"--{setting.name} {value!r} is empty or holds unprintable characters")
+
+
+def _check_value(setting, value) -> None:
+    flag, story = f"--{setting.name} {value}", setting.metadata
+    low, above, high = story["low"], story["above"], story["high"]
+    if story["choices"] and value not in story["choices"]:
+        raise InputError(f"{flag} is not known: choose one of {', '.join(story['choices'])}")
+    if isinstance(value, (bool, str)):
+        return
+    inside = ((low is None or value >= low) and (above is None or value > above)
+              and (high is None or value <= high))
+    if not (math.isfinite(value) and inside):
+        start = f"above {above}" if above is not None else f"of at least {low}"
+        end = f" and at most {high}" if high is not None else ""
+        raise InputError(f"{flag} is out of range: give a number {start}{end}")
