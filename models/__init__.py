@@ -1,0 +1,1 @@
+"""Parameters -> Rendering: what represents a scene."""

@@ -1,9 +1,9 @@
 """Plain-torch twin of taichi_kernels.photometric.photometric_loss."""
 
 
-def photometric_loss(image, alpha, target, *, background=0.0, gradient_weight=0.03):
+def photometric_loss(image, target, *, gradient_weight=0.03):
     """(loss, mean squared error) with the meaning of the kernel's op."""
-    error = (image + background * (1 - alpha[..., None])).clamp(0, 1) - target
+    error = image.clamp(0, 1) - target
     squared = (error**2).mean()
     loss = squared
     for s in (1, 2, 3):

@@ -1,0 +1,141 @@
+"""The point radiance field: a cloud of points with view-dependent colours, splatted."""
+
+import torch
+from torch import Tensor, nn
+
+from datasets.cameras import Cameras
+from models.rendering import Rendering
+from taichi_kernels.projection import pack_camera, project_points
+from taichi_kernels.splatting import splat, splat_packed
+
+SH_COEFFICIENTS = 9  # degree 2
+
+
+class PointCloud(nn.Module):
+    """N points, each with a position, a base colour and spherical harmonics, and where learned an opacity and a radius.
+
+    A point of radius r covers pixels within r * min(W, H) / 2 of its projection, whatever its depth (r in NDC, where the image is
+    2 wide, as in Zhang et al. 2022). Without `opacity_logits` every point has opacity 1; without `log_radii` every
+    point has the common `radius`. Parameters are float32 and stored along a space-filling curve, which keeps caches warm.
+    """
+
+    def __init__(
+        self, positions: Tensor, base: Tensor, sh: Tensor, radius: float, *, opacity_logits: Tensor | None = None,
+        log_radii: Tensor | None = None, profile: str = "parabola", max_layers: int = 0, sh_per: str = "point",
+    ):
+        super().__init__()
+        self.positions = nn.Parameter(positions)  # (N, 3) world
+        self.base = nn.Parameter(base)  # (N, 3)
+        self.sh = nn.Parameter(sh)  # (N, 9, 3)
+        self.opacity_logits = None if opacity_logits is None else nn.Parameter(opacity_logits)  # (N,)
+        self.log_radii = None if log_radii is None else nn.Parameter(log_radii)  # (N,) log of NDC radii
+        self.radius, self.profile, self.max_layers, self.sh_per = radius, profile, max_layers, sh_per
+        self.use_sh = True  # False composites base colours only
+
+    def settings(self) -> dict:
+        """What a cloud needs beside its tensors to be rebuilt: keyword arguments of the constructor."""
+        return {
+            "radius": self.radius, "profile": self.profile, "max_layers": self.max_layers, "sh_per": self.sh_per,
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The points' parameters by name, detached; absent ones are left out."""
+        return {name: value.detach() for name, value in self.named_parameters()}
+
+    def selected(self, points: Tensor) -> "PointCloud":
+        """A new cloud of some of the points (indices or a mask; repeats allowed), along a space-filling curve."""
+        tensors = {name: value[points] for name, value in self.tensors().items()}
+        return PointCloud.ordered(tensors, **self.settings())
+
+    @staticmethod
+    def ordered(tensors: dict[str, Tensor], **settings) -> "PointCloud":
+        """A cloud from tensors by name, sorted along a space-filling curve."""
+        order = torch.argsort(morton_codes(tensors["positions"]), stable=True)
+        return PointCloud(**{name: value[order].contiguous() for name, value in tensors.items()}, **settings)
+
+    def point_count(self) -> int:
+        """N."""
+        return self.positions.shape[0]
+
+    def opacities(self) -> Tensor:
+        """Opacity of every point, (N,) in [0, 1]."""
+        if self.opacity_logits is None:
+            return self.positions.new_ones(self.point_count())
+        return torch.sigmoid(self.opacity_logits)
+
+    def radii(self, width: int, height: int) -> Tensor:
+        """Screen radius of every point in pixels of a width x height image, (N,)."""
+        scale = min(width, height) / 2
+        if self.log_radii is None:
+            return self.positions.new_full((self.point_count(),), self.radius * scale)
+        return torch.exp(self.log_radii) * scale
+
+    def composite(self, cameras: Cameras, view: int) -> tuple[Tensor, Tensor]:
+        """Premultiplied image (H, W, 3), not clamped, and alpha (H, W) of one view; differentiable."""
+        if self.use_sh and self.sh_per == "pixel":
+            splatted = self._splat_features(cameras, view)
+            return splatted.image, splatted.alpha
+        width, height = cameras.width, cameras.height
+        rows, depths = self._rows(cameras, view, self.sh if self.use_sh else None)
+        return splat_packed(rows, depths, width, height, profile=self.profile, max_layers=self.max_layers)
+
+    def _rows(self, cameras: Cameras, view: int, sh: Tensor | None) -> tuple[Tensor, Tensor]:
+        camera = pack_camera(cameras.intrinsics[view], cameras.camera_to_world[view]).to(self.positions.device)
+        radii = self.radii(cameras.width, cameras.height)
+        return project_points(self.positions, self.base, sh, radii, self.opacities(), camera)
+
+    def _splat_features(self, cameras: Cameras, view: int, with_depth: bool = False):
+        """Composite through the general op: depth, and spherical harmonics per pixel (30 channels blended, then evaluated)."""
+        per_pixel = self.use_sh and self.sh_per == "pixel"
+        rows, depths = self._rows(cameras, view, self.sh if self.use_sh and not per_pixel else None)
+        features = torch.cat([rows[:, 4:], self.sh.flatten(1)], 1) if per_pixel else rows[:, 4:]
+        splatted = splat(
+            rows[:, :2], depths, rows[:, 2], rows[:, 3], features, cameras.width, cameras.height,
+            profile=self.profile, max_layers=self.max_layers, with_depth=with_depth,
+        )
+        if per_pixel:
+            basis = _pixel_basis(cameras, view).to(features.device)
+            sh = splatted.image[..., 3:].unflatten(-1, (SH_COEFFICIENTS, 3))
+            splatted = splatted._replace(image=splatted.image[..., :3] + (basis[..., None] * sh).sum(-2))
+        return splatted
+
+    def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
+        """One view over a background (`black` or `white`), clamped to [0, 1]; without depth it is faster (depth is None)."""
+        if with_depth:
+            image, alpha, depth = self._splat_features(cameras, view, with_depth=True)
+        else:
+            (image, alpha), depth = self.composite(cameras, view), None
+        if background == "white":
+            image = image + (1 - alpha)[..., None]
+        return Rendering(image.clamp(0, 1), alpha, depth)
+
+
+def _pixel_basis(cameras: Cameras, view: int) -> Tensor:
+    """Spherical harmonics (H, W, 9) of the direction through each pixel's corner, as the original's code takes it."""
+    k, pose = cameras.intrinsics[view], cameras.camera_to_world[view]
+    x = (torch.arange(cameras.width) - k[0, 2]) / k[0, 0]
+    y = -(torch.arange(cameras.height) - k[1, 2]) / k[1, 1]
+    local = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x)), -torch.ones(len(y), len(x))], -1)
+    d = torch.nn.functional.normalize(local @ pose[:, :3].T, dim=-1)
+    x, y, z = d.unbind(-1)
+    c1, c2 = 0.4886025119029199, 1.0925484305920792
+    quadratic = [
+        c2 * x * y, -c2 * y * z, 0.31539156525252005 * (2 * z * z - x * x - y * y), -c2 * x * z, c2 / 2 * (x * x - y * y),
+    ]
+    return torch.stack([torch.full_like(x, 0.28209479177387814), -c1 * y, c1 * z, -c1 * x, *quadratic], -1)
+
+
+def morton_codes(positions: Tensor) -> Tensor:
+    """Position of each point (N, 3) along a Z-order curve of 2^20 cells an axis over the cloud's box, (N,) int64."""
+    if not len(positions):
+        return torch.zeros(0, dtype=torch.int64, device=positions.device)
+    low, high = positions.min(0)[0], positions.max(0)[0]
+    cells = ((positions - low) / (high - low).clamp_min(1e-12) * (2**20 - 1)).to(torch.int64)
+    code = torch.zeros_like(cells[:, 0])
+    for axis in range(3):
+        x = cells[:, axis]
+        for shift, mask in ((32, 0x1F00000000FFFF), (16, 0x1F0000FF0000FF), (8, 0x100F00F00F00F00F),
+                            (4, 0x10C30C30C30C30C3), (2, 0x1249249249249249)):
+            x = (x | (x << shift)) & mask
+        code |= x << axis
+    return code
