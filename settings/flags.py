@@ -40,16 +40,9 @@ def parse(argv: list[str]) -> Options:
     options = Options(**{name: given[name] for name in _SETTINGS})
     validate(options)
     if options.basedir is None:
-        name = scene_name(options)
-        options = replace(options, basedir=f"./logs/{name}_{options.method}_{options.recipe}")
+        name = f"{options.scene_name}_{options.method}_{options.recipe}"
+        options = replace(options, basedir=f"./logs/{name}")
     return options
-
-
-def scene_name(options: Options) -> str:
-    """What the scene is called: --dataname, else the name of the --datadir folder, else `demo`."""
-    if options.dataname is not None or options.datadir is None:
-        return options.dataname or "demo"
-    return Path(options.datadir).expanduser().resolve().name or "scene"
 
 
 def to_config_text(options: Options) -> str:

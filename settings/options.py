@@ -5,6 +5,7 @@ from the fields below; nothing else in the program states a flag.
 """
 
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import get_args
 
 CODE = "the original point-radiance program"
@@ -121,6 +122,18 @@ class Options:
         choices=("auto", "cpu", "cuda", "vulkan"))
     threads: int = _setting(
         "machine", 0, "CPU threads, 0 = all that this process may use", low=0, high=4096)
+
+    @property
+    def scene_name(self) -> str:
+        """What the scene is called: --dataname, else the name of the --datadir folder."""
+        if self.is_demo or self.datadir is None:
+            return self.dataname or "demo"
+        return self.dataname or Path(self.datadir).expanduser().resolve().name or "scene"
+
+    @property
+    def is_demo(self) -> bool:
+        """True where the built-in scene was asked for, by --dataname demo or --dataset_type demo."""
+        return "demo" in (self.dataname, self.dataset_type)
 
     @property
     def background(self) -> str:

@@ -1,0 +1,142 @@
+"""NeRF-synthetic scenes (transforms_{train,val,test}.json beside RGBA images) -> Scene."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets import protocols
+from datasets.bounds import depth_range, scene_box
+from datasets.cameras import Cameras
+from datasets.pictures import read_header, read_pictures
+from datasets.scene import Scene, Split
+from datasets.transforms import View, intrinsics, read_transforms
+from settings.errors import InputError
+from settings.options import Options
+
+
+def find_folder(options: Options) -> Path:
+    """The folder that holds the scene's transforms_train.json.
+
+    --datadir is the scene's folder or, with --dataname, the one above it. Without --datadir the scene is
+    looked for in $RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic and ./nerf_synthetic. Raises
+    InputError that lists what was tried.
+    """
+    if options.datadir is not None:
+        given = Path(options.datadir).expanduser()
+        tried = [given / options.dataname, given] if options.dataname else [given]
+    else:
+        shared = os.environ.get("RADIANCE_DATA")
+        roots = [Path(shared).expanduser() / "nerf_synthetic"] if shared else []
+        roots += [Path("data/nerf_synthetic"), Path("nerf_synthetic")]
+        tried = [root / options.dataname for root in roots]
+    for folder in tried:
+        if (folder / "transforms_train.json").is_file():
+            return folder
+    if options.datadir is not None and tried[-1].is_dir():
+        scenes = sorted(path.parent.name for path in tried[-1].glob("*/transforms_train.json"))
+        if scenes:
+            raise InputError(f"{tried[-1]} holds the scenes {', '.join(scenes)}: name one by --dataname")
+    places = ", ".join(str(folder) for folder in tried)
+    raise InputError(f"no transforms_train.json was found (looked in {places}): give the scene's --datadir")
+
+
+def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
+    """Read a NeRF-synthetic scene: train always, val and test only where the protocol or a flag needs them.
+
+    Images are shrunk to --img_s or --half_res (`working_size`), cameras with them. Each split keeps its own
+    field of view and each frame its own intrinsics. `extras` says where everything came from: `folder`,
+    `format`, `stored_size` (width, height in px), `val_ids` and `test_ids` (index of each view in its file),
+    `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
+    wrong with the files.
+    """
+    views = {"train": read_transforms(folder, "train"), "val": [], "test": []}
+    ids = {"val": [], "test": []}
+    counts = {"val": 0, "test": 0}
+    for split in _needed(folder, options):
+        found = read_transforms(folder, split)
+        counts[split], ids[split] = len(found), list(range(0, len(found), options.testskip))
+        views[split] = [found[view] for view in ids[split]]
+    evaluated_by_paper = options.protocol == "paper" and protocols.has_paper_views(counts["val"])
+    if evaluated_by_paper and not protocols.paper_places(ids["val"]):
+        raise InputError(f"--testskip {options.testskip} leaves none of the validation views 15 to 37, which "
+                         "protocol paper measures on: give a smaller number")
+    stored = _common_size([view for split in views.values() for view in split])
+    width, height = working_size(options, *stored)
+    name = name or folder.resolve().name
+    splits = {split: _read_split(views[split], stored, (width, height), options.threads, f"{name} {split}")
+              for split in views}
+    if options.method == "points" and splits["train"].alpha is None:
+        raise InputError(f"{views['train'][0].path} has no alpha channel: --method points carves a "
+                         "visual hull from masks, so the training images must be RGBA")
+    cameras = splits["train"].cameras
+    bounds, bounds_from = scene_box(cameras)
+    ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
+    extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": stored, "val_ids": ids["val"],
+              "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
+              "bounds_from": bounds_from}
+    return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges),
+                 far=max(far for _, far in ranges), background=options.background, extras=extras)
+
+
+def working_size(options: Options, width: int, height: int) -> tuple[int, int]:
+    """Width and height (px) to work at for images stored at width x height, in the stored proportion.
+
+    --half_res halves; --img_s is the width, 0 the stored one; with neither, protocol paper means 400 px or
+    the stored width if that is less, and protocol standard the stored size. Raises InputError for a larger
+    width.
+    """
+    if options.half_res:
+        wanted = max(1, width // 2)
+    elif options.img_s is None:
+        wanted = min(protocols.PAPER_WIDTH, width) if options.protocol == "paper" else width
+    else:
+        wanted = options.img_s or width
+    if wanted > width:
+        raise InputError(f"--img_s {wanted} is larger than the images, which are {width}x{height} px: "
+                         f"give at most {width}, or 0 for the stored size")
+    return wanted, max(1, int(height * wanted / width + 0.5))
+
+
+def _needed(folder: Path, options: Options) -> list[str]:
+    """Which of val and test to read: val for protocol paper where it has that protocol's views, else test."""
+    needed = []
+    if options.protocol == "paper" and (folder / "transforms_val.json").is_file() \
+            and protocols.has_paper_views(len(read_transforms(folder, "val"))):
+        needed.append("val")
+    if not needed or options.render_test:
+        needed.append("test")
+        if not (folder / "transforms_test.json").is_file():
+            raise InputError(f"{folder / 'transforms_test.json'} is missing: " + (
+                "--render_test renders its views" if "val" in needed else
+                "protocol standard measures on its views" if options.protocol == "standard" else
+                "protocol paper measures on it where there are no validation views 15 to 37"))
+    return needed
+
+
+def _common_size(views: list[View]) -> tuple[int, int]:
+    """Width and height (px) that all images share; InputError names the first that has another size."""
+    size = None
+    for view in views:
+        width, height, _ = read_header(view.path)
+        size = size or (width, height)
+        if (width, height) != size:
+            raise InputError(f"{view.path} is {width}x{height} px, but {views[0].path} is "
+                             f"{size[0]}x{size[1]} px: all images of a scene must have one size")
+    return size
+
+
+def _read_split(views: list[View], stored: tuple[int, int], size: tuple[int, int], threads: int,
+                title: str) -> Split:
+    width, height = size
+    with_alpha = [read_header(view.path)[2] for view in views]
+    if any(with_alpha) and not all(with_alpha):
+        raise InputError(f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "
+                         "its split have: save all of them as RGBA, or none")
+    alpha = all(with_alpha)
+    images, masks = read_pictures([view.path for view in views], width, height, alpha, threads, title)
+    lenses = np.array([intrinsics(view, *stored) for view in views]).reshape(-1, 3, 3)
+    poses = np.array([view.camera_to_world for view in views]).reshape(-1, 3, 4)
+    cameras = Cameras(torch.from_numpy(lenses).float(), torch.from_numpy(poses).float(), *stored)
+    return Split(images, masks, cameras.scaled(width, height), [view.name for view in views])

@@ -1,0 +1,62 @@
+"""The box that holds what is to be learned, found from the cameras alone."""
+
+import torch
+from torch import Tensor
+
+from datasets.cameras import Cameras
+
+ORIGINAL_CUBE = 2.0  # half an edge of the cube that the original program carves, world units
+# Mean squared sine of the angles between the axes and the direction nearest to them all (5.7 degrees): below
+# it they are as good as parallel, and where they meet is noise.
+_MEETING = 0.01
+
+
+def meeting_point(cameras: Cameras) -> Tensor | None:
+    """The point (3,) nearest to all optical axes in the least-squares sense, world units.
+
+    It solves  sum_v (I - d d^T) (x - t) = 0  with the axes' directions d and the camera centres t. None
+    where the axes are all but parallel, or where the point lies behind half of the cameras: they do not look
+    at one object.
+    """
+    t = cameras.centers.double()
+    d = -cameras.camera_to_world[:, :, 2].double()
+    across = torch.eye(3, dtype=torch.float64) - d[:, :, None] * d[:, None, :]
+    total = across.mean(0)
+    if torch.linalg.eigvalsh(total)[0] < _MEETING:
+        return None
+    point = torch.linalg.solve(total, (across @ t[:, :, None]).mean(0)[:, 0])
+    ahead = ((point - t) * d).sum(-1) > 0
+    return point if ahead.double().mean() > 0.5 else None
+
+
+def scene_box(cameras: Cameras) -> tuple[Tensor, str]:
+    """Lower and upper corner (2, 3) float32 of a cube around the object, world units, and where it is from.
+
+    The cube is centred where the optical axes meet and reaches half of the median camera distance D to each
+    side; lenses wider than 60 degrees see more of the object at that distance, and get sin(half angle) D, at
+    most 0.7 D. Cameras that look at the origin from about 4 units, as those of NeRF-synthetic do (4.03), get
+    the original program's cube [-2, 2]^3 exactly; so do cameras whose axes do not meet.
+    """
+    cube = torch.tensor([[-ORIGINAL_CUBE] * 3, [ORIGINAL_CUBE] * 3])
+    point = meeting_point(cameras)
+    if point is None:
+        return cube, "the cube [-2, 2]^3, because the cameras' axes do not meet"
+    distance = (cameras.centers.double() - point).norm(dim=-1).median()
+    size = torch.tensor([cameras.width, cameras.height])
+    focal = cameras.intrinsics.diagonal(dim1=1, dim2=2)[:, :2]
+    half_angle = torch.atan((size / (2 * focal)).max(1).values.median())
+    reach = distance * torch.sin(half_angle).clamp(0.5, 0.7)
+    if point.norm() < 0.1 * distance and abs(float(reach) - ORIGINAL_CUBE) < 0.1 * ORIGINAL_CUBE:
+        return cube, "the cube [-2, 2]^3 of the original program"
+    return torch.stack([point - reach, point + reach]).float(), "where the cameras' axes meet"
+
+
+def depth_range(box: Tensor, cameras: Cameras) -> tuple[float, float]:
+    """Near and far (world units along the cameras' z axes) between which every camera sees the box (2, 3).
+
+    near is kept above 1 % of far, so that cameras inside the box have a positive one.
+    """
+    corners = torch.cartesian_prod(*box.T)
+    depths = torch.cat([cameras.project(corners, view)[1] for view in range(len(cameras))])
+    far = max(float(depths.max()), 1e-6)
+    return max(float(depths.min()), 0.01 * far), far
