@@ -1,0 +1,178 @@
+"""The command line and config files: what is understood, what is refused, and in which words."""
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from settings.errors import InputError
+from settings.flags import parse, to_config_text
+from settings.options import GROUPS, Options, paper_defaults
+from settings.refused import REFUSED
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+PUBLISHED = {  # data_r, splatting_r of the original program's recommendations
+    "hotdog": (0.012, 0.015), "lego": (0.08, 0.010), "materials": (0.03, 0.010), "mic": (0.15, 0.008),
+    "ficus": (0.15, 0.008), "drums": (0.25, 0.008), "chair": (0.06, 0.010), "ship": (0.03, 0.010)}
+
+
+def refusal(*argv: str) -> str:
+    with pytest.raises(InputError) as caught:
+        parse(list(argv))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_original_command_is_understood_verbatim():
+    line = "--datadir ./nerf_synthetic/ --dataname hotdog --basedir xxx --data_r 0.012 --splatting_r 0.015"
+    assert parse(line.split()) == Options(datadir="./nerf_synthetic/", dataname="hotdog", basedir="xxx",
+                                          data_r=0.012, splatting_r=0.015)
+
+
+def test_what_is_not_given_is_left_to_recipe_and_protocol():
+    options = parse(["--dataname", "lego"])
+    assert [options.img_s, options.data_r, options.lr1] == [None, None, None]
+    assert (options.recipe, options.protocol, options.method) == ("default", "paper", "points")
+    assert options.seed == 0
+    assert options.basedir == "./logs/lego_points_default"
+    filled = replace(options, data_r=0.5).filled(paper_defaults())
+    assert (filled.data_r, filled.splatting_r, filled.raster_n, filled.refine_n) == (0.5, 0.015, 15, 2)
+    assert (filled.lr1, filled.lr2, filled.lrexp, filled.lr_s) == (22e-3, 8e-4, 0.93, 0.03)
+
+
+def test_zero_is_a_value_and_not_a_gap():
+    assert replace(Options(), raster_n=0).filled(paper_defaults()).raster_n == 0
+
+
+@pytest.mark.parametrize(("flags", "value"), [
+    (["--half_res"], True), (["--half_res", "True"], True), (["--half_res", "False"], False),
+    (["--half_res=false"], False), ([], False)])
+def test_switches_take_an_optional_truth_value(flags, value):
+    assert parse(["--dataname", "lego", *flags]).half_res is value
+
+
+def test_scene_name_and_background():
+    assert parse(["--datadir", "/some/where/chair/"]).scene_name == "chair"
+    assert parse(["--datadir", "/some/where", "--dataname", "ship"]).scene_name == "ship"
+    assert parse(["--dataset_type", "demo"]).scene_name == "demo"
+    assert parse(["--dataname", "x"]).background == "black"
+    assert parse(["--dataname", "x", "--white_bkgd"]).background == "white"
+    assert parse(["--dataname", "x", "--protocol", "standard"]).background == "white"
+
+
+@pytest.mark.parametrize("scene", PUBLISHED)
+def test_shipped_configs_hold_the_published_values(scene):
+    options = parse(["--config", str(CONFIGS / f"{scene}_points.txt")])
+    assert (options.dataname, options.data_r, options.splatting_r) == (scene, *PUBLISHED[scene])
+    given = Options(dataname=scene, data_r=options.data_r, splatting_r=options.splatting_r,
+                    basedir=options.basedir)
+    assert options == given
+
+
+def test_the_command_line_wins_over_the_config_file(tmp_path):
+    file = tmp_path / "run.txt"
+    file.write_text("# a comment\ndataname = lego\nhalf_res = True  # half\nlr1 = 0.5\nseed = 3\n")
+    options = parse(["--config", str(file), "--seed", "4", "--half_res", "False"])
+    assert (options.dataname, options.lr1, options.seed, options.half_res) == ("lego", 0.5, 4, False)
+    assert parse(["--config", str(file)]).half_res is True
+
+
+@pytest.mark.parametrize("folder", ["runs/a", "runs/two words #1", "it's", "C:\\runs\\x = y", "[a", "ünï"])
+def test_the_config_as_run_reads_back_the_same(tmp_path, folder):
+    options = Options(datadir="data", dataname="lego", basedir=folder, data_r=1 / 3, lr2=1e-7, half_res=True,
+                      seed=7, render_only=True, render_test=True, device="cpu")
+    file = tmp_path / "config.txt"
+    file.write_text(to_config_text(options), encoding="utf-8")
+    assert parse(["--config", str(file)]) == options
+
+
+def test_every_setting_tells_its_story():
+    for setting in fields(Options):
+        story = setting.metadata
+        assert story["group"] in GROUPS and story["help"], setting.name
+        assert setting.default is not None or story["absent"] or story["paper"] is not None, setting.name
+        assert setting.name not in REFUSED
+
+
+def test_help_names_every_flag_with_its_default_and_unit(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert all(f"--{setting.name} " in text for setting in fields(Options))
+    assert "where the image is 2 wide [NDC; recipe paper: 0.015]" in text
+    assert "[default: auto]" in text and "examples: python main.py --dataname demo" in text
+
+
+@pytest.mark.parametrize(("argv", "words"), [
+    ("", "no scene was named"),
+    ("--dataname", "--dataname: expected one argument"),
+    ("--dataname x --data-r 0.1", "--data-r is not a flag of this program: did you mean --data_r?"),
+    ("--dataname x --splat 0.1", "--splat is not a flag"),  # no abbreviations
+    ("--dataname x --qqq", "--help lists all flags"),
+    ("--dataname x stray", "not understood: stray"),
+    ("--dataname x -v", "not understood: -v"),
+    ("--dataname x --N_samples 64", "--N_samples has no meaning here: it belongs to the volume renderer"),
+    ("--dataname x --chunk=4 --grey 1", "--grey has no meaning here"),
+    ("--dataname x --data_r half", "--data_r: 'half' is not a number"),
+    ("--dataname x --data_r nan", "--data_r nan is out of range"),
+    ("--dataname x --data_r 0", "--data_r 0.0 is out of range: give a number above 0 and at most 1"),
+    ("--dataname x --data_r 1.5", "--data_r 1.5 is out of range"),
+    ("--dataname x --lr1 inf", "--lr1 inf is out of range"),
+    ("--dataname x --lr1 -1", "--lr1 -1.0 is out of range"),
+    ("--dataname x --lrexp 1.1", "--lrexp 1.1 is out of range"),
+    ("--dataname x --seed 1.5", "--seed: '1.5' is not a whole number"),
+    ("--dataname x --seed -1", "--seed -1 is out of range: give a number of at least 0"),
+    ("--dataname x --testskip 0", "--testskip 0 is out of range"),
+    ("--dataname x --img_s 3", "--img_s 3 is too small"),
+    ("--dataname x --half_res --img_s 200", "--half_res and --img_s both set the image size"),
+    ("--dataname x --half_res maybe", "--half_res: 'maybe' is neither True nor False"),
+    ("--dataname x --device gpu", "--device gpu is not known: choose one of auto, cpu, cuda, vulkan"),
+    ("--dataname x --recipe fast", "--recipe fast is not known"),
+    ("--dataname x --dataset_type llff", "--dataset_type llff is not known"),
+    ("--dataname x --dataset_type demo", "--dataset_type demo is the built-in scene, not x"),
+    ("--dataname x --resume --no_reload", "--resume continues a run and --no_reload starts one anew"),
+    ("--dataname x --render_only --no_reload", "--render_only needs a model"),
+    ("--dataname x --render_test", "--render_test says what --render_only renders"),
+    ("--dataname x --basedir=", "--basedir '' is empty"),
+    ("--config nowhere.txt", "--config: cannot open nowhere.txt (No such file or directory)"),
+    ("--config a --config b", "--config is given twice"),
+])
+def test_mistakes_on_the_command_line(argv, words):
+    assert words in refusal(*argv.split())
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("N_rand = 1024", "line 2: --N_rand has no meaning here"),
+    ("data_R = 0.1", "line 2: --data_R is not a flag of this program: did you mean --data_r?"),
+    ("data_r = much", "--data_r: 'much' is not a number"),
+    ("data_r = 7", "--data_r 7.0 is out of range"),
+    ("data_r", "line 2: data_r needs a value"),
+    ("data_r = [0.1, 0.2]", "line 2: data_r takes one value"),
+    ("dataname = ship", "line 2: dataname is set a second time"),
+    ("config = other.txt", "line 2: --config belongs on the command line"),
+    ("help", "line 2: --help belongs on the command line"),
+    ("= 3", "line 2: cannot read '= 3'"),
+])
+def test_mistakes_in_a_config_file(tmp_path, line, words):
+    file = tmp_path / "bad.txt"
+    file.write_text(f"dataname = lego\n{line}\n")
+    assert words in refusal("--config", str(file))
+
+
+def test_a_picture_is_not_a_config_file(tmp_path):
+    file = tmp_path / "picture.png"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
+    assert "is not a text file" in refusal("--config", str(file))
+
+
+def test_options_made_in_code_are_checked_for_type_too():
+    from settings.validation import validate
+    with pytest.raises(InputError, match=r"--seed 1\.5 is not of type int"):
+        validate(Options(dataname="x", seed=1.5))
+    with pytest.raises(InputError, match="--epochs True is not of type int"):
+        validate(Options(dataname="x", epochs=True))
+    with pytest.raises(InputError, match="--lr2 nan"):
+        validate(Options(dataname="x", lr2=math.nan))
+    validate(Options(dataname="x", lr1=1))
