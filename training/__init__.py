@@ -1,0 +1,15 @@
+"""Scene x model -> trained run: initial cloud, recipes, loop, checkpoints."""
+
+from settings.options import Options, paper_defaults
+from training.loop import fit, load_run
+from training.paper import paper_recipe
+from training.recipe import Recipe
+
+__all__ = ["choose_recipe", "fit", "load_run"]
+
+
+def choose_recipe(options: Options) -> tuple[Recipe, Options]:
+    """The recipe that the options name, at their length, and the options with the recipe's values filled in."""
+    options = options.filled(paper_defaults())
+    recipe = paper_recipe(options)
+    return (recipe.scaled(options.epochs) if options.epochs else recipe), options

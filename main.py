@@ -1,0 +1,93 @@
+"""Taichi Radiance: learn a scene from photographs, look at it, measure it.
+
+    python main.py --dataname demo
+    python main.py --datadir ./nerf_synthetic/ --dataname hotdog --basedir runs/hotdog --recipe paper
+"""
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault("TI_LOG_LEVEL", "error")
+os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "False")
+
+from settings.errors import InputError
+from settings.flags import parse, to_config_text
+
+
+def main(argv: list[str]) -> int:
+    """Run the program with these words; returns the exit code: 0, or 2 for a mistake in the input."""
+    try:
+        print(run(argv))
+    except InputError as mistake:
+        print(f"main.py: {mistake}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(argv: list[str]) -> str:
+    """Train (or load), report, and return the four lines. Raises InputError for the user's mistakes."""
+    options = parse(argv)
+    # heavy imports after the flags, so that --help and a mistyped flag answer at once
+    import datasets
+    from datasets.protocols import evaluation_views
+    from reporting import four_lines, report
+    from training import choose_recipe, fit, load_run
+    from training.checkpoint import load_weights, save_weights
+
+    device = _start_device(options)
+    scene = datasets.load(options)
+    evaluation, protocol = evaluation_views(scene, options.protocol)
+    recipe, options = choose_recipe(options)
+    folder = Path(options.basedir)
+    start = load_weights(Path(options.ft_path), _torch_device()) if options.ft_path else None
+    if options.render_only:
+        trained = load_run(folder, start)
+    else:
+        trained = fit(scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options))
+    trained.cloud.use_sh = True
+    size = save_weights(folder, trained.cloud)
+    result = report(_record(scene, evaluation, protocol, recipe, options, folder, trained, size, device))
+    print(f"report: {folder / 'report.html'}   pictures: {folder / 'pictures'}   video: {folder / 'orbit.mp4'}")
+    return four_lines(result["figures"])
+
+
+def _start_device(options) -> str:
+    from taichi_kernels import runtime
+
+    try:
+        return runtime.init(options.device, options.threads)
+    except RuntimeError as problem:
+        raise InputError(f"--device {options.device}: {problem}; choose another device, or auto") from problem
+
+
+def _torch_device():
+    from taichi_kernels import runtime
+
+    return runtime.torch_device()
+
+
+def _record(scene, evaluation, protocol, recipe, options, folder, trained, size, device):
+    """Everything that the report is made of."""
+    from reporting import RunRecord
+    from taichi_kernels import runtime
+
+    cloud, tensors = trained.cloud, {k: v.cpu() for k, v in trained.cloud.tensors().items()}
+    learned = {
+        "opacity": None if cloud.opacity_logits is None else cloud.opacities().detach().cpu(),
+        "radius": None if cloud.log_radii is None else tensors["log_radii"].exp(),
+    }
+    return RunRecord(
+        folder=folder, scene_name=scene.name, options=asdict(options), model=cloud, evaluation=evaluation, protocol=protocol,
+        background=scene.background, train_cameras=scene.train.cameras, bounds=scene.bounds, model_bytes=size, device=device,
+        threads=runtime.workers(), seed=options.seed, training_seconds=trained.seconds["training"],
+        hull_seconds=trained.seconds["hull"], compile_seconds=trained.seconds["compile"],
+        evaluation_seconds=trained.seconds["evaluation"], history=trained.history,
+        cloud={"positions": tensors["positions"], "base": tensors["base"], "sh": tensors["sh"]} | learned,
+        stages=recipe.in_words(), interrupted=trained.interrupted,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

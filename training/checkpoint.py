@@ -1,0 +1,84 @@
+"""Saving a run so that it can go on: everything the next epoch depends on, in one file that is replaced as a whole."""
+
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from models.points import PointCloud
+from reporting.files import atomic
+from settings.errors import InputError
+from settings.options import Options
+
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
+_FORMAT = 1
+# What may differ between the parts of one run.
+_FREE = {"basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test"}
+
+
+def save_checkpoint(folder: Path, state: dict, options: Options) -> None:
+    """Write `folder/checkpoint.pt`: {cloud, stage, epoch, optimizer, history, seconds, …} and the options it belongs to."""
+    choices = {f.name: getattr(options, f.name) for f in fields(options)}
+    _save(folder / CHECKPOINT, {"format": _FORMAT, "options": choices} | state)
+
+
+def load_checkpoint(folder: Path, options: Options) -> dict | None:
+    """The state of `folder`'s run, or None without one. Raises InputError if it was started with other options."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    state = read(path)
+    if state.get("format") != _FORMAT or "optimizer" not in state:
+        raise InputError(f"{path} is not a checkpoint of this program's version: choose another --basedir or pass --no_reload")
+    then = state["options"]
+    for f in fields(options):
+        now = getattr(options, f.name)
+        if f.name not in _FREE and then.get(f.name) != now:
+            raise InputError(
+                f"{folder} holds a run with --{f.name} {then.get(f.name)}, this one has {now}: choose another --basedir, the same "
+                "flags to continue, or --no_reload to start anew"
+            )
+    return state
+
+
+def save_weights(folder: Path, cloud: PointCloud) -> int:
+    """Write the model alone, `folder/weights.pt`; returns the file's size in bytes."""
+    path = folder / WEIGHTS
+    _save(path, {"format": _FORMAT, "cloud": cloud_state(cloud)})
+    return path.stat().st_size
+
+
+def cloud_state(cloud: PointCloud) -> dict:
+    """A cloud as plain tensors and numbers."""
+    return {"tensors": {k: v.cpu() for k, v in cloud.tensors().items()}, "settings": cloud.settings()}
+
+
+def cloud_from(state: dict, device) -> PointCloud:
+    """The cloud of `cloud_state`, in the same order of points."""
+    return PointCloud(**{k: v.to(device) for k, v in state["tensors"].items()}, **state["settings"])
+
+
+def load_weights(path: Path, device) -> PointCloud:
+    """The cloud in a weights file or in a checkpoint. Raises InputError where there is none."""
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    state = read(path)
+    if not isinstance(state, dict) or "cloud" not in state:
+        raise InputError(f"{path} holds no point cloud of this program")
+    return cloud_from(state["cloud"], device)
+
+
+def read(path: Path):
+    """The content of a file that `torch.save` wrote, tensors and plain values only."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises many kinds for a file that is cut or not its own
+        raise InputError(f"cannot read {path}: it is damaged, or no file of this program ({type(problem).__name__})") from problem
+
+
+def _save(path: Path, value: dict) -> None:
+    with atomic(path) as temporary, temporary.open("wb") as stream:
+        torch.save(value, stream)
+        stream.flush()
+        os.fsync(stream.fileno())

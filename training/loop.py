@@ -1,0 +1,233 @@
+"""The training loop: stages, epochs and steps, with a checkpoint after every epoch."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.scene import Scene, Split
+from models.points import PointCloud
+from settings.errors import InputError
+from settings.options import Options
+from taichi_kernels import runtime
+from taichi_kernels.photometric import photometric_loss
+from reporting.files import write_text
+from training.checkpoint import (
+    CHECKPOINT,
+    WEIGHTS,
+    cloud_from,
+    cloud_state,
+    load_checkpoint,
+    load_weights,
+    read,
+    save_checkpoint,
+)
+from training.recipe import Recipe, Stage
+
+_EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
+
+
+@dataclass
+class Run:
+    """A training run and where it stands."""
+
+    cloud: PointCloud
+    history: list[dict] = field(default_factory=list)  # one dict an epoch, see `reporting.record.RunRecord`
+    seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "hull": 0.0, "compile": 0.0, "evaluation": 0.0})
+    stage: int = 0  # of the next epoch
+    epoch: int = 0  # of the next epoch, within the stage
+    interrupted: bool = False
+
+    def state(self, optimizer) -> dict:
+        """What a checkpoint holds."""
+        return {
+            "cloud": cloud_state(self.cloud), "optimizer": optimizer.state_dict(), "history": self.history,
+            "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch,
+        }
+
+
+def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, *,
+        start: PointCloud | None = None, config_text: str = "") -> Run:
+    """Train a cloud on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
+
+    start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt. On Ctrl-C the run stops at once with `interrupted` set; the
+    checkpoint of the last whole epoch stays. Everything random comes from the seed and the epoch's number, so a resumed run
+    repeats an uninterrupted one. Raises InputError for an empty hull, a checkpoint of another run and a loss that is not finite.
+    """
+    state = None if options.no_reload else load_checkpoint(folder, options)
+    if state is None and options.resume:
+        raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
+    if state:
+        run = Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"], state["stage"],
+                  state["epoch"])
+    else:
+        began = time.perf_counter()
+        cloud = start or recipe.initial_cloud(scene, options, _generator(options, 0))
+        run = Run(cloud)
+        run.seconds["hull"] = time.perf_counter() - began
+    run.seconds["compile"] += _warm_up(run.cloud, scene)
+    write_text(folder / "config.txt", config_text)
+    _Loop(scene, validation, options, recipe, folder, run).go(state)
+    return run
+
+
+def load_run(folder: Path, start: PointCloud | None) -> Run:
+    """The run in `folder` as its checkpoint left it, or just its weights; `start` takes the place of its cloud.
+
+    Raises InputError where there is neither.
+    """
+    if start is not None:
+        return Run(start)
+    if (folder / CHECKPOINT).is_file():
+        state = read(folder / CHECKPOINT)
+        return Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"])
+    if (folder / WEIGHTS).is_file():
+        return Run(load_weights(folder / WEIGHTS, runtime.torch_device()))
+    raise InputError(f"--render_only: {folder} holds no {CHECKPOINT} and no {WEIGHTS}: train first, or name a file with --ft_path")
+
+
+class _Loop:
+    """The state that `fit` moves through: one instance a call."""
+
+    def __init__(self, scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, run: Run):
+        self.scene, self.validation, self.options = scene, validation, options
+        self.recipe, self.folder, self.run = recipe, folder, run
+        self.cameras = scene.train.cameras
+        self.epochs_done = sum(stage.epochs for stage in recipe.stages[: run.stage]) + run.epoch
+
+    def go(self, state: dict | None) -> None:
+        views, run = len(self.scene.train), self.run
+        self.bar = tqdm(
+            total=self.recipe.epochs * views, initial=self.epochs_done * views, unit="step", desc="training", dynamic_ncols=True,
+            smoothing=0.02, mininterval=0.5,
+        )
+        try:
+            for index in range(run.stage, len(self.recipe.stages)):
+                stage = self.recipe.stages[index]
+                optimizer = self._begin(index, stage, state)
+                state = None
+                while run.epoch < stage.epochs:
+                    self._epoch(index, stage, optimizer)
+                    run.epoch += 1
+                    if run.epoch == stage.epochs:
+                        run.stage, run.epoch = index + 1, 0
+                        self._timed_save(optimizer)
+                        break
+                    self._timed_save(optimizer)
+        except KeyboardInterrupt:
+            run.interrupted = True
+        finally:
+            self.bar.close()
+
+    def _begin(self, index: int, stage: Stage, state: dict | None):
+        """The stage's optimizer, after its change of the cloud; both as they were where the stage is resumed midway."""
+        run = self.run
+        resumed = state is not None and run.epoch > 0
+        if stage.change and not resumed and stage.epochs:
+            began = time.perf_counter()
+            run.cloud = stage.change(run.cloud, self.scene, self.options, _generator(self.options, 1 + index))
+            run.seconds["training"] += time.perf_counter() - began
+        run.cloud.use_sh = stage.use_sh
+        optimizer = _optimizer(run.cloud, stage)
+        if resumed:
+            optimizer.load_state_dict(state["optimizer"])
+        return optimizer
+
+    def _timed_save(self, optimizer) -> None:
+        began = time.perf_counter()
+        save_checkpoint(self.folder, self.run.state(optimizer), self.options)
+        self.run.seconds["training"] += time.perf_counter() - began
+
+    def _epoch(self, index: int, stage: Stage, optimizer) -> None:
+        run, began = self.run, time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = group["rate"] * stage.decay**run.epoch
+        order = torch.randperm(len(self.scene.train), generator=_generator(self.options, 1000 + self.epochs_done))
+        squared = 0.0
+        for view in order.tolist():
+            squared += self._step(view, optimizer)
+            self.bar.update()
+        if not math.isfinite(squared):
+            raise InputError(
+                f"the loss stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): lower --lr1 or --lr2; the checkpoint "
+                f"of the epoch before is in {self.folder}"
+            )
+        run.seconds["training"] += time.perf_counter() - began
+        self.epochs_done += 1
+        self._record(stage, squared / len(order))
+
+    def _step(self, view: int, optimizer) -> float:
+        image, alpha = self.run.cloud.composite(self.cameras, view)
+        if self.scene.background == "white":
+            image = image + (1 - alpha)[..., None]
+        target = _target(self.scene, view).to(image.device)
+        loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return float(squared)
+
+    def _record(self, stage: Stage, squared: float) -> None:
+        run, epochs = self.run, self.recipe.epochs
+        every = max(1, round(epochs / _EVALUATIONS))
+        due = self.epochs_done % every == 0 or run.epoch + 1 == stage.epochs
+        validation = self._validate() if due and len(self.validation) else None
+        train_psnr = -10 * math.log10(max(squared, 1e-12))
+        run.history.append({
+            "epoch": self.epochs_done, "step": self.epochs_done * len(self.scene.train), "seconds": run.seconds["training"],
+            "train_psnr": train_psnr, "validation_psnr": validation, "points": run.cloud.point_count(), "stage": stage.name,
+        })
+        known = [h["validation_psnr"] for h in run.history if h["validation_psnr"] is not None]
+        shown = f"{known[-1]:.2f}" if known else "-"
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(
+                f"epoch {self.epochs_done} ({stage.name}): {run.seconds['training']:.1f} s, train {train_psnr:.2f} dB, "
+                f"validation {'-' if validation is None else f'{validation:.2f}'} dB, {run.cloud.point_count()} points\n"
+            )
+        self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {run.cloud.point_count():,} points")
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        began, total = time.perf_counter(), 0.0
+        for view in range(len(self.validation)):
+            image = self.run.cloud.render(self.validation.cameras, view, self.scene.background, with_depth=False).image.cpu()
+            squared = ((image - self.validation.picture(view, self.scene.background)) ** 2).mean()
+            total += -10 * math.log10(max(float(squared), 1e-12))
+        self.run.seconds["evaluation"] += time.perf_counter() - began
+        return total / len(self.validation)
+
+
+def _generator(options: Options, purpose: int) -> torch.Generator:
+    return torch.Generator().manual_seed(options.seed * 1_000_003 + purpose)
+
+
+def _target(scene: Scene, view: int) -> Tensor:
+    """The photograph as the loss takes it: the stored bytes over black, composited floats over white."""
+    if scene.background == "black":
+        return torch.from_numpy(scene.train.images[view])
+    return scene.train.picture(view, scene.background)
+
+
+def _optimizer(cloud: PointCloud, stage: Stage):
+    rates = {
+        "positions": stage.position_rate, "base": stage.colour_rate, "sh": stage.colour_rate,
+        "opacity_logits": stage.opacity_rate, "log_radii": stage.radius_rate,
+    }
+    groups = [{"params": [value], "rate": rates[name], "lr": rates[name]} for name, value in cloud.named_parameters()]
+    return torch.optim.Adam(groups, fused=True)
+
+
+def _warm_up(cloud: PointCloud, scene: Scene) -> float:
+    """Compile every kernel that training and rendering need on a few points; returns the seconds it took."""
+    began = time.perf_counter()
+    few = cloud.selected(torch.arange(min(cloud.point_count(), 64), device=cloud.positions.device))
+    for few.use_sh in (False, True):
+        image, _ = few.composite(scene.train.cameras, 0)
+        photometric_loss(image, _target(scene, 0).to(image.device))[0].backward()
+    with torch.no_grad():
+        few.render(scene.train.cameras, 0)
+    return time.perf_counter() - began

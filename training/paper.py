@@ -1,0 +1,83 @@
+"""The original program's recipe: hull, stages, filter and duplicate (Zhang et al. 2022, and the program beside the paper)."""
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from datasets.scene import Scene
+from models.points import SH_COEFFICIENTS, PointCloud
+from settings.options import Options
+from training.hull import ORIGINAL_MARGIN, hull_cells, mean_colours, to_kernel_device
+from training.recipe import Recipe, Stage
+
+GRID = 400  # cells an axis
+VOXEL = 0.010  # world units: edge of the voxels of the filter, for a scene box 4 units wide
+_NEIGHBOURS, _DEVIATIONS = 20, 2.0  # of the outlier filter
+
+
+def paper_recipe(options: Options) -> Recipe:
+    """20 epochs of base colours, 30 with spherical harmonics, then `refine_n` rounds of filter, duplicate and 30 epochs."""
+    common = {"position_rate": options.lr2, "decay": options.lrexp}
+    stages = [
+        Stage("base colours", 20, colour_rate=3e-3, use_sh=False, **common),
+        Stage("spherical harmonics", 30, colour_rate=options.lr1, **common),
+    ]
+    for round_ in range(options.refine_n):
+        stages.append(Stage(f"refinement {round_ + 1}", 30, colour_rate=options.lr1, change=filter_and_duplicate, **common))
+    return Recipe("paper", initial_cloud, tuple(stages))
+
+
+def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+    """A random share `data_r` of the hull's cells, coloured by the mean over the views, harmonics random in [0, 1).
+
+    Foreground is a red value above zero, as in the original. Cells are tested on a grid that reaches the box's far side in x and y
+    but stored on one that stops a step short of it: the original's slip of up to one cell, kept.
+    """
+    low, high = scene.bounds
+    tested = [torch.linspace(float(low[a]), float(high[a]), GRID) for a in range(2)]
+    stored = [low[a] + (high[a] - low[a]) * torch.arange(GRID) / GRID for a in range(3)]
+    masks = torch.from_numpy(np.ascontiguousarray(scene.train.images[..., 0]))
+    cells = hull_cells(scene, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN).cpu()
+    count = max(int(len(cells) * options.data_r), 1)
+    if options.max_points:
+        count = min(count, options.max_points)
+    cells = cells[torch.randperm(len(cells), generator=generator)[:count]]
+    positions = torch.stack([stored[a][cells[:, a]] for a in range(3)], 1)
+    base = mean_colours(scene.train, positions, margin=ORIGINAL_MARGIN)
+    sh = torch.rand(count, SH_COEFFICIENTS, 3, generator=generator)
+    tensors = {"positions": positions, "base": base, "sh": sh}
+    return PointCloud.ordered(
+        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
+        profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
+    )
+
+
+def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+    """Thin the cloud to one point a voxel, drop outliers, then take every point twice.
+
+    The centroids of the occupied voxels are filtered by the mean distance to their 20 nearest neighbours (at most two standard
+    deviations above the mean); each remaining centroid keeps the nearest original point as it is. The two copies of a point
+    part because they have different places in the front-to-back order.
+    """
+    size = VOXEL * float((scene.bounds[1] - scene.bounds[0]).max()) / 4
+    positions = cloud.positions.detach().cpu()
+    nearest = cKDTree(positions.numpy()).query(_filtered_centroids(positions, size).numpy(), workers=-1)[1]
+    kept = torch.from_numpy(nearest).repeat(2)
+    if options.max_points:
+        kept = kept[: max(options.max_points, 1)]
+    return cloud.selected(kept.to(cloud.positions.device))
+
+
+def _filtered_centroids(positions: Tensor, size: float) -> Tensor:
+    cells = torch.floor((positions - positions.min(0)[0]) / size).to(torch.int64)
+    _, voxel = torch.unique(cells, dim=0, return_inverse=True)
+    count = int(voxel.max()) + 1
+    sums = torch.zeros(count, 3).index_add_(0, voxel, positions)
+    centroids = sums / torch.bincount(voxel, minlength=count)[:, None]
+    neighbours = min(_NEIGHBOURS, count)
+    distances, _ = cKDTree(centroids.numpy()).query(centroids.numpy(), k=neighbours, workers=-1)
+    mean = torch.from_numpy(np.atleast_2d(distances.T).mean(0))
+    if count < 3:
+        return centroids
+    return centroids[mean <= mean.mean() + _DEVIATIONS * mean.std()]

@@ -1,0 +1,63 @@
+"""What a recipe is: how the cloud starts, and the stages it goes through."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from datasets.scene import Scene
+from models.points import PointCloud
+from settings.options import Options
+
+# A change of the cloud between stages: (cloud, scene, options, generator) -> cloud.
+Change = Callable[[PointCloud, Scene, Options, torch.Generator], PointCloud]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs with one set of rates; an epoch shows every training view once, in random order.
+
+    Rates are Adam's step sizes at the stage's start and are multiplied by `decay` after every epoch. Every stage starts with
+    fresh moments.
+    """
+
+    name: str
+    epochs: int
+    colour_rate: float  # base colours and spherical harmonics
+    position_rate: float  # world units
+    decay: float  # per epoch
+    opacity_rate: float = 0.0  # logits
+    radius_rate: float = 0.0  # log radii
+    use_sh: bool = True  # False: base colours only
+    change: Change | None = None  # applied to the cloud before the stage
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A name, the initial cloud and the stages."""
+
+    name: str
+    initial_cloud: Callable[[Scene, Options, torch.Generator], PointCloud]
+    stages: tuple[Stage, ...] = field(default_factory=tuple)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def scaled(self, epochs: int) -> "Recipe":
+        """The same stages in `epochs` epochs in total, each with about its share; a stage's last rate stays what it was."""
+        ends, total, stages, last = [], 0, [], 0
+        for stage in self.stages:
+            total += stage.epochs
+            ends.append(round(total * epochs / self.epochs))
+        for stage, end in zip(self.stages, ends, strict=True):
+            length = end - last
+            decay = stage.decay ** (stage.epochs / length) if length else stage.decay
+            stages.append(replace(stage, epochs=length, decay=decay))
+            last = end
+        return Recipe(self.name, self.initial_cloud, tuple(stages))
+
+    def in_words(self) -> str:
+        """The schedule in one line."""
+        return ", ".join(f"{stage.name} {stage.epochs}" for stage in self.stages) + " epochs"
