@@ -1,5 +1,7 @@
 """Files on disk -> Scene. One loader a file format, and one camera convention: that of `Cameras`."""
 
+from pathlib import Path
+
 from datasets.blender import find_folder, load_blender
 from datasets.scene import Scene
 from settings.options import Options
@@ -10,6 +12,23 @@ __all__ = ["load"]
 def load(options: Options) -> Scene:
     """The scene that the options name, at the size and with the splits that they ask for.
 
-    Raises InputError, in one sentence, for whatever is missing or wrong in the files.
+    The built-in scene is made first where it is not there yet. Raises InputError, in one sentence, for
+    whatever is missing or wrong in the files.
     """
-    return load_blender(find_folder(options), options, options.scene_name)
+    folder = _demo_folder(options) if options.is_demo else find_folder(options)
+    return load_blender(folder, options, options.scene_name)
+
+
+def _demo_folder(options: Options) -> Path:
+    """The built-in scene's folder, under --datadir or ./data; it is made --img_s wide and high on first use.
+
+    A --datadir that holds a scene already, itself or in a folder `demo`, is taken as it is.
+    """
+    root = Path(options.datadir or "data").expanduser()
+    for folder in (root / "demo", root):
+        if (folder / "transforms_train.json").is_file():
+            return folder
+    from datasets.demo import DemoSettings, ensure_demo  # needs Taichi, which photographs on disk do not
+
+    size = {"width": options.img_s, "height": options.img_s} if options.img_s else {}
+    return ensure_demo(root, DemoSettings(**size))

@@ -43,7 +43,8 @@ class Options:
         "scene", None, "the scene's folder, or the folder above it together with --dataname", source=CODE,
         form="FOLDER", absent="$RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic, ./nerf_synthetic")
     dataname: str | None = _setting(
-        "scene", None, "the scene's name; `demo` is the built-in scene, made on first use", source=CODE,
+        "scene", None, "the scene's name; `demo` is the built-in scene, made on first use in --datadir or "
+        "./data", source=CODE,
         form="NAME", absent="the name of the --datadir folder")
     dataset_type: str = _setting(
         "scene", "blender", "the files' format: NeRF-synthetic (blender), or the built-in scene (demo)",
