@@ -1,0 +1,17 @@
+"""Run -> figures: metrics, pictures, video, point cloud, report.json and the report page."""
+
+from typing import Any
+
+from reporting.lines import four_lines
+from reporting.record import RunRecord
+
+__all__ = ["RunRecord", "four_lines", "report"]
+
+
+def report(run: RunRecord) -> dict[str, Any]:
+    """Evaluates a run, fills its folder and returns the content of report.json: `reporting.assemble.report`."""
+    from reporting import (
+        assemble,
+    )  # plots, metrics and video take a second to import; only a report needs them
+
+    return assemble.report(run)

@@ -1,0 +1,149 @@
+"""The report of a run: measures the model and writes everything that a run folder shows."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reporting.environment import environment, gpu_peak_memory_mib, peak_memory_mib
+from reporting.evaluate import Quality, Speed, evaluate, measure_speed
+from reporting.files import plain, write_json
+from reporting.html import save_html
+from reporting.pictures import remove_older, save_comparison
+from reporting.ply import save_ply
+from reporting.record import RunRecord
+from reporting.video import save_orbit
+
+FORMAT = 1  # of report.json; raised when a key changes its meaning
+PICTURES, VIDEO, CLOUD, PAGE, JSON = "pictures", "orbit.mp4", "points.ply", "report.html", "report.json"
+
+
+def report(run: RunRecord) -> dict[str, Any]:
+    """Evaluates the run's model on its protocol and fills the run folder; returns the content of report.json.
+
+    Writes pictures/*.png (predicted | true | error), orbit.mp4, points.ply (where `run.cloud` is given),
+    report.html and, last of all, report.json; each atomically. The dict holds JSON's own types only: a PSNR
+    that is not finite is None in `psnr_db`, told in `psnr_text` and in `notes`. Prints nothing to stdout: the
+    four lines are `four_lines(report["figures"])`, for the caller to print at the very end. Raises ValueError
+    for a split without views.
+    """
+    folder = Path(run.folder)
+    written: list[Path] = []
+    quality = evaluate(
+        run.model,
+        run.evaluation,
+        run.background,
+        lambda view, rendering, true, figures: written.append(
+            save_comparison(folder / PICTURES, view, figures.name, figures.psnr, rendering.image, true)
+        ),
+    )
+    remove_older(folder / PICTURES, written)
+    speed = measure_speed(run.model, run.evaluation, run.background, quality.seconds_per_view)
+    warnings = list(run.warnings)
+    if run.interrupted:
+        warnings.insert(0, "The training was interrupted: these are the figures of an unfinished run.")
+    video = _video(run, folder / VIDEO, 1 / speed.fps, warnings)
+    if run.cloud is not None:
+        save_ply(folder / CLOUD, **run.cloud)
+    result = plain(_content(run, quality, speed, video, warnings))
+    save_html(folder / PAGE, result, written, folder / VIDEO if video else None)
+    write_json(folder / JSON, result)
+    return result
+
+
+def _video(run: RunRecord, path: Path, seconds_per_view: float, warnings: list[str]) -> dict[str, Any] | None:
+    """The orbit's facts; None, and a warning, where the encoder fails: a training is worth its figures
+    without it."""
+    try:
+        return save_orbit(path, run.model, run.train_cameras, run.bounds, run.background, seconds_per_view)
+    except (OSError, RuntimeError) as problem:
+        path.unlink(missing_ok=True)  # one of an earlier report would show another model
+        reason = (str(problem).strip().splitlines() or [""])[0][:200]
+        warnings.append(f"The orbit video could not be made ({type(problem).__name__}: {reason}).")
+        return None
+
+
+def _content(
+    run: RunRecord, quality: Quality, speed: Speed, video: dict[str, Any] | None, warnings: list[str]
+) -> dict[str, Any]:
+    cameras = run.evaluation.cameras
+    return {
+        "format": FORMAT,
+        "scene": run.scene_name,
+        "method": run.options.get("method"),
+        "recipe": run.options.get("recipe"),
+        "protocol": {
+            "name": run.protocol,
+            "views": len(run.evaluation),
+            "width": cameras.width,
+            "height": cameras.height,
+            "background": run.background,
+        },
+        "figures": {
+            "psnr_db": quality.psnr,
+            "psnr_text": f"{quality.psnr:.2f}",
+            "ssim": quality.ssim,
+            "lpips": quality.lpips,
+            "fps": speed.fps,
+            "training_seconds": run.training_seconds,
+            "hull_seconds": run.hull_seconds,
+            "compile_seconds": run.compile_seconds,
+            "evaluation_seconds": run.evaluation_seconds,
+            "model_bytes": run.model_bytes,
+            "points": run.model.point_count(),
+            "peak_memory_mib": peak_memory_mib(),
+            "gpu_peak_memory_mib": gpu_peak_memory_mib(),
+        },
+        "run": {
+            "seed": run.seed,
+            "device": run.device,
+            "threads": run.threads,
+            "stages": run.stages,
+            "interrupted": run.interrupted,
+        },
+        "warnings": warnings,
+        "notes": _notes(run, quality, speed),
+        "views": [
+            {
+                "name": v.name,
+                "psnr_db": v.psnr,
+                "psnr_text": f"{v.psnr:.2f}",
+                "ssim": v.ssim,
+                "lpips": v.lpips,
+            }
+            for v in quality.views
+        ],
+        "speed": asdict(speed),
+        "video": video,
+        "history": run.history,
+        "options": run.options,
+        "environment": environment(),
+        "files": {
+            "pictures": PICTURES,
+            "video": VIDEO if video else None,
+            "points": CLOUD if run.cloud is not None else None,
+            "page": PAGE,
+        },
+    }
+
+
+def _notes(run: RunRecord, quality: Quality, speed: Speed) -> list[str]:
+    """How the figures were measured, in sentences."""
+    notes = [
+        "PSNR and SSIM are computed for each view on pictures clamped to [0, 1] and then averaged; SSIM is "
+        "scikit-image's with a Gaussian window of sigma 1.5.",
+        quality.lpips_note,
+        f"Rendering speed is the median of {speed.passes} passes over {speed.views} of the protocol's "
+        f"{len(run.evaluation)} views, rendering alone, after a warm-up and with the device synchronised; "
+        f"the passes lie between {speed.fps_slowest:.2f} and {speed.fps_fastest:.2f} fps.",
+        "Training time excludes the compilation of kernels, which is given beside it. MB are 2^20 bytes; model "
+        "size is that of the saved weights.",
+    ]
+    unusual = [v.name for v in quality.views if not abs(v.psnr) < float("inf")]
+    if unusual:
+        notes.append(
+            f"PSNR is infinite (equal pictures) or not a number for {len(unusual)} views, the first of them "
+            f"{unusual[0]}; JSON holds null there, and the mean follows suit."
+        )
+    if quality.ssim is None:
+        notes.append("SSIM was not measured: the pictures are smaller than its window of 11 pixels.")
+    return notes

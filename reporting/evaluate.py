@@ -1,0 +1,133 @@
+"""Quality and speed of a model on a protocol's views."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.scene import Split
+from models.rendering import Rendering
+from reporting.metrics import lpips_or_none, psnr, ssim
+from reporting.record import RadianceModel
+
+LEAST_SECONDS = 1.0  # of measured rendering
+MOST_SECONDS = 15.0  # what slow models are held to, by rendering fewer of the views
+LEAST_PASSES = 3
+
+
+@dataclass(frozen=True)
+class ViewQuality:
+    """One view's figures; ssim and lpips are None where they could not be measured."""
+
+    name: str
+    psnr: float
+    ssim: float | None
+    lpips: float | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A split's figures: the views' own, and their plain means."""
+
+    views: list[ViewQuality]
+    psnr: float
+    ssim: float | None
+    lpips: float | None
+    lpips_note: str
+    seconds_per_view: float  # median render time of this pass: a first estimate, not the measured speed
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Rendering speed: the median over passes, and how it was measured."""
+
+    fps: float
+    fps_slowest: float  # of the passes
+    fps_fastest: float
+    views: int  # rendered in one pass
+    passes: int
+
+
+def evaluate(
+    model: RadianceModel,
+    split: Split,
+    background: str,
+    on_view: Callable[[int, Rendering, Tensor, ViewQuality], None] | None = None,
+) -> Quality:
+    """Renders every view and compares it with the photograph over the same background.
+
+    on_view(view, rendering, true, quality) is called for each view as it is done, so that pictures can be
+    written without keeping them all. Raises ValueError for a split without views.
+    """
+    if len(split) == 0:
+        raise ValueError("there are no views to evaluate")
+    lpips, lpips_note = lpips_or_none()
+    views, seconds = [], []
+    with torch.no_grad(), tqdm(range(len(split)), desc="test views", unit="view", dynamic_ncols=True) as bar:
+        for view in bar:
+            start = time.perf_counter()
+            rendering = model.render(split.cameras, view, background)
+            synchronize()
+            seconds.append(time.perf_counter() - start)
+            image, true = rendering.image.detach().float().cpu(), split.picture(view, background)
+            quality = ViewQuality(
+                split.names[view], psnr(image, true), ssim(image, true), lpips(image, true) if lpips else None
+            )
+            views.append(quality)
+            bar.set_postfix_str(f"PSNR {_mean([v.psnr for v in views]):.2f} dB")
+            if on_view is not None:
+                on_view(view, rendering, true, quality)
+    return Quality(
+        views,
+        _mean([v.psnr for v in views]),
+        _mean([v.ssim for v in views]),
+        _mean([v.lpips for v in views]),
+        lpips_note,
+        statistics.median(seconds),
+    )
+
+
+def measure_speed(model: RadianceModel, split: Split, background: str, seconds_per_view: float) -> Speed:
+    """Frames a second on the split's own views, rendering alone: no gradient, no metric, no copy to the host.
+
+    After one warm-up view, whole passes over the views are timed, each between two synchronisations of the
+    device, until both `LEAST_PASSES` and `LEAST_SECONDS` are reached; the median pass counts. Where that
+    would take more than `MOST_SECONDS` (judged by seconds_per_view, a first estimate), a pass takes evenly
+    spaced views only.
+    """
+    affordable = max(1, int(MOST_SECONDS / LEAST_PASSES / max(seconds_per_view, 1e-6)))
+    count = min(len(split), affordable)
+    views = [round(i * len(split) / count) for i in range(count)]
+    passes: list[float] = []
+    with torch.no_grad():
+        model.render(split.cameras, views[0], background)
+        while len(passes) < LEAST_PASSES or sum(passes) < LEAST_SECONDS:
+            synchronize()
+            start = time.perf_counter()
+            for view in views:
+                model.render(split.cameras, view, background)
+            synchronize()
+            passes.append(max(time.perf_counter() - start, 1e-9))
+    return Speed(
+        count / statistics.median(passes), count / max(passes), count / min(passes), count, len(passes)
+    )
+
+
+def synchronize() -> None:
+    """Waits until everything launched on the device is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    # A model without kernels never loads Taichi, and waiting is no reason to start it.
+    taichi = sys.modules.get("taichi")
+    if taichi is not None and taichi.lang.impl.get_runtime().prog is not None:
+        taichi.sync()
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,200 @@
+"""The report as one HTML file that needs nothing else: no network, no other file, no program."""
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import jinja2
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from reporting.files import write_text
+from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
+from reporting.plot import training_plot
+
+# What may go into the page, in bytes before base64 adds a third; together they keep it below 10 MB.
+LARGE_BUDGET = 2_000_000  # best, median and worst view, full size
+GRID_BUDGET = 3_000_000  # every view
+VIDEO_BUDGET = 2_000_000
+GRID_SIDES = (640, 400, 320, 240, 160, 120, 80)  # px, longer side of a picture in the grid
+GRID_QUALITY = 85
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class ShownView:
+    """A view on the page; the pictures are data URIs."""
+
+    label: str
+    name: str
+    psnr: str
+    ssim: str | None
+    predicted: str
+    true: str
+    error: str
+
+
+def save_html(path: Path, report: dict[str, Any], pictures: list[Path], video: Path | None) -> None:
+    """Writes the page, atomically.
+
+    report: the report's dict (of `reporting.report`), whose `views` are in the order of pictures, the files
+    of `pictures.save_comparison`; video: the orbit, shown in the page if it is small enough.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": duration, "number": number, "setting": setting}
+    views = report["views"]
+    side, grid = grid_views(views, pictures)
+    page = environment.get_template("report.html.j2").render(
+        report=report,
+        large=large_views(views, pictures),
+        grid=grid,
+        grid_side=side,
+        plot=training_plot(report["history"]),
+        video=video_uri(video),
+        poster=poster_uri(video),
+        video_name=video.name if video else None,
+        error_scale=ERROR_SCALE,
+        error_ramp=colour_ramp(ERROR_COLOURS),
+        psnr_span=psnr_span(views),
+    )
+    write_text(path, page)
+
+
+def large_views(views: list[dict[str, Any]], pictures: list[Path]) -> list[ShownView]:
+    """The views of highest, median and lowest PSNR (fewer where there are fewer views), at the pictures' own
+    size: as PNG if `LARGE_BUDGET` allows it, else as JPEG."""
+    order = sorted(range(len(views)), key=lambda v: _rank(views[v]), reverse=True)
+    labels: dict[int, str] = {}  # a view that holds two places is shown once
+    for label, place in (("Best view", 0), ("Worst view", -1), ("Median view", (len(order) - 1) // 2)):
+        labels.setdefault(order[place], label)
+    chosen = [(labels[v], v) for v in order if v in labels]
+    panels = [panels_of(pictures[v]) for _, v in chosen]
+    encoded = [[_png(panel) for panel in three] for three in panels]
+    if sum(len(data) for three in encoded for _, data in three) > LARGE_BUDGET:
+        encoded = [[_jpeg(panel, 90) for panel in three] for three in panels]
+    return [
+        _shown(label, views[v], [_data_uri(*panel) for panel in three])
+        for (label, v), three in zip(chosen, encoded, strict=True)
+    ]
+
+
+def grid_views(views: list[dict[str, Any]], pictures: list[Path]) -> tuple[int, list[ShownView]]:
+    """All views as JPEG, and the longer side in px at which they fit in `GRID_BUDGET` (judged by a sample of
+    them)."""
+    sample = pictures[:: max(1, len(pictures) // 6)]
+    for side in GRID_SIDES:
+        size = sum(len(data) for picture in sample for _, data in _grid_pictures(picture, side))
+        if size * len(pictures) <= GRID_BUDGET * len(sample):
+            break
+    shown = [
+        _shown(view["name"], view, [_data_uri(*part) for part in _grid_pictures(picture, side)])
+        for view, picture in zip(views, pictures, strict=True)
+    ]
+    return side, shown
+
+
+def video_uri(video: Path | None) -> str | None:
+    """The video as a data URI; None where there is none or it is beyond `VIDEO_BUDGET`."""
+    if video is None or video.stat().st_size > VIDEO_BUDGET:
+        return None
+    return _data_uri("video/mp4", video.read_bytes())
+
+
+def poster_uri(video: Path | None) -> str | None:
+    """The video's first frame, shown until it plays: phones fetch none by themselves."""
+    if video is None:
+        return None
+    with imageio.get_reader(video, format="FFMPEG") as reader:
+        return _data_uri(*_jpeg(Image.fromarray(reader.get_data(0)), GRID_QUALITY))
+
+
+def colour_ramp(name: str) -> str:
+    """A matplotlib colour map as the stops of a CSS gradient."""
+    colours = matplotlib.colormaps[name](np.linspace(0, 1, 17))
+    return ", ".join(matplotlib.colors.to_hex(c) for c in colours)
+
+
+def psnr_span(views: list[dict[str, Any]]) -> tuple[float, float]:
+    """The PSNR at which the bars of the table are empty and full."""
+    known = [v["psnr_db"] for v in views if v["psnr_db"] is not None] or [0.0]
+    low, high = min(known), max(known)
+    return low - max(1.0, 0.25 * (high - low)), high
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: `0.8 s`, `42 s`, `2 min 29 s`, `1 h 03 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure with thin spaces between thousands; a dash where it is None."""
+    return "–" if value is None else f"{value:,.{digits}f}".replace(",", "\u202f")
+
+
+def setting(value: Any) -> str:
+    """A setting as it would be typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None or value == "" else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _rank(view: dict[str, Any]) -> float:
+    """What views are sorted by: their PSNR, an infinite one first and one that is not a number last."""
+    if view["psnr_db"] is not None:
+        return view["psnr_db"]
+    return math.inf if view["psnr_text"] == "inf" else -math.inf
+
+
+def _grid_pictures(picture: Path, side: int) -> list[tuple[str, bytes]]:
+    return [_jpeg(_shrink(panel, side), GRID_QUALITY) for panel in panels_of(picture)]
+
+
+def _shown(label: str, view: dict[str, Any], uris: list[str]) -> ShownView:
+    similarity = None if view["ssim"] is None else f"{view['ssim']:.4f}"
+    return ShownView(label, view["name"], view["psnr_text"], similarity, *uris)
+
+
+def _shrink(picture: Image.Image, side: int) -> Image.Image:
+    if max(picture.size) <= side:
+        return picture
+    scale = side / max(picture.size)
+    return picture.resize(
+        [max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS
+    )
+
+
+def _png(picture: Image.Image) -> tuple[str, bytes]:
+    return "image/png", _encoded(picture, format="PNG", optimize=True)
+
+
+def _jpeg(picture: Image.Image, quality: int) -> tuple[str, bytes]:
+    return "image/jpeg", _encoded(picture, format="JPEG", quality=quality, optimize=True, subsampling=0)
+
+
+def _encoded(picture: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

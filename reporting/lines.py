@@ -1,0 +1,22 @@
+"""The four lines that every run ends with."""
+
+from typing import Any
+
+MEGABYTE = 1024 * 1024  # the original program divides by 1024 twice and calls it MB; figures stay comparable
+
+
+def four_lines(figures: dict[str, Any]) -> str:
+    """The four lines, without a newline at the end, from the figures of a report (`report["figures"]`).
+
+    A PSNR of None stands for one that JSON cannot hold; the report's `psnr_text` then says which (inf or
+    nan).
+    """
+    quality = figures["psnr_text"] if figures["psnr_db"] is None else f"{figures['psnr_db']:.2f}"
+    return "\n".join(
+        [
+            f"Training time: {figures['training_seconds']:.2f} s",
+            f"Rendering quality: {quality} dB",
+            f"Rendering speed: {figures['fps']:.2f} fps",
+            f"Model size: {figures['model_bytes'] / MEGABYTE:.2f} MB",
+        ]
+    )

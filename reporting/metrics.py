@@ -1,0 +1,82 @@
+"""How far a rendered picture is from the photograph: PSNR, SSIM and, where its weights are at hand, LPIPS."""
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+# skimage's Gaussian window at sigma 1.5, cut at 3.5 sigma, is 11 pixels wide; smaller pictures have no SSIM.
+SSIM_WINDOW = 11
+LPIPS_NETWORK = "vgg"  # the trunk of the published NeRF tables
+LPIPS_WEIGHTS = "vgg16-*.pth"  # the file torchvision keeps for that trunk
+
+
+def psnr(predicted: Tensor, true: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of one picture: -10 log10(mean squared error), peak 1.
+
+    Both (H, W, 3) float, clamped to [0, 1] first. `inf` where they are equal, `nan` where a value is not a
+    number. Raises ValueError where the shapes differ.
+    """
+    _check_shapes(predicted, true)
+    difference = predicted.double().clamp(0, 1) - true.double().to(predicted.device).clamp(0, 1)
+    error = difference.square().mean().item()
+    return math.inf if error == 0 else -10 * math.log10(error) if error > 0 else math.nan
+
+
+def ssim(predicted: Tensor, true: Tensor) -> float | None:
+    """Structural similarity of one picture (Wang et al. 2004: Gaussian window, sigma 1.5), by scikit-image.
+
+    Both (H, W, 3) float, clamped to [0, 1] first; the mean over pixels and channels, 1 where they are equal.
+    None where a side is shorter than the window's 11 pixels. Raises ValueError where the shapes differ.
+    """
+    _check_shapes(predicted, true)
+    if min(true.shape[:2]) < SSIM_WINDOW:
+        return None
+    pictures = [t.detach().float().clamp(0, 1).cpu().numpy() for t in (predicted, true)]
+    return float(
+        structural_similarity(
+            *pictures,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1.0,
+            channel_axis=-1,
+        )
+    )
+
+
+def lpips_or_none() -> tuple[Callable[[Tensor, Tensor], float] | None, str]:
+    """LPIPS (Zhang et al. 2018, VGG trunk) if it can be had without a network, and a sentence about it.
+
+    Returns (measure, note). `measure(predicted, true)` takes (H, W, 3) pictures in [0, 1] and gives the
+    distance, 0 where they are equal; it is None where the `lpips` package or its trunk's weights are missing,
+    and the note then says which.
+    """
+    if importlib.util.find_spec("lpips") is None:
+        return None, "LPIPS was not measured: the lpips package is not installed."
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    if not any(folder.glob(LPIPS_WEIGHTS)):  # the package would start a download
+        return None, f"LPIPS was not measured: its weights ({LPIPS_WEIGHTS}) are not in torch's cache."
+    try:
+        network = importlib.import_module("lpips").LPIPS(net=LPIPS_NETWORK, verbose=False).eval()
+    except (ImportError, OSError, RuntimeError) as problem:
+        return None, f"LPIPS was not measured: {type(problem).__name__} while its weights were loaded."
+
+    def measure(predicted: Tensor, true: Tensor) -> float:
+        _check_shapes(predicted, true)
+        pictures = [t.detach().float().cpu().clamp(0, 1) * 2 - 1 for t in (predicted, true)]
+        with torch.no_grad():
+            return float(network(*(p.permute(2, 0, 1)[None] for p in pictures)))
+
+    return measure, f"LPIPS by the lpips package, {LPIPS_NETWORK} trunk."
+
+
+def _check_shapes(predicted: Tensor, true: Tensor) -> None:
+    if predicted.shape != true.shape:
+        shapes = f"{tuple(predicted.shape)} and {tuple(true.shape)}"
+        raise ValueError(f"pictures to compare differ in shape: {shapes}")

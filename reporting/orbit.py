@@ -1,0 +1,137 @@
+"""A camera path around any scene, estimated from where its photographs were taken."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from datasets.cameras import Cameras
+
+FULL_TURN_COVERAGE = math.radians(240)  # photographs all around: fly all around
+AXIS_RATIO = 0.2  # how flat the cameras' x axes must lie, against their spread, to define a horizon
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a set of cameras stands around its scene. Angles in radians."""
+
+    center: Tensor  # (3,) the point that the cameras look at
+    up: Tensor  # (3,) unit
+    forward: Tensor  # (3,) unit, normal to up: azimuth 0
+    azimuths: Tensor  # (V,) about `up`, counted so that the widest gap is at the ends
+    elevations: Tensor  # (V,) above the plane through the centre
+    distance: float  # median, world units
+
+    @property
+    def coverage(self) -> float:
+        """The angle of the circle that holds cameras, in [0, 2 pi)."""
+        return float(self.azimuths.max() - self.azimuths.min())
+
+
+def placement(cameras: Cameras, bounds: Tensor) -> Placement:
+    """Estimates centre, up axis and the cameras' spread, in float64; robust to single stray cameras.
+
+    bounds (2, 3), world: decides the centre where the view directions leave it open (one camera, parallel
+    cameras) and where they point away from each other. Raises ValueError without cameras.
+    """
+    if len(cameras) == 0:
+        raise ValueError("an orbit needs at least one camera")
+    poses = cameras.camera_to_world.detach().double().cpu()
+    center = _looked_at(poses, bounds.detach().double().cpu())
+    up = _up_axis(poses)
+    offsets = poses[:, :, 3] - center
+    height = offsets @ up
+    forward = _any_normal(up)
+    azimuths = torch.atan2(offsets @ torch.linalg.cross(up, forward), offsets @ forward)
+    distances = offsets.norm(dim=1)
+    elevations = torch.asin((height / distances.clamp_min(1e-12)).clamp(-1, 1))
+    return Placement(center, up, forward, _unwrap(azimuths), elevations, max(float(distances.median()), 1e-6))
+
+
+def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int) -> Cameras:
+    """A closed path of `frames` cameras (float32, on the given cameras' device) looking at the scene's centre.
+
+    Where the photographs surround the scene it is a full turn at their median distance and elevation; else a
+    gentle sway inside the sector they cover, so that it never shows what no photograph saw. The field of view
+    is the median one.
+    """
+    place = placement(cameras, bounds)
+    turn = torch.arange(frames, dtype=torch.float64) / frames * (2 * math.pi)
+    low, middle, high = (place.elevations.quantile(q) for q in (0.15, 0.5, 0.85))
+    limit = math.radians(80)  # straight above there is no horizon to keep level
+    if place.coverage >= FULL_TURN_COVERAGE:
+        azimuths, elevations = turn + place.azimuths.median(), middle.expand(frames)
+    else:
+        left, center, right = (place.azimuths.quantile(q) for q in (0.15, 0.5, 0.85))
+        azimuths = center + (right - left) / 2 * turn.sin()
+        elevations = middle + (high - low) / 2 * turn.cos()
+    elevations = elevations.clamp(-limit, limit)
+    side = torch.linalg.cross(place.up, place.forward)
+    around = azimuths.cos()[:, None] * place.forward + azimuths.sin()[:, None] * side
+    directions = elevations.cos()[:, None] * around + elevations.sin()[:, None] * place.up
+    poses = look_at(place.center + place.distance * directions, place.center, place.up)
+
+    intrinsics = cameras.scaled(width, height).intrinsics.detach().double().cpu()
+    k = torch.eye(3, dtype=torch.float64)
+    k[0, 0], k[1, 1] = intrinsics[:, 0, 0].median(), intrinsics[:, 1, 1].median()
+    k[0, 2], k[1, 2] = width / 2, height / 2
+    device = cameras.camera_to_world.device
+    return Cameras(
+        k.expand(frames, 3, 3).float().contiguous().to(device), poses.float().to(device), width, height
+    )
+
+
+def look_at(eyes: Tensor, target: Tensor, up: Tensor) -> Tensor:
+    """Poses camera_to_world (F, 3, 4), OpenGL axes: eyes (F, 3) look at target (3,), with up (3,) upright."""
+    backward = torch.nn.functional.normalize(eyes - target, dim=1)
+    right = torch.nn.functional.normalize(torch.linalg.cross(up.expand_as(backward), backward), dim=1)
+    return torch.stack([right, torch.linalg.cross(backward, right), backward, eyes], dim=2)
+
+
+def _looked_at(poses: Tensor, bounds: Tensor) -> Tensor:
+    """The point nearest to all optical axes, (3,): least squares, reweighted so that single strays lose their
+    say."""
+    eyes, forward = poses[:, :, 3], -poses[:, :, 2]
+    middle = bounds.mean(0)
+    size = float((bounds[1] - bounds[0]).norm()) or 1.0
+    normal = torch.eye(3, dtype=torch.float64) - forward[:, :, None] * forward[:, None, :]  # across each axis
+    weights = torch.ones(len(poses), dtype=torch.float64)
+    prior = 1e-3 * torch.eye(3, dtype=torch.float64)
+    for _ in range(10):
+        system = (weights[:, None, None] * normal).sum(0) / weights.sum() + prior
+        right_side = (weights[:, None] * (normal @ eyes[:, :, None]).squeeze(-1)).sum(0) / weights.sum()
+        point = torch.linalg.solve(system, right_side + prior @ middle)
+        missed = (normal @ (point - eyes)[:, :, None]).squeeze(-1).norm(dim=1)
+        weights = 1 / missed.clamp_min(1e-3 * size)
+    in_front = ((point - eyes) * forward).sum(1) > 0
+    return point if in_front.double().mean() > 0.5 else middle
+
+
+def _up_axis(poses: Tensor) -> Tensor:
+    """The world's up, (3,): the axis that the cameras' x axes are level to, or their mean y axis where those
+    say nothing (parallel cameras, or cameras rolled at random)."""
+    right, mean_up = poses[:, :, 0], poses[:, :, 1].mean(0)
+    values, vectors = torch.linalg.eigh(right.T @ right / len(poses))  # ascending
+    axis = vectors[:, 0]
+    if values[0] < AXIS_RATIO * values[1] and values[1] > 0.02 and mean_up.norm() > 0.05:
+        return axis if axis @ mean_up > 0 else -axis
+    if mean_up.norm() > 0.05:
+        return mean_up / mean_up.norm()
+    return torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+
+
+def _any_normal(axis: Tensor) -> Tensor:
+    """A unit vector across `axis`: made from the world axis that is least along it."""
+    seed = torch.zeros(3, dtype=torch.float64)
+    seed[int(axis.abs().argmin())] = 1
+    return torch.nn.functional.normalize(seed - axis * (seed @ axis), dim=0)
+
+
+def _unwrap(azimuths: Tensor) -> Tensor:
+    """The angles with 2 pi added to some, so that the widest empty sector lies before the first and after the
+    last."""
+    order = azimuths.sort().values
+    gaps = torch.cat([order[1:] - order[:-1], order[:1] + 2 * math.pi - order[-1:]])
+    start = order[(int(gaps.argmax()) + 1) % len(order)]
+    return torch.where(azimuths < start, azimuths + 2 * math.pi, azimuths)

@@ -1,0 +1,52 @@
+"""What a finished (or interrupted) run hands to the report."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from datasets.cameras import Cameras
+from datasets.scene import Split
+from models.rendering import Rendering
+
+
+class RadianceModel(Protocol):
+    """What the report asks of a model, whatever its method."""
+
+    def render(self, cameras: Cameras, view: int, background: str) -> Rendering:
+        """One view; called under `torch.no_grad()`."""
+        ...
+
+    def point_count(self) -> int:
+        """How many points the model has."""
+        ...
+
+
+@dataclass
+class RunRecord:
+    """Everything that a report is made of. Seconds are wall-clock."""
+
+    folder: Path  # the run folder; made if missing
+    scene_name: str
+    options: dict[str, Any]  # flags as run; `method` and `recipe` among them are shown in the headline
+    model: RadianceModel
+    evaluation: Split  # the protocol's views, at the protocol's size
+    protocol: str  # `paper`, `standard`, or a sentence where a data set lacks a protocol's views
+    background: str  # black | white
+    train_cameras: Cameras  # the orbit of the video is estimated from them
+    bounds: Tensor  # (2, 3) world: the scene's box
+    model_bytes: int  # size of the saved weights
+    device: str
+    threads: int
+    seed: int
+    training_seconds: float  # optimisation alone: without compilation, hull and evaluation
+    hull_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    evaluation_seconds: float = 0.0  # validation during training
+    # One dict an epoch: epoch, step, seconds, train_psnr, validation_psnr (or None), points, stage.
+    history: list[dict[str, Any]] = field(default_factory=list)
+    cloud: dict[str, Tensor] | None = None  # arguments of `save_ply`; None where the method has no points
+    stages: str = ""  # the schedule in words, as it was run
+    interrupted: bool = False
+    warnings: list[str] = field(default_factory=list)

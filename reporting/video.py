@@ -1,0 +1,102 @@
+"""A video of the model seen from all sides: colour beside depth."""
+
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.cameras import Cameras
+from models.rendering import Rendering
+from reporting.files import atomic
+from reporting.orbit import orbit
+from reporting.pictures import colour_map, to_bytes
+from reporting.record import RadianceModel
+
+SECONDS = 6.0  # of video, whatever the number of frames
+MOST_FRAMES = 150  # 25 frames a second
+LEAST_FRAMES = 24
+RENDER_BUDGET = 60.0  # seconds of rendering that a slow model may spend on it
+LONGEST_SIDE = 480  # pixels of one of the two panels
+DEPTH_COLOURS = "viridis_r"  # perceptually uniform: near is bright
+_PROBES = 8  # views that the depth scale is taken from
+
+
+def save_orbit(
+    path: Path,
+    model: RadianceModel,
+    cameras: Cameras,
+    bounds: Tensor,
+    background: str,
+    seconds_per_view: float,
+) -> dict:
+    """Renders an orbit around the scene and writes it as an H.264 mp4 that browsers play; atomically.
+
+    cameras: the photographs', which the path is estimated from (`orbit.orbit`); bounds (2, 3) world. The
+    longer side of a panel is at most `LONGEST_SIDE` pixels, and sides are even. Returns frames, width, height
+    (of the whole picture) and the depths, in world units, that the ends of the fixed colour scale stand for.
+    Raises OSError or RuntimeError where the encoder fails.
+    """
+    frames = frame_count(seconds_per_view)
+    width, height = panel_size(cameras.width, cameras.height)
+    path_cameras = orbit(cameras, bounds, frames, width, height)
+    with torch.no_grad():
+        near, far = depth_range(model, path_cameras, background)
+        with atomic(path) as temporary:
+            writer = imageio.get_writer(
+                temporary,
+                format="FFMPEG",
+                mode="I",
+                fps=frames / SECONDS,
+                codec="libx264",
+                pixelformat="yuv420p",
+                macro_block_size=2,
+                quality=None,
+                ffmpeg_log_level="error",
+                output_params=["-crf", "23", "-movflags", "+faststart"],
+            )
+            with writer:
+                for view in tqdm(range(frames), desc="orbit video", unit="frame", dynamic_ncols=True):
+                    writer.append_data(
+                        frame(model.render(path_cameras, view, background), background, near, far)
+                    )
+    return {"frames": frames, "width": 2 * width, "height": height, "depth_near": near, "depth_far": far}
+
+
+def frame(rendering: Rendering, background: str, near: float, far: float) -> np.ndarray:
+    """Colour beside depth, uint8 (H, 2 W, 3). Depth near is the bright end of the scale, far the dark one;
+    where the rendering is transparent the depth fades into the background."""
+    depth = rendering.depth.detach().float().cpu().numpy()
+    colours = colour_map((depth - near) / (far - near), DEPTH_COLOURS).astype(np.float32)
+    alpha = rendering.alpha.detach().float().nan_to_num(0).clamp(0, 1).cpu().numpy()[..., None]
+    behind = 255.0 if background == "white" else 0.0
+    shaded = np.rint(colours * alpha + behind * (1 - alpha)).astype(np.uint8)
+    return np.concatenate([to_bytes(rendering.image), shaded], axis=1)
+
+
+def depth_range(model: RadianceModel, cameras: Cameras, background: str) -> tuple[float, float]:
+    """Depths (near, far) that hold 98 % of what some evenly spaced views see; the scale of the whole
+    video."""
+    seen = []
+    for probe in range(min(_PROBES, len(cameras))):
+        rendering = model.render(cameras, probe * len(cameras) // min(_PROBES, len(cameras)), background)
+        solid = (rendering.alpha > 0.5) & rendering.depth.isfinite()
+        seen.append(rendering.depth[solid].detach().float().cpu().numpy())
+    depths = np.concatenate(seen)
+    if depths.size == 0:  # an empty model: any scale will do
+        return 0.0, 1.0
+    near, far = np.percentile(depths, [1, 99])
+    return float(near), float(max(far, near + 1e-3 * max(abs(near), 1.0)))
+
+
+def frame_count(seconds_per_view: float) -> int:
+    """As many frames as the render budget pays for, between `LEAST_FRAMES` and `MOST_FRAMES`."""
+    return int(min(max(RENDER_BUDGET / max(seconds_per_view, 1e-6), LEAST_FRAMES), MOST_FRAMES))
+
+
+def panel_size(width: int, height: int) -> tuple[int, int]:
+    """The size of one panel: the given one or smaller, same shape, both sides even."""
+    scale = min(1.0, LONGEST_SIDE / max(width, height))
+    return tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
