@@ -1,0 +1,454 @@
+"""The NeRF-synthetic loader on tiny scenes, on every kind of damaged one, and on real data if present."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import datasets
+from datasets.pictures import shrink
+from datasets.protocols import evaluation_views
+from settings.errors import InputError
+from settings.options import Options
+
+DATA = Path(os.environ.get("RADIANCE_DATA", Path(__file__).parents[2] / "shared/data"))
+REAL = DATA / "nerf_synthetic/lego_100"
+ANGLE = 2 * math.atan(0.5)  # focal length = the image's width
+
+
+def pose(turn: float = 0.0, distance: float = 4.0) -> list:
+    """Camera-to-world of a camera on a circle about the z axis that looks at the origin, z up."""
+    c, s = math.cos(turn), math.sin(turn)
+    return [[-s, 0, c, distance * c], [c, 0, s, distance * s], [0, 1, 0, 0], [0, 0, 0, 1]]
+
+
+def picture(width: int, height: int, shade: int = 0, mode: str = "RGBA") -> Image.Image:
+    """Red counts columns, green rows, blue is `shade`; the left half is opaque, the right one transparent."""
+    rows, columns = np.mgrid[:height, :width]
+    alpha = np.where(columns < width / 2, 255, 0)
+    pixels = np.stack([columns, rows, rows * 0 + shade, alpha], -1)
+    return Image.fromarray(pixels.astype(np.uint8)).convert(mode)
+
+
+def write_scene(folder: Path, counts=None, size=(8, 6), mode="RGBA", extension=".png", **top) -> Path:
+    """A scene with so many views a split; `top` is added to the head of every transforms file."""
+    for split, count in (counts or {"train": 3, "val": 2, "test": 2}).items():
+        (folder / split).mkdir(parents=True)
+        frames = []
+        for k in range(count):
+            picture(*size, shade=k, mode=mode).save(folder / split / f"r_{k}{extension}")
+            frames.append({"file_path": f"./{split}/r_{k}", "transform_matrix": pose(k)})
+        save(folder, split, {"camera_angle_x": ANGLE, **top, "frames": frames})
+    return folder
+
+
+def save(folder: Path, split: str, content) -> None:
+    (folder / f"transforms_{split}.json").write_text(json.dumps(content))
+
+
+def read(folder: Path, split: str = "train") -> dict:
+    return json.loads((folder / f"transforms_{split}.json").read_text())
+
+
+def load(folder: Path, **settings):
+    return datasets.load(Options(datadir=str(folder), **settings))
+
+
+def refusal(folder: Path, **settings) -> str:
+    with pytest.raises(InputError) as caught:
+        load(folder, **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# What is loaded
+
+
+def test_a_small_scene_that_is_not_square(tmp_path):
+    scene = load(write_scene(tmp_path / "cup"))
+    assert (scene.name, scene.background) == ("cup", "black")
+    assert (len(scene.train), len(scene.val), len(scene.test)) == (3, 0, 2)
+    assert scene.train.names == ["r_0", "r_1", "r_2"]
+    assert scene.train.images.shape == (3, 6, 8, 3) and scene.train.images.dtype == np.uint8
+    assert scene.train.images[2, 5, 7].tolist() == [7, 5, 2]
+    assert scene.train.alpha[0, 3].tolist() == [255] * 4 + [0] * 4
+    cameras = scene.train.cameras
+    assert (cameras.width, cameras.height) == (8, 6)
+    torch.testing.assert_close(cameras.intrinsics[1], torch.tensor([[8.0, 0, 4], [0, 8, 3], [0, 0, 1]]))
+    torch.testing.assert_close(cameras.camera_to_world[1], torch.tensor(pose(1))[:3])
+
+
+def test_a_known_point_is_seen_in_the_known_pixel(tmp_path):
+    """The first camera stands at (4, 0, 0): +y is to the right, +z is up, f = 8 px."""
+    cameras = load(write_scene(tmp_path)).train.cameras
+    pixels, depth = cameras.project(torch.tensor([[0.0, 0, 0], [2, 0.5, 0.25]]), 0)
+    torch.testing.assert_close(pixels, torch.tensor([[4.0, 3], [6, 2]]))
+    assert depth.tolist() == [4, 2]
+
+
+def test_order_and_names_are_those_of_the_file(tmp_path):
+    write_scene(tmp_path)
+    content = read(tmp_path)
+    content["frames"] = [content["frames"][k] for k in (2, 0, 1)]
+    save(tmp_path, "train", content)
+    train = load(tmp_path).train
+    assert train.names == ["r_2", "r_0", "r_1"]
+    assert train.images[:, 0, 0, 2].tolist() == [2, 0, 1]
+
+
+def test_depth_and_normal_maps_beside_the_images_are_not_views(tmp_path):
+    write_scene(tmp_path)
+    picture(8, 6).save(tmp_path / "test/r_0_depth_0000.png")
+    picture(3, 3).save(tmp_path / "test/r_0_normal.png")
+    assert load(tmp_path).test.names == ["r_0", "r_1"]
+
+
+@pytest.mark.parametrize("written", ["train/r_0.png", "./train/r_0.png", ".\\train\\r_0", "train/r_0"])
+def test_image_names_with_and_without_extension(tmp_path, written):
+    write_scene(tmp_path)
+    content = read(tmp_path)
+    content["frames"][0]["file_path"] = written
+    save(tmp_path, "train", content)
+    assert load(tmp_path).train.names[0] == "r_0"
+
+
+def test_a_dot_in_a_name_is_no_extension(tmp_path):
+    write_scene(tmp_path)
+    (tmp_path / "train/r_0.png").rename(tmp_path / "train/view_0.5.png")
+    content = read(tmp_path)
+    content["frames"][0]["file_path"] = "./train/view_0.5"
+    save(tmp_path, "train", content)
+    assert load(tmp_path).train.names[0] == "view_0.5"
+
+
+def test_poses_of_three_rows(tmp_path):
+    write_scene(tmp_path)
+    content = read(tmp_path)
+    for frame in content["frames"]:
+        frame["transform_matrix"] = frame["transform_matrix"][:3]
+    save(tmp_path, "train", content)
+    torch.testing.assert_close(load(tmp_path).train.cameras.camera_to_world[2], torch.tensor(pose(2))[:3])
+
+
+# Lenses
+
+
+def test_each_split_has_its_own_angle(tmp_path):
+    write_scene(tmp_path)
+    save(tmp_path, "test", read(tmp_path, "test") | {"camera_angle_x": math.pi / 2})
+    scene = load(tmp_path)
+    assert scene.train.cameras.intrinsics[0, 0, 0] == pytest.approx(8)
+    assert scene.test.cameras.intrinsics[0, 0, 0] == pytest.approx(4)
+
+
+def test_intrinsics_of_frame_and_file(tmp_path):
+    """The frame wins over the file, focal lengths over angles; w, h are the size they were measured at."""
+    write_scene(tmp_path, fl_x=10, fl_y=12, cx=3.5, cy=2.5)
+    content = read(tmp_path)
+    content["frames"][1] |= {"fl_x": 40, "fl_y": 20, "cx": 8, "w": 16, "h": 12}
+    content["frames"][2] |= {"camera_angle_x": ANGLE}
+    save(tmp_path, "train", content)
+    lenses = load(tmp_path).train.cameras.intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]]
+    expected = torch.tensor([[10, 12, 3.5, 2.5], [20, 10, 4, 1.25], [8, 8, 3.5, 2.5]])
+    torch.testing.assert_close(lenses, expected)
+
+
+def test_a_vertical_angle_makes_oblong_pixels(tmp_path):
+    scene = load(write_scene(tmp_path, camera_angle_y=math.pi / 2))
+    assert scene.train.cameras.intrinsics[0, 1, 1] == pytest.approx(3)
+
+
+# Size
+
+
+def test_shrinking_averages_each_channel_by_area():
+    """Four pixels to two, and three to two, where the middle one is shared: (a + b / 2) / 1.5."""
+    row = np.array([[[0, 200], [10, 0], [30, 50], [50, 70]]], np.uint8)
+    assert shrink(row, 2, 1).tolist() == [[[5, 100], [40, 60]]]
+    row = np.array([[[30, 0], [60, 90], [120, 0]]], np.uint8)
+    assert shrink(row, 2, 1).tolist() == [[[40, 30], [100, 30]]]
+    assert shrink(row.swapaxes(0, 1), 1, 2).tolist() == [[[40, 30]], [[100, 30]]]
+    assert shrink(np.concatenate([row, row * 0]), 1, 1).tolist() == [[[35, 15]]]
+
+
+def test_shrinking_keeps_the_mean_for_awkward_ratios():
+    image = np.random.default_rng(0).integers(0, 256, (31, 47, 4), dtype=np.uint8)
+    for size in ((46, 30), (17, 13), (7, 5), (1, 1)):
+        small = shrink(image, *size)
+        assert small.shape == (size[1], size[0], 4)
+        np.testing.assert_allclose(small.mean((0, 1)), image.mean((0, 1)), atol=0.5)
+    constant = np.full((31, 47, 4), 255, np.uint8)
+    assert (shrink(constant, 17, 13) == 255).all()
+
+
+def test_transparent_colours_count_as_much_as_opaque_ones(tmp_path):
+    """The original averages straight RGBA: half of a shrunk pixel's colour comes from what alpha hides."""
+    write_scene(tmp_path, {"train": 1, "test": 1}, size=(24, 24))
+    hidden = np.array([[[200, 100, 40, 255], [100, 0, 0, 0]]] * 2, np.uint8)
+    for split in ("train", "test"):
+        Image.fromarray(np.tile(hidden, (12, 12, 1))).save(tmp_path / split / "r_0.png")
+    train = load(tmp_path, img_s=12).train
+    assert train.images[0, 5, 5].tolist() == [150, 50, 20] and train.alpha[0, 5, 5] in (127, 128)
+
+
+@pytest.mark.parametrize(("settings", "size"), [
+    ({}, (400, 300)), ({"img_s": 0}, (800, 600)), ({"img_s": 100}, (100, 75)), ({"img_s": 101}, (101, 76)),
+    ({"half_res": True}, (400, 300)), ({"protocol": "standard"}, (800, 600))])
+def test_working_size(tmp_path, settings, size):
+    scene = load(write_scene(tmp_path, {"train": 1, "test": 1}, size=(800, 600)), **settings)
+    assert (scene.train.cameras.width, scene.train.cameras.height) == size
+    assert scene.train.images.shape[1:3] == size[::-1]
+    fx, fy = scene.train.cameras.intrinsics[0, 0, 0], scene.train.cameras.intrinsics[0, 1, 1]
+    assert fx == pytest.approx(size[0]) and fy == pytest.approx(800 * size[1] / 600)
+
+
+def test_a_small_scene_is_not_enlarged(tmp_path):
+    write_scene(tmp_path, size=(20, 12))
+    assert load(tmp_path).train.cameras.width == 20
+    assert "--img_s 30 is larger than the images, which are 20x12 px" in refusal(tmp_path, img_s=30)
+
+
+# Splits, protocols, background
+
+
+def test_only_the_splits_that_are_needed_are_read(tmp_path):
+    write_scene(tmp_path, {"train": 1, "val": 40, "test": 2})
+    sizes = {"paper": (1, 40, 0), "standard": (1, 0, 2)}
+    for protocol, size in sizes.items():
+        scene = load(tmp_path, protocol=protocol)
+        assert (len(scene.train), len(scene.val), len(scene.test)) == size
+    assert len(load(tmp_path, render_only=True, render_test=True).test) == 2
+    (tmp_path / "transforms_test.json").unlink()
+    assert len(load(tmp_path).val) == 40  # an absent split that nobody needs is fine
+    assert "protocol standard measures on its views" in refusal(tmp_path, protocol="standard")
+    assert "--render_test renders its views" in refusal(tmp_path, render_only=True, render_test=True)
+
+
+def test_the_paper_views_are_15_to_37(tmp_path):
+    scene = load(write_scene(tmp_path, {"train": 1, "val": 40}))
+    views, label = evaluation_views(scene, "paper")
+    assert views.names == [f"r_{k}" for k in range(15, 38)]
+    assert label == "paper (at 8 px)"
+
+
+def test_the_paper_views_keep_their_numbers_when_views_are_skipped(tmp_path):
+    write_scene(tmp_path, {"train": 3, "val": 40})
+    scene = load(tmp_path, testskip=8)
+    views, label = evaluation_views(scene, "paper")
+    assert views.names == ["r_16", "r_24", "r_32"] and len(scene.train) == 3
+    assert views.images[:, 0, 0, 2].tolist() == [16, 24, 32]
+    assert label == "paper (3 views: one in 8; at 8 px)"
+    assert "--testskip 50 leaves none of the validation views" in refusal(tmp_path, testskip=50)
+
+
+@pytest.mark.parametrize("counts", [{"train": 1, "val": 37, "test": 3}, {"train": 1, "test": 3}])
+def test_without_the_paper_views_all_test_views_are_used(tmp_path, counts):
+    views, label = evaluation_views(load(write_scene(tmp_path, counts)), "paper")
+    assert len(views) == 3 and "all 3 test views, as there are no validation views 15 to 37" in label
+
+
+def test_neither_validation_nor_test_views(tmp_path):
+    write_scene(tmp_path, {"train": 1, "val": 5})
+    assert "where there are no validation views 15 to 37" in refusal(tmp_path)
+
+
+def test_the_standard_protocol_is_white_and_whole(tmp_path):
+    write_scene(tmp_path)
+    scene = load(tmp_path, protocol="standard")
+    assert scene.background == "white" and evaluation_views(scene, "standard")[1] == "standard"
+    assert scene.test.picture(0, "white")[2, 7].tolist() == [1, 1, 1]  # alpha is 0 there
+    half = load(tmp_path, protocol="standard", half_res=True)
+    assert evaluation_views(half, "standard")[1] == "standard (at 4 px)"
+    scene = load(tmp_path, white_bkgd=True)
+    assert scene.background == "white" and evaluation_views(scene, "paper")[1].endswith("on white)")
+    with pytest.raises(ValueError, match="unknown protocol"):
+        evaluation_views(scene, "nerf")
+
+
+# Where the scene is looked for
+
+
+def test_the_folder_itself_its_parent_and_the_usual_places(tmp_path, monkeypatch):
+    write_scene(tmp_path / "nerf_synthetic/mug")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RADIANCE_DATA", raising=False)
+    for given in (Options(datadir="nerf_synthetic/mug"), Options(datadir="./nerf_synthetic/", dataname="mug"),
+                  Options(dataname="mug"), Options(datadir="nerf_synthetic/mug", dataname="mug")):
+        assert datasets.load(given).name == "mug"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"looked in data/nerf_synthetic/mug, nerf_synthetic/mug"):
+        datasets.load(Options(dataname="mug"))
+    monkeypatch.setenv("RADIANCE_DATA", str(tmp_path))
+    assert datasets.load(Options(dataname="mug")).name == "mug"
+
+
+def test_a_folder_of_scenes_lists_them(tmp_path):
+    write_scene(tmp_path / "mug")
+    write_scene(tmp_path / "cup")
+    assert "holds the scenes cup, mug: name one by --dataname" in refusal(tmp_path)
+    assert f"looked in {tmp_path / 'nope'}" in refusal(tmp_path / "nope")
+
+
+def test_a_scene_named_demo_on_disk_is_taken_as_it_is(tmp_path):
+    write_scene(tmp_path / "demo")
+    assert load(tmp_path, dataname="demo").extras["folder"] == str(tmp_path / "demo")
+
+
+# What is wrong with a scene
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ('{"frames": [\n{"file_path": }]}', "transforms_train.json, line 2: not valid JSON"),
+    ("", "line 1: not valid JSON"),
+    ("[]", "has no list `frames`"),
+    ('{"camera_angle_x": 0.7}', "has no list `frames`"),
+    ('{"camera_angle_x": 0.7, "frames": []}', "lists no frames: the split train has no views"),
+    ('{"camera_angle_x": 0.7, "frames": [{}]}', "frame 0 has no file_path"),
+])
+def test_damaged_transforms_files(tmp_path, text, words):
+    write_scene(tmp_path)
+    (tmp_path / "transforms_train.json").write_text(text)
+    assert words in refusal(tmp_path)
+
+
+def turned(matrix, change) -> list:
+    matrix = np.array(matrix, dtype=float)
+    change(matrix)
+    return matrix.tolist()
+
+
+def scale_rotation(matrix):
+    matrix[:3, :3] *= 2.5
+
+
+def shear(matrix):
+    matrix[0, 1] += 0.01
+
+
+def mirror(matrix):
+    matrix[:3, 0] *= -1
+
+
+def spoil(matrix):
+    matrix[1, 3] = math.nan
+
+
+def last_row(matrix):
+    matrix[3] = [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (scale_rotation, "the rotation is scaled by 2.5"), (shear, "the pose is not rigid"),
+    (mirror, "the pose is a mirror image"), (spoil, "transform_matrix holds a value that is not finite"),
+    (last_row, "the last row of transform_matrix is not 0 0 0 1")])
+def test_poses_that_are_none(tmp_path, change, words):
+    write_scene(tmp_path)
+    content = read(tmp_path)
+    content["frames"][1]["transform_matrix"] = turned(pose(1), change)
+    save(tmp_path, "train", content)
+    assert f"transforms_train.json, frame 1: {words}" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("matrix", [None, [[1, 0], [0, 1]], [[1, 2, 3, 4], [1, 2]], "pose", [["a"] * 4] * 4])
+def test_poses_of_another_shape(tmp_path, matrix):
+    write_scene(tmp_path)
+    content = read(tmp_path)
+    content["frames"][0]["transform_matrix"] = matrix
+    save(tmp_path, "train", content)
+    assert "frame 0: transform_matrix is not a 4x4 or 3x4 matrix" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("entry", "words"), [
+    ({"camera_angle_x": 0}, "camera_angle_x is 0, not a finite positive number below pi"),
+    ({"camera_angle_x": math.nan}, "camera_angle_x is nan"),
+    ({"camera_angle_x": math.inf}, "camera_angle_x is inf"),
+    ({"camera_angle_x": -0.7}, "camera_angle_x is -0.7"),
+    ({"camera_angle_x": "wide"}, "camera_angle_x is 'wide'"),
+    ({"camera_angle_x": 3.2}, "camera_angle_x is 3.2"),
+    ({"fl_x": -5}, "fl_x is -5, not a finite positive number"),
+    ({"fl_x": 5, "cx": math.inf}, "cx is inf"),
+    ({"fl_x": 5, "w": 16, "h": 16}, "says w x h = 16x16, but"),
+    ({"k1": 0.05}, "has lens distortion k1"),
+])
+def test_lenses_that_are_none(tmp_path, entry, words):
+    assert words in refusal(write_scene(tmp_path, **entry))
+
+
+def test_no_lens_at_all(tmp_path):
+    write_scene(tmp_path)
+    content = read(tmp_path)
+    del content["camera_angle_x"]
+    save(tmp_path, "train", content)
+    assert "neither camera_angle_x nor fl_x" in refusal(tmp_path)
+
+
+def test_a_missing_image_is_named(tmp_path):
+    write_scene(tmp_path)
+    (tmp_path / "train/r_1.png").unlink()
+    said = refusal(tmp_path)
+    assert "frame 1: its image" in said and f"{tmp_path / 'train/r_1.png'} is missing" in said
+
+
+def test_an_image_of_another_size_is_named(tmp_path):
+    write_scene(tmp_path)
+    picture(9, 6).save(tmp_path / "test/r_1.png")
+    said = refusal(tmp_path)
+    assert f"{tmp_path / 'test/r_1.png'} is 9x6 px, but" in said and "8x6 px" in said
+
+
+def test_images_that_cannot_be_decoded_are_named(tmp_path):
+    write_scene(tmp_path, size=(64, 64))
+    whole = (tmp_path / "train/r_2.png").read_bytes()
+    (tmp_path / "train/r_2.png").write_bytes(whole[: len(whole) // 2])
+    assert f"{tmp_path / 'train/r_2.png'} cannot be decoded: the file is damaged" in refusal(tmp_path)
+    (tmp_path / "train/r_2.png").write_text("not a picture")
+    assert f"{tmp_path / 'train/r_2.png'} cannot be decoded as an image" in refusal(tmp_path)
+
+
+def test_images_without_alpha(tmp_path):
+    said = refusal(write_scene(tmp_path / "rgb", mode="RGB"))
+    assert "train/r_0.png has no alpha channel: --method points carves a visual hull from masks" in said
+    write_scene(tmp_path / "mixed")
+    picture(8, 6, mode="RGB").save(tmp_path / "mixed/train/r_1.png")
+    said = refusal(tmp_path / "mixed")
+    assert "train/r_1.png has no alpha channel, but other images of its split have" in said
+
+
+def test_evaluation_views_may_lack_alpha(tmp_path):
+    write_scene(tmp_path)
+    for k in range(2):
+        picture(8, 6, shade=k, mode="RGB").save(tmp_path / f"test/r_{k}.png")
+    assert load(tmp_path).test.alpha is None
+
+
+def test_sixteen_bit_greys_are_refused(tmp_path):
+    write_scene(tmp_path)
+    Image.fromarray(np.full((6, 8), 40000, np.uint16)).save(tmp_path / "train/r_0.png")
+    assert "has pixels of type I;16: save it as 8-bit RGBA" in refusal(tmp_path)
+
+
+# Real photographs' format, where it is at hand
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there: set RADIANCE_DATA to another place")
+def test_lego_in_small():
+    scene = load(REAL)
+    views, label = evaluation_views(scene, "paper")
+    assert (len(scene.train), len(scene.val), len(views)) == (100, 100, 23)
+    assert views.names[0] == "r_15" and views.names[-1] == "r_37" and label == "paper (at 100 px)"
+    focal = 50 / math.tan(0.6911112070083618 / 2)
+    assert scene.train.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-5)
+    assert scene.bounds.tolist() == [[-2, -2, -2], [2, 2, 2]] and 0 < scene.near < 2 and 6 < scene.far < 8
+    radii = scene.train.cameras.centers.norm(dim=-1)
+    torch.testing.assert_close(radii, torch.full_like(radii, 4.0311), atol=1e-3, rtol=0)
+    for view in range(0, 100, 9):  # the model stands about the origin: every view shows it there
+        (column, row), _ = (value[0] for value in scene.train.cameras.project(torch.zeros(1, 3), view))
+        assert scene.train.alpha[view, int(row), int(column)] == 255
+    half = load(REAL, half_res=True).train.images[0]
+    np.testing.assert_allclose(half.mean((0, 1)), scene.train.images[0].mean((0, 1)), atol=0.3)
