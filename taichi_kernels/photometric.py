@@ -1,4 +1,4 @@
-"""The photometric loss of point radiance fields, value and gradient in two passes over the picture.
+"""The photometric loss of point radiance fields, value and gradient in one pass over the picture.
 
 With I the rendered picture clamped to [0, 1], I* the photograph, E = I - I* and D_s the difference between pixels s apart,
 
@@ -20,12 +20,16 @@ from taichi_kernels.splatting.binning import taichi_type
 
 _SHIFTS = (1, 2, 3)
 _HALO = 3 * max(_SHIFTS)
-# A row is worked on in chunks, copied to local arrays first: the compiler vectorises loops over local arrays, not over tensors.
-_CHUNK = 96
+_CHUNK = 96  # values of a row that the CPU schedule works on at a time: 32 pixels
 
 
 @cache
-def _kernels(dtype, target_type):
+def _cpu_kernel(dtype, target_type):
+    """A worker goes down the picture in columns of `_CHUNK` values, with the last rows in local arrays.
+
+    Every difference is taken once and given to both of its ends. The compiler vectorises loops over local arrays, not over
+    tensors, so each value is loaded once, and a row's gradient is stored once the third row below it is done.
+    """
     array1 = ti.types.ndarray(dtype=dtype, ndim=1)
     array2 = ti.types.ndarray(dtype=dtype, ndim=2)
     targets = ti.types.ndarray(dtype=target_type, ndim=2)
@@ -38,89 +42,106 @@ def _kernels(dtype, target_type):
         return ti.select(x > 0.0, 1.0, 0.0) - ti.select(x < 0.0, 1.0, 0.0)
 
     @ti.kernel
-    def residual(
-        image: array2,  # (H, 3 W)
-        target: targets,  # (H, 3 W)
-        errors: array2,  # (H, 3 W) out
-        blocks: int, stride: int,
-    ):
-        for block in range(blocks):
-            if block % stride == 0:
-                y = block // stride
-                while y < image.shape[0]:
-                    for j in range(image.shape[1]):
-                        clamped = ti.min(ti.max(image[y, j], 0.0), 1.0)
-                        errors[y, j] = clamped - ti.cast(target[y, j], dtype) * target_scale
-                    y += blocks // stride
-
-    @ti.kernel
-    def gradient(
-        image: array2, errors: array2,
+    def loss(
+        image: array2, target: targets,  # (H, 3 W)
         square_weight: dtype,  # 2 / values
         row_weights: array1, column_weights: array1,  # (3,): w / 3 over the number of differences
         grad: array2,  # (H, 3 W) out: dL / d image
-        sums: array2,  # (H, 7) out: sum of squares, and of absolute differences by rows and by columns for each shift
-        blocks: int, stride: int,
+        sums: array2,  # (chunks, 7) out: sums of squares, and of absolute differences by rows and by columns for each shift
+        workers: int,
     ):
-        for block in range(blocks):
-            if block % stride == 0:
-                y = block // stride
-                height, width = errors.shape[0], errors.shape[1]
-                while y < height:
+        for block in range(workers * WORKER_STRIDE):
+            if block % WORKER_STRIDE == 0:
+                part = block // WORKER_STRIDE
+                height, width = image.shape[0], image.shape[1]
+                while part < sums.shape[0]:
+                    start = part * _CHUNK
+                    size = ti.min(_CHUNK, width - start)
+                    first, last = ti.max(start - _HALO, 0), ti.min(start + _CHUNK + _HALO, width)
+                    row = halo(0.0)
+                    row1, row2, row3 = chunk(0.0), chunk(0.0), chunk(0.0)  # errors of the rows above
+                    grad0, grad1, grad2, grad3 = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
+                    pass0, pass1, pass2, pass3 = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)  # 0 where clamped
+                    total = ti.Vector([ti.cast(0.0, dtype) for _ in ti.static(range(7))])
+                    for y in range(height + 3):
+                        for x in range(_CHUNK):
+                            row3[x], row2[x], row1[x] = row2[x], row1[x], row[x + _HALO]
+                            grad3[x], grad2[x], grad1[x] = grad2[x], grad1[x], grad0[x]
+                            pass3[x], pass2[x], pass1[x] = pass2[x], pass1[x], pass0[x]
+                        if y < height:
+                            for j in range(first, last):
+                                colour = image[y, j]
+                                clamped = ti.min(ti.max(colour, 0.0), 1.0)
+                                row[j - start + _HALO] = clamped - ti.cast(target[y, j], dtype) * target_scale
+                                if j >= start and j < start + size:
+                                    pass0[j - start] = ti.select(clamped == colour, 1.0, 0.0)
+                            squares = ti.cast(0.0, dtype)
+                            for x in range(size):
+                                e = row[x + _HALO]
+                                squares += e * e
+                                grad0[x] = square_weight * e
+                            total[0] += squares
+                            for s in ti.static(_SHIFTS):
+                                if y >= s:
+                                    weight = row_weights[s - 1]
+                                    absolute = ti.cast(0.0, dtype)
+                                    for x in range(size):
+                                        above = row1[x] if ti.static(s == 1) else row2[x] if ti.static(s == 2) else row3[x]
+                                        difference = row[x + _HALO] - above
+                                        absolute += ti.abs(difference)
+                                        step = weight * sign(difference)
+                                        grad0[x] += step
+                                        if ti.static(s == 1):
+                                            grad1[x] -= step
+                                        elif ti.static(s == 2):
+                                            grad2[x] -= step
+                                        else:
+                                            grad3[x] -= step
+                                    total[s] += absolute
+                                weight = column_weights[s - 1]
+                                absolute = ti.cast(0.0, dtype)
+                                for x in range(ti.min(size, width - 3 * s - start)):
+                                    difference = row[x + _HALO + 3 * s] - row[x + _HALO]
+                                    absolute += ti.abs(difference)
+                                    grad0[x] -= weight * sign(difference)
+                                for x in range(ti.max(3 * s - start, 0), size):
+                                    grad0[x] += weight * sign(row[x + _HALO] - row[x + _HALO - 3 * s])
+                                total[3 + s] += absolute
+                        if y >= 3:
+                            for x in range(size):
+                                grad[y - 3, start + x] = grad3[x] * pass3[x]
                     for k in ti.static(range(7)):
-                        sums[y, k] = 0.0
-                    for part in range((width + _CHUNK - 1) // _CHUNK):
-                        start = part * _CHUNK
-                        size = ti.min(_CHUNK, width - start)
-                        center, total, other = halo(0.0), chunk(0.0), chunk(0.0)
-                        first, last = ti.max(start - _HALO, 0), ti.min(start + _CHUNK + _HALO, width)
-                        for j in range(first, last):
-                            center[j - start + _HALO] = errors[y, j]
-                        squares = ti.cast(0.0, dtype)
-                        for x in range(size):
-                            e = center[x + _HALO]
-                            squares += e * e
-                            total[x] = square_weight * e
-                        sums[y, 0] = sums[y, 0] + squares
-                        for s in ti.static(_SHIFTS):
-                            # past the edge: the difference of a row with itself, no term
-                            below, above = ti.select(y + s < height, y + s, y), ti.select(y - s >= 0, y - s, y)
-                            weight = row_weights[s - 1]
-                            absolute = ti.cast(0.0, dtype)
-                            for x in range(size):
-                                other[x] = errors[below, start + x]
-                            for x in range(size):
-                                down = other[x] - center[x + _HALO]
-                                absolute += ti.abs(down)
-                                total[x] -= weight * sign(down)
-                            sums[y, s] = sums[y, s] + absolute
-                            for x in range(size):
-                                other[x] = errors[above, start + x]
-                            for x in range(size):
-                                total[x] += weight * sign(center[x + _HALO] - other[x])
-                            weight = column_weights[s - 1]
-                            absolute = ti.cast(0.0, dtype)
-                            for x in range(ti.min(size, width - 3 * s - start)):
-                                right = center[x + _HALO + 3 * s] - center[x + _HALO]
-                                absolute += ti.abs(right)
-                                total[x] -= weight * sign(right)
-                            for x in range(ti.max(3 * s - start, 0), size):
-                                total[x] += weight * sign(center[x + _HALO] - center[x + _HALO - 3 * s])
-                            sums[y, 3 + s] = sums[y, 3 + s] + absolute
-                        for x in range(size):
-                            colour = image[y, start + x]
-                            # a clamped colour has no gradient
-                            grad[y, start + x] = ti.select((colour >= 0.0) & (colour <= 1.0), total[x], 0.0)
-                    y += blocks // stride
+                        sums[part, k] = total[k]
+                    part += workers
 
-    return residual, gradient
+    return loss
 
 
-def _blocks(height: int) -> tuple[int, int]:
-    """(loop length, stride): one worker a thread on the CPU, one thread a row on a GPU."""
-    if runtime.is_gpu():
-        return height, 1
-    return runtime.workers() * WORKER_STRIDE, WORKER_STRIDE
+@cache
+def _gpu_kernel(dtype):
+    """A thread a value: it gathers the signs of the up to twelve differences that the value takes part in."""
+    array1 = ti.types.ndarray(dtype=dtype, ndim=1)
+    array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+
+    @ti.kernel
+    def gradient(
+        image: array2, errors: array2,  # (H, 3 W)
+        square_weight: dtype, row_weights: array1, column_weights: array1,
+        grad: array2,  # (H, 3 W) out
+    ):
+        for y, j in errors:
+            e = errors[y, j]
+            total = square_weight * e
+            for s in ti.static(_SHIFTS):
+                for side in ti.static((-1, 1)):
+                    if y + side * s >= 0 and y + side * s < errors.shape[0]:
+                        total += row_weights[s - 1] * ti.math.sign(e - errors[y + side * s, j])
+                    if j + side * 3 * s >= 0 and j + side * 3 * s < errors.shape[1]:
+                        total += column_weights[s - 1] * ti.math.sign(e - errors[y, j + side * 3 * s])
+            colour = image[y, j]
+            grad[y, j] = ti.select((colour >= 0.0) & (colour <= 1.0), total, 0.0)
+
+    return gradient
 
 
 def _difference_weights(count_of, weight: float, like: Tensor) -> Tensor:
@@ -128,23 +149,37 @@ def _difference_weights(count_of, weight: float, like: Tensor) -> Tensor:
     return torch.where(counts > 0, weight / len(_SHIFTS) / counts, 0).to(like.device)
 
 
+def _on_cpu(image: Tensor, target: Tensor, row_weights: Tensor, column_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """(gradient, sums (7,)) of pictures (H, 3 W) by the CPU schedule."""
+    grad, sums = torch.empty_like(image), image.new_empty(-(-image.shape[1] // _CHUNK), 7)
+    target_type = ti.u8 if target.dtype == torch.uint8 else taichi_type(target)
+    kernel = _cpu_kernel(taichi_type(image), target_type)
+    kernel(image, target, 2 / image.numel(), row_weights, column_weights, grad, sums, runtime.workers())
+    return grad, sums.sum(0)
+
+
+def _on_gpu(image: Tensor, target: Tensor, row_weights: Tensor, column_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """(gradient, sums (7,)) of pictures (H, 3 W) by the GPU schedule."""
+    grad = torch.empty_like(image)
+    scaled = target.to(image.dtype) / 255 if target.dtype == torch.uint8 else target
+    errors = image.clamp(0, 1) - scaled
+    _gpu_kernel(taichi_type(image))(image, errors, 2 / image.numel(), row_weights, column_weights, grad)
+    rows = [(errors[s:] - errors[:-s]).abs().sum() for s in _SHIFTS]
+    columns = [(errors[:, 3 * s :] - errors[:, : -3 * s]).abs().sum() for s in _SHIFTS]
+    return grad, torch.stack([(errors**2).sum(), *rows, *columns])
+
+
 class _Photometric(torch.autograd.Function):
     @staticmethod
     def forward(ctx, image, target, gradient_weight):
         height, width, _ = image.shape
         image, target = (t.detach().contiguous().view(height, -1) for t in (image, target))
-        target_type = ti.u8 if target.dtype == torch.uint8 else taichi_type(target)
-        residual, gradient = _kernels(taichi_type(image), target_type)
         row_weights = _difference_weights(lambda s: 3 * width * (height - s), gradient_weight, image)
         column_weights = _difference_weights(lambda s: 3 * height * (width - s), gradient_weight, image)
-        errors, grad, sums = torch.empty_like(image), torch.empty_like(image), image.new_empty(height, 7)
-        blocks = _blocks(height)
-        residual(image, target, errors, *blocks)
-        gradient(image, errors, 2 / image.numel(), row_weights, column_weights, grad, sums, *blocks)
+        grad, sums = (_on_gpu if runtime.is_gpu() else _on_cpu)(image, target, row_weights, column_weights)
         ctx.save_for_backward(grad.view(height, width, 3))
-        totals = sums.sum(0)
-        squared = totals[0] / image.numel()
-        loss = squared + (totals[1:4] * row_weights).sum() + (totals[4:7] * column_weights).sum()
+        squared = sums[0] / image.numel()
+        loss = squared + (sums[1:4] * row_weights).sum() + (sums[4:7] * column_weights).sum()
         ctx.mark_non_differentiable(squared)
         return loss, squared
 
