@@ -1,0 +1,231 @@
+"""The built-in scene: made on first use by our sphere tracer, in NeRF-synthetic format, with exact maps.
+
+A folder holds transforms_{train,val,test}.json, demo.json (what it was made of; marks a complete folder)
+and per view
+  r_<i>.png         straight RGBA; RGB is 0 where alpha is 0, as Blender writes it
+  r_<i>_depth.npy   (H, W) float32, world units along the camera's z axis; 0 = nothing there
+  r_<i>_normal.png  8 bit, (n + 1) / 2 of the outward unit normal in world axes; 0 = nothing there
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from settings.errors import InputError
+from taichi_kernels.sphere_tracing import trace_demo
+
+VERSION = 1  # of the pictures: to be raised whenever the same settings give other bytes
+MANIFEST = "demo.json"
+FORMAT = "taichi-radiance demo scene"
+FIELD_OF_VIEW = 0.6911112070083618  # radians over the shorter side, as in NeRF-synthetic
+CAMERA_DISTANCE = 4.3  # world units from the point that the cameras look at
+LOOK_AT = np.array([0.0, 0.0, -0.08])
+LOWEST, HIGHEST = -0.25, 0.97  # sine of the cameras' elevation, train and val
+STALE_SECONDS = 24 * 3600  # a half-made folder that old has no maker any more
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demo scene is made of; the same settings give the same bytes."""
+
+    width: int = 200  # pixels
+    height: int = 200  # pixels
+    train_views: int = 100
+    val_views: int = 40  # the paper's protocol wants views 15 to 37
+    test_views: int = 20  # along a closed orbit
+    samples: int = 3  # rays along one side of a pixel
+    seed: int = 0  # of the train and val cameras
+
+    def __post_init__(self) -> None:
+        lowest = {"width": 8, "height": 8, "train_views": 1, "samples": 1}
+        for field in fields(self):
+            value, least = getattr(self, field.name), lowest.get(field.name, 0)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"the demo scene's {field.name} is {value!r}: it must be at least {least}")
+
+    @property
+    def folder_name(self) -> str:
+        """A name that tells these settings apart from all others."""
+        counts = f"{self.train_views}-{self.val_views}-{self.test_views}"
+        return f"demo_{self.width}x{self.height}_{counts}_x{self.samples}_s{self.seed}"
+
+    @property
+    def camera_angle_x(self) -> float:
+        """Horizontal field of view in radians, such that the scene fits the shorter side."""
+        return 2.0 * math.atan(math.tan(FIELD_OF_VIEW / 2) * self.width / min(self.width, self.height))
+
+    def manifest(self) -> dict:
+        """The content of demo.json: version and settings."""
+        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+
+    def views(self, split: str) -> list[str]:
+        """The views of a split as transforms_*.json names them, without the extension."""
+        return [f"./{split}/r_{i}" for i in range(getattr(self, f"{split}_views"))]
+
+
+def look_at(directions: np.ndarray) -> np.ndarray:
+    """Camera-to-world matrices (V, 4, 4) of upright cameras in the unit `directions` (V, 3) from LOOK_AT."""
+    backward = directions
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    poses = np.tile(np.eye(4), (len(directions), 1, 1))
+    poses[:, :3, :3] = np.stack([right, np.cross(backward, right), backward], axis=2)
+    poses[:, :3, 3] = LOOK_AT + CAMERA_DISTANCE * backward
+    return poses
+
+
+def scattered_directions(count: int, seed: list[int]) -> np.ndarray:
+    """Unit vectors (count, 3) from LOWEST to HIGHEST: a Fibonacci spiral, turned, jittered and shuffled."""
+    random = np.random.default_rng(seed)
+    steps = np.arange(count)
+    z = LOWEST + (HIGHEST - LOWEST) * (steps + random.random(count)) / max(count, 1)
+    azimuth = steps * math.pi * (3.0 - math.sqrt(5.0)) + random.random() * 2.0 * math.pi
+    flat = np.sqrt(1.0 - z * z)
+    return random.permutation(np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), z], axis=1))
+
+
+def orbit_directions(count: int) -> np.ndarray:
+    """Unit vectors (count, 3) once around the scene, rising and sinking between 8 and 48 degrees."""
+    turn = np.arange(count) / max(count, 1) * 2.0 * math.pi
+    azimuth, elevation = turn - math.radians(65.0), np.radians(28.0 + 20.0 * np.sin(2.0 * turn))
+    return np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=1
+    )
+
+
+def demo_poses(settings: DemoSettings, split: str) -> np.ndarray:
+    """Camera-to-world matrices (V, 4, 4) float64 of a split: train and val scattered, test along an orbit."""
+    if split == "test":
+        return look_at(orbit_directions(settings.test_views))
+    count = getattr(settings, f"{split}_views")
+    return look_at(scattered_directions(count, [settings.seed, ("train", "val").index(split)]))
+
+
+def is_complete(folder: Path, settings: DemoSettings) -> bool:
+    """Whether a folder holds the whole demo scene of these settings and this version."""
+    try:
+        if json.loads((folder / MANIFEST).read_text()) != settings.manifest():
+            return False
+    except (OSError, ValueError):
+        return False
+    return all(path.is_file() for path in _files(folder, settings))
+
+
+def ensure_demo(root: str | Path, settings: DemoSettings | None = None, progress: bool = True) -> Path:
+    """The folder of the demo scene under `root`, made now if it is not there in full, with a progress bar.
+
+    Raises InputError where the folder's name is taken by something else or nothing can be written.
+    """
+    settings = settings or DemoSettings()
+    folder = Path(root) / settings.folder_name
+    if not is_complete(folder, settings):
+        make_demo(folder, settings, progress)
+    return folder
+
+
+def make_demo(folder: str | Path, settings: DemoSettings, progress: bool = True) -> None:
+    """Write the demo scene to `folder`: all of it or nothing. An older demo scene there is replaced.
+
+    It is made in a hidden folder beside it and renamed at the end. Raises InputError where `folder` holds
+    anything but a demo scene, or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not _is_ours(folder):
+        raise InputError(
+            f"{folder} is in the demo scene's place but is not one: move it away or choose another folder"
+        )
+    prefix = f".{folder.name}.making-"
+    making = folder.parent / f"{prefix}{os.getpid()}"
+    try:
+        for left in folder.parent.glob(f"{prefix}*"):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS or left == making:
+                shutil.rmtree(left)
+        making.mkdir(parents=True)
+        _write(making, settings, progress)
+        _move_into_place(making, folder, settings)
+    except OSError as error:
+        raise InputError(
+            f"cannot write the demo scene to {folder} ({error.strerror or error}): choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder may be replaced: a demo scene of any settings, or empty."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+        return isinstance(found, dict) and found.get("format") == FORMAT
+    except (OSError, ValueError):
+        return folder.is_dir() and not any(folder.iterdir())
+
+
+def _files(folder: Path, settings: DemoSettings) -> Iterator[Path]:
+    """Every file of a complete scene but its manifest."""
+    for split in ("train", "val", "test"):
+        yield folder / f"transforms_{split}.json"
+        for view in settings.views(split):
+            for ending in (".png", "_depth.npy", "_normal.png"):
+                yield folder / f"{view}{ending}"
+
+
+def _move_into_place(making: Path, folder: Path, settings: DemoSettings) -> None:
+    """Rename the finished folder; where another process was faster, keep what it made."""
+    if is_complete(folder, settings):
+        return
+    if folder.exists():
+        old = making.with_name(making.name + "-old")
+        os.rename(folder, old)
+        os.rename(making, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(making, folder)
+
+
+def _write(folder: Path, settings: DemoSettings, progress: bool) -> None:
+    """Render and write all views and the JSON files, the manifest last."""
+    total = settings.train_views + settings.val_views + settings.test_views
+    focal = settings.width / 2 / math.tan(settings.camera_angle_x / 2)
+    intrinsics = torch.tensor([[focal, 0, settings.width / 2], [0, focal, settings.height / 2], [0, 0, 1]])
+    with tqdm(
+        total=total, unit="view", disable=not progress, desc="Compiling the demo scene's renderer"
+    ) as bar:
+        trace_demo(intrinsics[None], torch.eye(3, 4)[None], 1, 1, 1)
+        bar.reset()  # the time left is the views', not the compiler's
+        bar.set_description("Making the demo scene")
+        for split in ("train", "val", "test"):
+            poses, names = demo_poses(settings, split), settings.views(split)
+            (folder / split).mkdir()
+            for pose, name in zip(poses, names, strict=True):
+                _write_view(f"{folder}/{name}", intrinsics, pose, settings)
+                bar.update()
+            frames = [
+                {"file_path": n, "transform_matrix": p.tolist()} for n, p in zip(names, poses, strict=True)
+            ]
+            transforms = {"camera_angle_x": settings.camera_angle_x, "frames": frames}
+            (folder / f"transforms_{split}.json").write_text(json.dumps(transforms, indent=1))
+    (folder / MANIFEST).write_text(json.dumps(settings.manifest(), indent=1))
+
+
+def _write_view(stem: str, intrinsics: torch.Tensor, pose: np.ndarray, settings: DemoSettings) -> None:
+    """Render one view and write its picture, depth and normals."""
+    camera_to_world = torch.from_numpy(pose[None, :3]).float()
+    seen = trace_demo(intrinsics[None], camera_to_world, settings.width, settings.height, settings.samples)
+    image, alpha, depth, normal = (value[0].cpu().numpy() for value in seen)
+    rgba = np.round(np.concatenate([image, alpha[..., None]], axis=2) * 255).astype(np.uint8)
+    rgba[rgba[..., 3] == 0] = 0
+    Image.fromarray(rgba).save(f"{stem}.png")
+    np.save(f"{stem}_depth.npy", depth)
+    shown = np.round((normal + 1) * 127.5).astype(np.uint8)
+    shown[depth == 0] = 0
+    Image.fromarray(shown).save(f"{stem}_normal.png")
