@@ -73,38 +73,39 @@ class PointCloud(nn.Module):
     def composite(self, cameras: Cameras, view: int) -> tuple[Tensor, Tensor]:
         """Premultiplied image (H, W, 3), not clamped, and alpha (H, W) of one view; differentiable."""
         if self.use_sh and self.sh_per == "pixel":
-            splatted = self._splat_features(cameras, view)
+            splatted = self._harmonics_per_pixel(cameras, view, with_depth=False)
             return splatted.image, splatted.alpha
-        width, height = cameras.width, cameras.height
-        rows, depths = self._rows(cameras, view, self.sh if self.use_sh else None)
-        return splat_packed(rows, depths, width, height, profile=self.profile, max_layers=self.max_layers)
+        return self._splat(cameras, view, with_depth=False)
 
-    def _rows(self, cameras: Cameras, view: int, sh: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _splat(self, cameras: Cameras, view: int, with_depth: bool) -> tuple[Tensor, Tensor]:
+        """Image (H, W, 3, or 4 with the sum of weighted depths) and alpha."""
+        rows, depths = self._rows(cameras, view, self.sh if self.use_sh else None, with_depth)
+        return splat_packed(rows, depths, cameras.width, cameras.height, profile=self.profile, max_layers=self.max_layers)
+
+    def _rows(self, cameras: Cameras, view: int, sh: Tensor | None, with_depth: bool = False) -> tuple[Tensor, Tensor]:
         camera = pack_camera(cameras.intrinsics[view], cameras.camera_to_world[view]).to(self.positions.device)
         radii = self.radii(cameras.width, cameras.height)
-        return project_points(self.positions, self.base, sh, radii, self.opacities(), camera)
+        return project_points(self.positions, self.base, sh, radii, self.opacities(), camera, with_depth=with_depth)
 
-    def _splat_features(self, cameras: Cameras, view: int, with_depth: bool = False):
-        """Composite through the general op: depth, and spherical harmonics per pixel (30 channels blended, then evaluated)."""
-        per_pixel = self.use_sh and self.sh_per == "pixel"
-        rows, depths = self._rows(cameras, view, self.sh if self.use_sh and not per_pixel else None)
-        features = torch.cat([rows[:, 4:], self.sh.flatten(1)], 1) if per_pixel else rows[:, 4:]
+    def _harmonics_per_pixel(self, cameras: Cameras, view: int, with_depth: bool):
+        """Blend base colours and coefficients, 30 channels, and evaluate the blended harmonics in each pixel's direction."""
+        rows, depths = self._rows(cameras, view, None)
         splatted = splat(
-            rows[:, :2], depths, rows[:, 2], rows[:, 3], features, cameras.width, cameras.height,
-            profile=self.profile, max_layers=self.max_layers, with_depth=with_depth,
+            rows[:, :2], depths, rows[:, 2], rows[:, 3], torch.cat([rows[:, 4:], self.sh.flatten(1)], 1), cameras.width,
+            cameras.height, profile=self.profile, max_layers=self.max_layers, with_depth=with_depth,
         )
-        if per_pixel:
-            basis = _pixel_basis(cameras, view).to(features.device)
-            sh = splatted.image[..., 3:].unflatten(-1, (SH_COEFFICIENTS, 3))
-            splatted = splatted._replace(image=splatted.image[..., :3] + (basis[..., None] * sh).sum(-2))
-        return splatted
+        basis = _pixel_basis(cameras, view).to(rows.device)
+        sh = splatted.image[..., 3:].unflatten(-1, (SH_COEFFICIENTS, 3))
+        return splatted._replace(image=splatted.image[..., :3] + (basis[..., None] * sh).sum(-2))
 
     def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
         """One view over a background (`black` or `white`), clamped to [0, 1]; without depth it is faster (depth is None)."""
-        if with_depth:
-            image, alpha, depth = self._splat_features(cameras, view, with_depth=True)
+        if self.use_sh and self.sh_per == "pixel":
+            image, alpha, depth = self._harmonics_per_pixel(cameras, view, with_depth)
         else:
-            (image, alpha), depth = self.composite(cameras, view), None
+            image, alpha = self._splat(cameras, view, with_depth)
+            depth = image[..., 3] / alpha.clamp_min(1e-8) if with_depth else None
+            image = image[..., :3]
         if background == "white":
             image = image + (1 - alpha)[..., None]
         return Rendering(image.clamp(0, 1), alpha, depth)

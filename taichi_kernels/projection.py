@@ -29,17 +29,20 @@ def pack_camera(intrinsics: Tensor, camera_to_world: Tensor) -> Tensor:
 
 
 @cache
-def _kernels(dtype, basis: int, world_radii: bool):
-    array1 = ti.types.ndarray(dtype=dtype, ndim=1)
-    array2 = ti.types.ndarray(dtype=dtype, ndim=2)
-    vec3 = ti.types.vector(3, dtype)
-    coefficients = ti.types.vector(max(basis, 1), dtype)
+def _kernels(dtype, basis: int, world_radii: bool, with_depth: bool):
+    """(forward, backward). Rows are passed as vectors: one address a row, and loads and stores that the compiler can merge."""
+    scalars = ti.types.ndarray(dtype=dtype, ndim=1)
+    vec3, row = ti.types.vector(3, dtype), ti.types.vector(7 + with_depth, dtype)
+    vec16, coefficients = ti.types.vector(16, dtype), ti.types.vector(3 * max(basis, 1), dtype)
+    points = ti.types.ndarray(dtype=vec3, ndim=1)
+    harmonics = ti.types.ndarray(dtype=coefficients, ndim=1)
+    rows = ti.types.ndarray(dtype=row, ndim=1)
+    cameras = ti.types.ndarray(dtype=vec16, ndim=1)
+    weights = ti.types.vector(max(basis, 1), dtype)
 
     @ti.func
-    def to_camera(positions: ti.template(), camera: ti.template(), i):
-        offset = vec3(0.0)
-        for a in ti.static(range(3)):
-            offset[a] = positions[i, a] - camera[4 * a + 3]
+    def to_camera(position, camera):
+        offset = position - vec3(camera[3], camera[7], camera[11])
         local = vec3(0.0)
         for a in ti.static(range(3)):
             local[a] = camera[a] * offset[0] + camera[4 + a] * offset[1] + camera[8 + a] * offset[2]
@@ -47,84 +50,94 @@ def _kernels(dtype, basis: int, world_radii: bool):
 
     @ti.kernel
     def forward(
-        positions: array2,  # (N, 3) world
-        base: array2,  # (N, 3)
-        sh: array2,  # (N, 3 * basis), coefficient by coefficient; (0, 0) without
-        radii: array1, opacities: array1,  # (N,)
-        camera: array1,  # (16,)
-        splats: array2,  # (N, 7) out
-        depths: array1,  # (N,) out
+        positions: points,  # (N, 3) world
+        base: points,  # (N, 3)
+        sh: harmonics,  # (N, 3 * basis), coefficient by coefficient; any row without
+        radii: scalars, opacities: scalars,  # (N,)
+        cameras_: cameras,  # (1, 16)
+        splats: rows,  # (N, 7 or 8) out
+        depths: scalars,  # (N,) out
     ):
         for i in range(positions.shape[0]):
-            offset, local = to_camera(positions, camera, i)
+            camera = cameras_[0]
+            offset, local = to_camera(positions[i], camera)
             z = -local[2]
             visible = z > NEAREST
             inv_z = 1.0 / ti.max(z, NEAREST)
-            splats[i, 0] = camera[12] * local[0] * inv_z + camera[14]
-            splats[i, 1] = -camera[13] * local[1] * inv_z + camera[15]
-            splats[i, 2] = radii[i] * camera[12] * inv_z if ti.static(world_radii) else radii[i]
-            splats[i, 3] = ti.select(visible, opacities[i], 0.0)
-            depths[i] = ti.select(visible, z, NEAREST)
-            colour = vec3(0.0)
+            colour = base[i]
             if ti.static(basis > 0):
-                direction = offset * (1.0 / ti.sqrt(ti.max(offset.dot(offset), 1e-20)))
-                b = sh_basis(basis, direction)
+                b = sh_basis(basis, offset * (1.0 / ti.sqrt(ti.max(offset.dot(offset), 1e-20))))
+                s = sh[i]
                 for k in ti.static(range(basis)):
                     for c in ti.static(range(3)):
-                        colour[c] += b[k] * sh[i, 3 * k + c]
+                        colour[c] += b[k] * s[3 * k + c]
+            radius = radii[i]
+            if ti.static(world_radii):
+                radius *= camera[12] * inv_z
+            splat = row(0.0)
+            splat[0] = camera[12] * local[0] * inv_z + camera[14]
+            splat[1] = camera[15] - camera[13] * local[1] * inv_z
+            splat[2], splat[3] = radius, ti.select(visible, opacities[i], 0.0)
             for c in ti.static(range(3)):
-                splats[i, 4 + c] = base[i, c] + colour[c]
+                splat[4 + c] = colour[c]
+            if ti.static(with_depth):
+                splat[7] = z
+            splats[i] = splat
+            depths[i] = ti.select(visible, z, NEAREST)
 
     @ti.kernel
     def backward(
-        positions: array2, sh: array2, radii: array1, camera: array1,
-        grad_splats: array2,  # (N, 7)
-        grad_depths: array1,  # (N,)
-        grad_positions: array2, grad_sh: array2, grad_radii: array1, grad_opacities: array1,  # out
+        positions: points, sh: harmonics, radii: scalars, cameras_: cameras,
+        grad_splats: rows,  # (N, 7 or 8)
+        grad_depths: scalars,  # (N,)
+        grad_positions: points, grad_sh: harmonics, grad_radii: scalars, grad_opacities: scalars,  # out
     ):
         for i in range(positions.shape[0]):
-            offset, local = to_camera(positions, camera, i)
+            camera = cameras_[0]
+            g = grad_splats[i]
+            offset, local = to_camera(positions[i], camera)
             visible = -local[2] > NEAREST
             inv_z = 1.0 / ti.max(-local[2], NEAREST)
-            gu, gv = grad_splats[i, 0] * camera[12], -grad_splats[i, 1] * camera[13]
-            gz = -(gu * local[0] + gv * local[1]) * inv_z * inv_z + grad_depths[i]
-            grad_radius = grad_splats[i, 2]
+            gu, gv = g[0] * camera[12], -g[1] * camera[13]
+            gz = grad_depths[i] - (gu * local[0] + gv * local[1]) * inv_z * inv_z
+            if ti.static(with_depth):
+                gz += g[7]
+            grad_radius = g[2]
             if ti.static(world_radii):
                 grad_radius *= camera[12] * inv_z
                 gz -= grad_radius * radii[i] * inv_z
             grad_radii[i] = grad_radius
-            grad_opacities[i] = ti.select(visible, grad_splats[i, 3], 0.0)
-            local_grad = vec3(0.0)
-            local_grad[0], local_grad[1], local_grad[2] = gu * inv_z, gv * inv_z, -gz
+            grad_opacities[i] = ti.select(visible, g[3], 0.0)
             grad = vec3(0.0)
             for a in ti.static(range(3)):
-                for b in ti.static(range(3)):
-                    grad[a] += camera[4 * a + b] * local_grad[b]
+                grad[a] = camera[4 * a] * gu * inv_z + camera[4 * a + 1] * gv * inv_z - camera[4 * a + 2] * gz
             if ti.static(basis > 0):
                 inv_length = 1.0 / ti.sqrt(ti.max(offset.dot(offset), 1e-20))
                 direction = offset * inv_length
                 b = sh_basis(basis, direction)
-                inner = coefficients(0.0)
+                s = sh[i]
+                inner, outer = weights(0.0), coefficients(0.0)
                 for k in ti.static(range(basis)):
+                    inner[k] = s[3 * k] * g[4] + s[3 * k + 1] * g[5] + s[3 * k + 2] * g[6]
                     for c in ti.static(range(3)):
-                        inner[k] += sh[i, 3 * k + c] * grad_splats[i, 4 + c]
-                        grad_sh[i, 3 * k + c] = b[k] * grad_splats[i, 4 + c]
-                g = sh_gradient(basis, direction, inner)
-                grad += (g - direction * direction.dot(g)) * inv_length
-            for a in ti.static(range(3)):
-                grad_positions[i, a] = ti.select(visible, grad[a], 0.0)
+                        outer[3 * k + c] = b[k] * g[4 + c]
+                grad_sh[i] = outer
+                turned = sh_gradient(basis, direction, inner)
+                grad += (turned - direction * direction.dot(turned)) * inv_length
+            grad_positions[i] = ti.select(visible, grad, vec3(0.0))
 
     return forward, backward
 
 
 class _Project(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions, base, sh, radii, opacities, camera, world_radii):
+    def forward(ctx, positions, base, sh, radii, opacities, camera, world_radii, with_depth):
         ctx.set_materialize_grads(False)
-        inputs = [t.detach().contiguous() for t in (positions, base, sh.flatten(1), radii, opacities, camera)]
+        sh_rows = sh.flatten(1) if sh.shape[1] else positions  # never read without harmonics, but its rows must not be empty
+        inputs = [t.detach().contiguous() for t in (positions, base, sh_rows, radii, opacities, camera[None])]
         count = positions.shape[0]
-        splats, depths = positions.new_empty(count, 7), positions.new_empty(count)
-        ctx.kernels = (taichi_type(positions), sh.shape[1], world_radii)
+        splats, depths = positions.new_empty(count, 7 + with_depth), positions.new_empty(count)
+        ctx.kernels = (taichi_type(positions), sh.shape[1], world_radii, with_depth)
         if count:
             _kernels(*ctx.kernels)[0](*inputs, splats, depths)
         positions, _, sh_rows, radii, _, camera = inputs
@@ -136,20 +149,23 @@ class _Project(torch.autograd.Function):
     def backward(ctx, grad_splats, grad_depths):
         positions, sh, radii, camera = (t.detach() for t in ctx.saved_tensors)
         count = positions.shape[0]
-        grad_splats = positions.new_zeros(count, 7) if grad_splats is None else grad_splats.contiguous()
+        grad_splats = positions.new_zeros(count, 7 + ctx.kernels[-1]) if grad_splats is None else grad_splats.contiguous()
         grad_depths = positions.new_zeros(count) if grad_depths is None else grad_depths.contiguous()
-        grads = [torch.empty_like(positions), torch.empty_like(sh), torch.empty_like(radii), torch.empty_like(radii)]
+        grads = [torch.empty_like(t) for t in (positions, sh, radii, radii)]
         if count:
             _kernels(*ctx.kernels)[1](positions, sh, radii, camera, grad_splats, grad_depths, *grads)
         grad_positions, grad_sh, grad_radii, grad_opacities = grads
-        return grad_positions, grad_splats[:, 4:], grad_sh.view(ctx.sh_shape), grad_radii, grad_opacities, None, None
+        grad_sh = grad_sh.view(ctx.sh_shape) if ctx.sh_shape[1] else None
+        return grad_positions, grad_splats[:, 4:7], grad_sh, grad_radii, grad_opacities, None, None, None
 
 
 def project_points(
     positions: Tensor, base: Tensor, sh: Tensor | None, radii: Tensor, opacities: Tensor, camera: Tensor, *,
-    world_radii: bool = False,
+    world_radii: bool = False, with_depth: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Splat rows (N, 7) and depths (N,) of N points in one view; see the module's docstring.
+
+    with_depth: the depth is repeated as an eighth column, a fourth channel to composite.
 
     positions (N, 3) world; base (N, 3) colours; sh (N, K, 3) with K = 1, 4 or 9 coefficients, or None; radii (N,) pixels, or world
     lengths where `world_radii`; opacities (N,); camera (16,) from `pack_camera`. Differentiable in all but the camera. Points
@@ -169,4 +185,4 @@ def project_points(
             f"{tuple(camera.shape)}"
         )
     runtime.ensure_init()
-    return _Project.apply(positions, base, sh, radii, opacities, camera, world_radii)
+    return _Project.apply(positions, base, sh, radii, opacities, camera, world_radii, with_depth)

@@ -28,13 +28,13 @@ def inputs(count, basis, dtype, device):
 
 
 @pytest.mark.parametrize("basis", [0, 1, 4, 9])
-@pytest.mark.parametrize("world_radii", [False, True])
-def test_agrees_with_twin(device, basis, world_radii):
+@pytest.mark.parametrize("flags", [{}, {"world_radii": True}, {"with_depth": True}])
+def test_agrees_with_twin(device, basis, flags):
     camera = camera_at(3.0, torch.float32).to(device)
     results = []
     for function in (project_points, twin.project_points):
         leaves = [t.requires_grad_() for t in inputs(1000, basis, torch.float32, device)]
-        splats, depths = function(*leaves, camera, world_radii=world_radii)
+        splats, depths = function(*leaves, camera, **flags)
         weight = torch.linspace(-1, 1, splats.numel(), device=device).view_as(splats)
         ((splats * weight).sum() + (depths * weight[:, 0]).sum()).backward()
         results.append([splats.detach(), depths.detach()] + [t.grad for t in leaves if t.numel()])
@@ -42,11 +42,11 @@ def test_agrees_with_twin(device, basis, world_radii):
         assert torch.allclose(got, want, rtol=1e-3, atol=1e-3), (got - want).abs().max()
 
 
-@pytest.mark.parametrize("world_radii", [False, True])
-def test_gradcheck_float64(device, world_radii):
+@pytest.mark.parametrize("flags", [{"with_depth": True}, {"world_radii": True}])
+def test_gradcheck_float64(device, flags):
     camera = camera_at(3.0, torch.float64).to(device)
     leaves = [t.requires_grad_() for t in inputs(5, 9, torch.float64, device)]
-    assert torch.autograd.gradcheck(lambda *t: project_points(*t, camera, world_radii=world_radii), leaves, atol=1e-5)
+    assert torch.autograd.gradcheck(lambda *t: project_points(*t, camera, **flags), leaves, atol=1e-5)
 
 
 def test_points_behind_the_camera_vanish(device):

@@ -19,7 +19,7 @@ def basis(d):
     )
 
 
-def project_points(positions, base, sh, radii, opacities, camera, *, world_radii=False):
+def project_points(positions, base, sh, radii, opacities, camera, *, world_radii=False, with_depth=False):
     """(splats (N, 7), depths (N,)) with the meaning of the kernel's op."""
     pose, (fx, fy, cx, cy) = camera[:12].view(3, 4), camera[12:]
     offset = positions - pose[:, 3]
@@ -32,4 +32,4 @@ def project_points(positions, base, sh, radii, opacities, camera, *, world_radii
         colour = base + (b[:, :, None] * sh).sum(1)
     size = radii * fx / z if world_radii else radii
     rows = torch.stack([fx * x / z + cx, -fy * y / z + cy, size, torch.where(visible, opacities, 0)], -1)
-    return torch.cat([rows, colour], 1), z
+    return torch.cat([rows, colour] + [z[:, None]] * with_depth, 1), z
