@@ -9,7 +9,7 @@ __all__ = ["RunRecord", "four_lines", "report"]
 
 
 def report(run: RunRecord) -> dict[str, Any]:
-    """Evaluates a run, fills its folder and returns the content of report.json: `reporting.assemble.report`."""
+    """Evaluates a run, fills its folder and returns report.json: see `reporting.assemble`."""
     from reporting import (
         assemble,
     )  # plots, metrics and video take a second to import; only a report needs them

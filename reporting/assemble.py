@@ -135,8 +135,8 @@ def _notes(run: RunRecord, quality: Quality, speed: Speed) -> list[str]:
         f"Rendering speed is the median of {speed.passes} passes over {speed.views} of the protocol's "
         f"{len(run.evaluation)} views, rendering alone, after a warm-up and with the device synchronised; "
         f"the passes lie between {speed.fps_slowest:.2f} and {speed.fps_fastest:.2f} fps.",
-        "Training time excludes the compilation of kernels, which is given beside it. MB are 2^20 bytes; model "
-        "size is that of the saved weights.",
+        "Training time excludes the compilation of kernels, which is given beside it.",
+        "Model size is that of the saved weights; MB are 2^20 bytes.",
     ]
     unusual = [v.name for v in quality.views if not abs(v.psnr) < float("inf")]
     if unusual:

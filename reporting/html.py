@@ -17,12 +17,12 @@ from reporting.files import write_text
 from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
 from reporting.plot import training_plot
 
-# What may go into the page, in bytes before base64 adds a third; together they keep it below 10 MB.
-LARGE_BUDGET = 2_000_000  # best, median and worst view, full size
-GRID_BUDGET = 3_000_000  # every view
-VIDEO_BUDGET = 2_000_000
-GRID_SIDES = (640, 400, 320, 240, 160, 120, 80)  # px, longer side of a picture in the grid
-GRID_QUALITY = 85
+# Characters of the page that its pictures and its video may take, so that it stays below 10 MB.
+PAGE_BUDGET = 9_300_000
+LARGE_BUDGET = 2_700_000  # of these: best, median and worst view at full size
+VIDEO_BUDGET = 1_400_000  # of these: the orbit; the grid of all views takes what is left
+GRID_SIDES = (640, 480, 400, 320, 280, 240, 200, 160, 120, 80)  # px, longer side of a picture in the grid
+GRID_QUALITY = 80
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -55,14 +55,16 @@ def save_html(path: Path, report: dict[str, Any], pictures: list[Path], video: P
     )
     environment.filters |= {"duration": duration, "number": number, "setting": setting}
     views = report["views"]
-    side, grid = grid_views(views, pictures)
+    large, shown_video = large_views(views, pictures), video_uri(video)
+    spent = sum(len(v.predicted) + len(v.true) + len(v.error) for v in large) + len(shown_video or "")
+    side, grid = grid_views(views, pictures, PAGE_BUDGET - spent)
     page = environment.get_template("report.html.j2").render(
         report=report,
-        large=large_views(views, pictures),
+        large=large,
         grid=grid,
         grid_side=side,
         plot=training_plot(report["history"]),
-        video=video_uri(video),
+        video=shown_video,
         poster=poster_uri(video),
         video_name=video.name if video else None,
         error_scale=ERROR_SCALE,
@@ -81,33 +83,31 @@ def large_views(views: list[dict[str, Any]], pictures: list[Path]) -> list[Shown
         labels.setdefault(order[place], label)
     chosen = [(labels[v], v) for v in order if v in labels]
     panels = [panels_of(pictures[v]) for _, v in chosen]
-    encoded = [[_png(panel) for panel in three] for three in panels]
-    if sum(len(data) for three in encoded for _, data in three) > LARGE_BUDGET:
-        encoded = [[_jpeg(panel, 90) for panel in three] for three in panels]
-    return [
-        _shown(label, views[v], [_data_uri(*panel) for panel in three])
-        for (label, v), three in zip(chosen, encoded, strict=True)
-    ]
+    uris = [[_data_uri(*_png(panel)) for panel in three] for three in panels]
+    for quality in (92, 80):
+        if sum(len(uri) for three in uris for uri in three) > LARGE_BUDGET:
+            uris = [[_data_uri(*_jpeg(panel, quality)) for panel in three] for three in panels]
+    return [_shown(label, views[v], three) for (label, v), three in zip(chosen, uris, strict=True)]
 
 
-def grid_views(views: list[dict[str, Any]], pictures: list[Path]) -> tuple[int, list[ShownView]]:
-    """All views as JPEG, and the longer side in px at which they fit in `GRID_BUDGET` (judged by a sample of
-    them)."""
+def grid_views(views: list[dict[str, Any]], pictures: list[Path], budget: int) -> tuple[int, list[ShownView]]:
+    """All views as JPEG, and the longer side in px at which they fit in `budget` characters, judged by a
+    sample of them."""
     sample = pictures[:: max(1, len(pictures) // 6)]
     for side in GRID_SIDES:
-        size = sum(len(data) for picture in sample for _, data in _grid_pictures(picture, side))
-        if size * len(pictures) <= GRID_BUDGET * len(sample):
+        size = sum(len(_data_uri(*part)) for picture in sample for part in _grid_pictures(picture, side))
+        if size * len(pictures) <= budget * len(sample):
             break
     shown = [
         _shown(view["name"], view, [_data_uri(*part) for part in _grid_pictures(picture, side)])
         for view, picture in zip(views, pictures, strict=True)
     ]
-    return side, shown
+    return min(side, max(panels_of(pictures[0])[0].size)), shown
 
 
 def video_uri(video: Path | None) -> str | None:
     """The video as a data URI; None where there is none or it is beyond `VIDEO_BUDGET`."""
-    if video is None or video.stat().st_size > VIDEO_BUDGET:
+    if video is None or video.stat().st_size * 4 / 3 > VIDEO_BUDGET:  # base64 adds a third
         return None
     return _data_uri("video/mp4", video.read_bytes())
 
@@ -187,7 +187,13 @@ def _png(picture: Image.Image) -> tuple[str, bytes]:
 
 
 def _jpeg(picture: Image.Image, quality: int) -> tuple[str, bytes]:
-    return "image/jpeg", _encoded(picture, format="JPEG", quality=quality, optimize=True, subsampling=0)
+    return "image/jpeg", _encoded(
+        picture,
+        format="JPEG",
+        quality=quality,
+        optimize=True,
+        subsampling="4:4:4" if quality >= 90 else "4:2:0",
+    )
 
 
 def _encoded(picture: Image.Image, **options: Any) -> bytes:

@@ -50,7 +50,7 @@ def placement(cameras: Cameras, bounds: Tensor) -> Placement:
 
 
 def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int) -> Cameras:
-    """A closed path of `frames` cameras (float32, on the given cameras' device) looking at the scene's centre.
+    """A closed path of `frames` cameras (float32, on the cameras' device) that look at the scene's centre.
 
     Where the photographs surround the scene it is a full turn at their median distance and elevation; else a
     gentle sway inside the sector they cover, so that it never shows what no photograph saw. The field of view
@@ -97,7 +97,7 @@ def _looked_at(poses: Tensor, bounds: Tensor) -> Tensor:
     size = float((bounds[1] - bounds[0]).norm()) or 1.0
     normal = torch.eye(3, dtype=torch.float64) - forward[:, :, None] * forward[:, None, :]  # across each axis
     weights = torch.ones(len(poses), dtype=torch.float64)
-    prior = 1e-3 * torch.eye(3, dtype=torch.float64)
+    prior = 1e-5 * torch.eye(3, dtype=torch.float64)
     for _ in range(10):
         system = (weights[:, None, None] * normal).sum(0) / weights.sum() + prior
         right_side = (weights[:, None] * (normal @ eyes[:, :, None]).squeeze(-1)).sum(0) / weights.sum()

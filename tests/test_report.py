@@ -1,0 +1,308 @@
+"""What a run folder holds when the report is done."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.rendering import Rendering
+from reporting import four_lines, report
+from reporting.environment import git_commit, peak_memory_mib
+from reporting.files import atomic, plain, write_json
+from reporting.html import duration, large_views
+from reporting.pictures import ERROR_SCALE, error_picture, panels_of, picture_name, save_comparison
+from reporting.plot import training_plot
+from tests.fake_model import FakeModel, fake_run, small_split
+
+HOSTILE = "<script>alert('x')</script> & \"r\""
+
+
+@pytest.fixture(autouse=True)
+def _short_measurements(monkeypatch):
+    monkeypatch.setattr("reporting.evaluate.LEAST_SECONDS", 0.01)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """One report, made once: its folder and the returned dict."""
+    folder = tmp_path_factory.mktemp("run") / "deeper"
+    split = small_split(5, names=[HOSTILE, "r_1", "r_2", "./test/r_3", "r_4"])
+    run = fake_run(folder, evaluation=split, scene_name=HOSTILE, warnings=["One picture was skipped."])
+    run.options["note"] = HOSTILE
+    return folder, report(run)
+
+
+def test_four_lines_have_the_exact_form():
+    figures = {"psnr_db": 34.7049, "training_seconds": 148.588, "fps": 120.0123, "model_bytes": 7_675_576}
+    assert four_lines(figures) == (
+        "Training time: 148.59 s\n"
+        "Rendering quality: 34.70 dB\n"
+        "Rendering speed: 120.01 fps\n"
+        "Model size: 7.32 MB"
+    )
+    assert "Rendering quality: inf dB" in four_lines(figures | {"psnr_db": None, "psnr_text": "inf"})
+
+
+def test_report_json_is_valid_and_complete(done):
+    folder, returned = done
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    stored = json.loads((folder / "report.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert stored == returned
+    figures = stored["figures"]
+    assert figures["psnr_db"] == pytest.approx(20.0, abs=1e-3)
+    assert 0 < figures["ssim"] < 1
+    assert figures["fps"] > 0
+    assert figures["points"] == 7
+    assert figures["model_bytes"] == 7_675_576
+    assert (figures["training_seconds"], figures["compile_seconds"]) == (148.588, 1.5)
+    assert (figures["hull_seconds"], figures["evaluation_seconds"]) == (4.25, 12.0)
+    assert figures["peak_memory_mib"] > 50
+    size = {"name": "paper", "views": 5, "width": 36, "height": 24, "background": "black"}
+    assert stored["protocol"] == size
+    run = {
+        "seed": 11,
+        "device": "cpu",
+        "threads": 2,
+        "stages": "base 5 epochs, refine 5",
+        "interrupted": False,
+    }
+    assert stored["run"] == run
+    assert stored["environment"]["versions"]["torch"] == torch.__version__
+    assert "git_commit" in stored["environment"]
+    assert len(stored["history"]) == 10
+    assert stored["options"]["data_r"] == 0.08
+    assert "LPIPS" in " ".join(stored["notes"])
+
+
+def test_run_folder_is_complete_and_nothing_half_written_is_left(done):
+    folder, result = done
+    names = {p.name for p in folder.iterdir()}
+    assert names == {"report.json", "report.html", "orbit.mp4", "points.ply", "pictures"}
+    pictures = sorted(p.name for p in (folder / "pictures").iterdir())
+    assert len(pictures) == 5
+    assert pictures[1] == "001_r_1_20.00dB.png"
+    assert all(re.fullmatch(r"[\w.-]+", name) for name in pictures)
+    assert result["files"]["video"] == "orbit.mp4"
+
+
+class _Page(HTMLParser):
+    """Collects what a page loads, its words and its script count."""
+
+    def __init__(self):
+        super().__init__()
+        self.loads, self.tags, self.words = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.loads += [v for k, v in attributes if k in ("src", "href", "poster", "data", "srcset", "action")]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_page_is_self_contained(done):
+    folder, _ = done
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    page = _Page()
+    page.feed(text)
+    assert len(page.loads) > 20
+    assert all(load.startswith("data:") for load in page.loads)
+    assert not re.search(r"https?://|@import|url\(", re.sub(r"data:[^\"]+", "", text).replace("url(#", "("))
+    assert len(text) < 10_000_000
+
+
+def test_page_escapes_what_the_user_named(done):
+    folder, _ = done
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    page = _Page()
+    page.feed(text)
+    assert "<script>alert" not in text
+    assert [tag for tag, _ in page.tags].count("script") == 1  # the page's own
+    assert HOSTILE in page.words  # and it reads as it was typed
+
+
+def test_page_can_be_used_without_a_mouse_and_without_eyes(done):
+    folder, _ = done
+    page = _Page()
+    page.feed((folder / "report.html").read_text(encoding="utf-8"))
+    assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+    sliders = [a for tag, a in page.tags if tag == "input" and a.get("type") == "range"]
+    assert len(sliders) == 1 and sliders[0]["aria-label"]
+    tiles = [a for tag, a in page.tags if tag == "button" and a.get("class") == "tile"]
+    assert len(tiles) == 5 and all(a["aria-label"] for a in tiles)
+
+
+def test_page_says_the_figures_the_protocol_and_the_warnings(done):
+    words = " ".join(_words(done[0] / "report.html"))
+    for piece in ("148.59", "7.32", "20.00", "Protocol paper: 5 views, 36×24 px, black background"):
+        assert piece in words
+    assert "One picture was skipped." in words
+    assert "interrupted" not in words
+
+
+def _words(path):
+    page = _Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    return page.words
+
+
+def test_interrupted_run_with_one_view_and_no_history_still_reports(tmp_path):
+    run = fake_run(tmp_path, evaluation=small_split(1), history=[], cloud=None, interrupted=True)
+    result = report(run)
+    assert "interrupted" in result["warnings"][0]
+    assert result["files"]["points"] is None
+    assert not (tmp_path / "points.ply").exists()
+    assert "interrupted" in " ".join(_words(tmp_path / "report.html"))
+
+
+def test_perfect_and_broken_views_are_told_not_written_as_infinity(tmp_path):
+    split = small_split(3)
+
+    class Odd(FakeModel):
+        def render(self, cameras, view, background):
+            self.offset = 0.0
+            rendering = super().render(cameras, view, background)
+            if cameras is self.split.cameras and view == 2:
+                nothing = torch.full_like(rendering.image, math.nan)
+                return Rendering(nothing, rendering.alpha, rendering.depth)
+            return rendering
+
+    result = report(fake_run(tmp_path, evaluation=split, model=Odd(split)))
+    assert [v["psnr_db"] for v in result["views"]] == [None, None, None]
+    assert [v["psnr_text"] for v in result["views"]] == ["inf", "inf", "nan"]
+    assert "Rendering quality: nan dB" in four_lines(result["figures"])
+    assert any("infinite" in note for note in result["notes"])
+
+
+def test_failed_video_costs_a_warning_not_the_report(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no encoder\nlong log")
+
+    monkeypatch.setattr("reporting.assemble.save_orbit", fail)
+    (tmp_path / "orbit.mp4").write_bytes(b"of an earlier run")
+    result = report(fake_run(tmp_path))
+    assert result["warnings"] == ["The orbit video could not be made (RuntimeError: no encoder)."]
+    assert not (tmp_path / "orbit.mp4").exists()
+    assert (tmp_path / "report.json").exists()
+
+
+def test_second_report_leaves_no_pictures_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("reporting.assemble.save_orbit", lambda *_: _raise())
+    split = small_split(2)
+    report(fake_run(tmp_path, evaluation=split))
+    (tmp_path / "pictures" / "mine.png").touch()
+    report(fake_run(tmp_path, evaluation=split, model=FakeModel(split, 0.01)))
+    names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
+    assert names == ["000_r_0_40.00dB.png", "001_r_1_40.00dB.png", "mine.png"]
+
+
+def _raise():
+    raise OSError("none here")
+
+
+def test_comparison_holds_the_three_panels_exactly(tmp_path):
+    true = torch.zeros(6, 8, 3)
+    predicted = true.clone()
+    predicted[2, 3] = torch.tensor([0.6, 0.0, 0.0])  # mean difference 0.2: the end of the scale
+    path = save_comparison(tmp_path, 4, "a/b c", 12.341, predicted, true)
+    assert path.name == "004_a_b_c_12.34dB.png"
+    shown, truth, error = (np.asarray(panel) for panel in panels_of(path))
+    assert shown.shape == truth.shape == error.shape == (6, 8, 3)
+    assert shown[2, 3].tolist() == [153, 0, 0]
+    assert truth.max() == 0
+    assert error[2, 3].sum() > 600 and error[0, 0].sum() < 10  # magma: black to pale yellow
+    with Image.open(path) as picture:
+        assert f"0 to {ERROR_SCALE}" in picture.text["Description"]
+
+
+def test_error_scale_is_fixed_and_ends_in_saturation():
+    true = torch.zeros(1, 3, 3)
+    steps = torch.tensor([0.1, ERROR_SCALE, 1.0])[None, :, None].expand(1, 3, 3)
+    half, end, beyond = error_picture(steps, true)[0].tolist()
+    assert end == beyond != half
+
+
+def test_names_of_pictures_are_safe_everywhere():
+    assert picture_name(0, "../..", math.inf) == "000_view_infdB.png"
+    assert len(picture_name(7, "x" * 500, 1.0)) < 120
+
+
+def test_best_median_and_worst_view(tmp_path):
+    views = [
+        {"name": f"v{i}", "psnr_db": p, "psnr_text": f"{p:.2f}", "ssim": None}
+        for i, p in enumerate([21.0, 30.0, 25.0])
+    ]
+    pictures = [
+        save_comparison(tmp_path, i, v["name"], 1.0, torch.zeros(2, 2, 3), torch.zeros(2, 2, 3))
+        for i, v in enumerate(views)
+    ]
+    shown = large_views(views, pictures)
+    assert [(s.label, s.name) for s in shown] == [
+        ("Best view", "v1"),
+        ("Median view", "v2"),
+        ("Worst view", "v0"),
+    ]
+    assert [s.name for s in large_views(views[:1], pictures[:1])] == ["v0"]
+    views[0] |= {"psnr_db": None, "psnr_text": "inf"}
+    assert large_views(views, pictures)[0].name == "v0"
+
+
+def test_plot_follows_the_page_and_leaves_gaps():
+    history = [
+        {"seconds": float(i), "train_psnr": 20.0, "validation_psnr": None, "points": 5, "stage": "<b>$x_1$"}
+        for i in range(1, 4)
+    ]
+    svg = training_plot(history)
+    assert svg.startswith("<svg") and "var(--accent)" in svg
+    assert "&lt;b&gt;$x_1$" in svg
+    assert "training views" in svg and "validation views" not in svg
+    assert training_plot([]) is None
+
+
+def test_interrupted_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "report.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ZeroDivisionError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_plain_turns_everything_into_json_types(tmp_path):
+    value = {
+        1: torch.tensor([1.5, math.inf]),
+        "p": tmp_path,
+        "n": np.float32(2),
+        "t": (np.int64(3), math.nan, True),
+    }
+    assert plain(value) == {"1": [1.5, None], "p": str(tmp_path), "n": 2.0, "t": [3, None, True]}
+
+
+def test_durations_read_like_speech():
+    assert [duration(s) for s in (0.84, 42.4, 59.7, 148.6, 3780)] == [
+        "0.8 s",
+        "42 s",
+        "1 min 00 s",
+        "2 min 29 s",
+        "1 h 03 min",
+    ]
+
+
+def test_commit_is_none_outside_a_repository(tmp_path):
+    assert git_commit(tmp_path) is None
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = peak_memory_mib()
+    ballast = np.ones(int(before + 60) * 2**17)  # 8 bytes each: as much again and 60 MiB
+    assert peak_memory_mib() >= before + 40
+    assert ballast[0] == 1
