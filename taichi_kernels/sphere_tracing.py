@@ -27,7 +27,7 @@ SUN_LIGHT = tm.vec3(1.00, 0.91, 0.76) * 1.75
 SKY_LIGHT = tm.vec3(0.60, 0.74, 1.00) * 0.55
 GROUND_LIGHT = tm.vec3(0.85, 0.72, 0.60) * 0.34
 DARKEST = 0.02  # of a stored colour: red must stay above zero wherever something is seen
-SUN_SHARPNESS = 11.0  # the larger, the harder the shadows' edges
+SUN_SHARPNESS = 13.0  # the larger, the harder the shadows' edges
 
 # A pixel's rays: the cone that holds all its samples, the ray through its centre, then the samples from 0.
 CONE, CENTRE = -2, -1
@@ -182,22 +182,22 @@ def trace_forward(
                         sun = ti.select(facing.dot(SUN_DIRECTION) > 0.0, 1.0, 0.0)
                         task, tap, way = ti.select(sun > 0.0, SUN, DONE), 0, 0.012
                 else:  # soft shadow: the narrowest distance over the way to it is what is left of the sun
-                    sun = ti.min(sun, 0.5 + 0.5 * SUN_SHARPNESS * found.x / way)
+                    sun = ti.min(sun, SUN_SHARPNESS * found.x / way)
                     way += tm.clamp(found.x, 0.012, 0.2)
-                    if sun < 0.0 or tap == 40 or above.z + way * SUN_DIRECTION.z > 1.0:
+                    if sun < 0.01 or tap == 40 or above.z + way * SUN_DIRECTION.z > 1.0:
                         sun = tm.smoothstep(0.0, 1.0, sun)
                         task = DONE
             if s == CONE:
                 first = ti.select(task == DONE, z, last)
-            elif task == DONE and s == CENTRE:
-                depth[view, row, col] = z
-                normal[view, row, col] = facing
+            elif s == CENTRE:
+                depth[view, row, col] = ti.select(task == DONE, z, 0.0)
+                normal[view, row, col] = ti.select(task == DONE, facing, tm.vec3(0.0))
             elif task == DONE:
                 total += lit(p, facing, -ray / speed, part, sun, sky)
                 hits += 1
-        if hits > 0:
-            image[view, row, col] = total / hits
-            alpha[view, row, col] = ti.cast(hits, ti.f32) / (samples * samples)
+        # Every pixel is written, seen or not: what a kernel never reads Taichi does not copy to Vulkan first.
+        image[view, row, col] = total / ti.max(hits, 1)
+        alpha[view, row, col] = ti.cast(hits, ti.f32) / (samples * samples)
 
 
 @ti.kernel
@@ -231,9 +231,9 @@ def trace_demo(
     if width < 1 or height < 1 or samples < 1:
         raise ValueError(f"width {width}, height {height} and samples {samples} must be at least 1")
     where = {"dtype": torch.float32, "device": runtime.torch_device()}
-    image = torch.zeros(views, height, width, 3, **where)
-    alpha = torch.zeros(views, height, width, **where)
-    depth, normal = torch.zeros_like(alpha), torch.zeros_like(image)
+    image = torch.empty(views, height, width, 3, **where)
+    alpha = torch.empty(views, height, width, **where)
+    depth, normal = torch.empty_like(alpha), torch.empty_like(image)
     if views:
         intrinsics = intrinsics.detach().to(**where).contiguous()
         camera_to_world = camera_to_world.detach().to(**where).contiguous()

@@ -7,7 +7,7 @@ import torch
 
 from datasets.demo import look_at
 from taichi_kernels import demo_shapes
-from taichi_kernels.sphere_tracing import demo_distance, trace_demo
+from taichi_kernels.sphere_tracing import SUN_DIRECTION, demo_distance, trace_demo
 
 SIZE = 48
 DIRECTIONS = torch.tensor(
@@ -90,7 +90,7 @@ def test_alpha_and_colour_are_the_samples_mean(traced):
     colour = torch.nn.functional.avg_pool2d(premultiplied, 3).permute(0, 2, 3, 1)
     difference = (traced.image * traced.alpha[..., None] - colour).abs()
     assert difference.mean() < 3e-3
-    assert (difference > 0.1).float().mean() < 2e-3  # light is shared in a pixel: shadows' edges may differ
+    assert (difference > 0.1).float().mean() < 5e-3  # light is shared in a pixel: shadows' edges may differ
 
 
 def test_colours_are_finite_with_red_where_seen_and_zero_elsewhere(traced):
@@ -117,15 +117,34 @@ def test_every_part_is_seen():
     assert found == set(range(demo_shapes.PART_COUNT))
 
 
-def test_the_highlight_moves_with_the_eye():
-    """The brass rim seen from the sun's side is brighter than its paint can be from the other side."""
-    intrinsics, _ = views()
-    sun = torch.tensor([-0.556, -0.448, 0.7001], dtype=torch.float64)
-    sides = torch.stack([sun, sun * torch.tensor([-1.0, -1.0, 1.0])])
-    poses = torch.from_numpy(look_at(torch.nn.functional.normalize(sides, dim=1).numpy())[:, :3]).float()
-    image = trace_demo(intrinsics[:2], poses, SIZE, SIZE).image.cpu()
-    luminance = image.mean(-1).flatten(1)
-    assert not torch.allclose(luminance[0].quantile(0.99), luminance[1].quantile(0.99), atol=1e-3)
+def brightness(target, direction):
+    """Mean stored colour of the surface at `target`, seen from one unit away in `direction`."""
+    pose = torch.from_numpy(
+        look_at(torch.nn.functional.normalize(direction[None].double(), dim=1).numpy())[:, :3]
+    )
+    pose[0, :, 3] = target + pose[0, :, 2]
+    intrinsics = torch.tensor([[[500.0, 0, 0.5], [0, 500, 0.5], [0, 0, 1]]])
+    seen = trace_demo(intrinsics, pose.float(), 1, 1)
+    assert seen.depth.item() == pytest.approx(1.0, abs=5e-3)  # nothing is in between
+    return seen.image.mean().item()
+
+
+def test_a_glossy_part_has_a_highlight_where_it_mirrors_the_sun_and_a_matte_one_has_not():
+    mirrored, aside = torch.tensor([0.0, -0.6, 0.8]), torch.tensor([0.8, -0.3, 0.5])
+    normal = torch.nn.functional.normalize(mirrored + torch.tensor([*SUN_DIRECTION]), dim=0)
+    ball = torch.tensor([*demo_shapes.BALL_CENTER]) + 0.085 * normal
+    sand = torch.tensor([0.35, -0.30, -0.5317])
+    assert brightness(ball, mirrored) > brightness(ball, aside) + 0.08
+    assert brightness(sand, mirrored) == pytest.approx(brightness(sand, aside), abs=0.05)
+
+
+def test_the_tower_casts_its_shadow_on_the_sea():
+    top = torch.tensor([demo_shapes.TOWER_FOOT.x, demo_shapes.TOWER_FOOT.y, 0.4])
+    down = (0.4 - demo_shapes.SEA_LEVEL) / SUN_DIRECTION.z
+    shadow, open_sea = top - down * torch.tensor([*SUN_DIRECTION]), torch.tensor([0.1, -0.92, -0.6])
+    above = torch.tensor([0.05, -0.1, 1.0])
+    assert demo_distance(torch.stack([shadow, open_sea]))[1].tolist() == [demo_shapes.SEA] * 2
+    assert brightness(shadow, above) < 0.8 * brightness(open_sea, above)
 
 
 def test_signed_distance_never_exceeds_the_way_between_points():
