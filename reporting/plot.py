@@ -17,6 +17,7 @@ _THEME = {
     "#040404": "var(--accent)",
 }
 _INK, _MUTED, _LINE, _ACCENT = _THEME
+_LETTER = 0.008  # of the axis' width, that a letter of a stage's name takes
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: readable by machines, drawn in the page's font
     "svg.hashsalt": "report",  # the same run gives the same bytes
@@ -65,10 +66,12 @@ def training_plot(history: list[dict[str, Any]]) -> Markup | None:
             quality.legend(loc="lower right", frameon=False, labelcolor=_INK)
         _mark_stages(quality, time, history)
         count = _series(time, history, "points")
-        if count:
-            points.plot(*count, color=_ACCENT, linewidth=2, drawstyle="steps-post")
-            points.fill_between(*count, color=_ACCENT, alpha=0.15, linewidth=0, step="post")
+        if count:  # an epoch's row is written at its end, and holds for all of it
+            count = [0.0, *count[0]], [count[1][0], *count[1]]
+            points.plot(*count, color=_ACCENT, linewidth=2, drawstyle="steps-pre")
+            points.fill_between(*count, color=_ACCENT, alpha=0.15, linewidth=0, step="pre")
         points.set_ylim(bottom=0)
+        points.set_xlim(left=0)
         points.set_ylabel("points")
         points.yaxis.set_major_formatter(EngFormatter(sep=""))
         points.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
@@ -86,19 +89,19 @@ def _series(
 
 
 def _mark_stages(axes, time: list[float], history: list[dict[str, Any]]) -> None:
-    """A thin line and the name where a stage begins; names of stages too short for one are left out."""
-    start, end, last_label = 0.0, time[-1] or 1.0, -1.0
+    """A thin line and the name where a stage begins; a name that would run into the last one is left out."""
+    end, free_from = time[-1] or 1.0, 0.0
     for index, row in enumerate(history):
-        stage = str(row.get("stage", ""))
-        if index and stage == str(history[index - 1].get("stage", "")):
+        stage = str(row.get("stage", ""))[:32]
+        if index and row.get("stage") == history[index - 1].get("stage"):
             continue
         start = time[index - 1] if index else 0.0
         if index:
             axes.axvline(start, color=_LINE, linewidth=1)
-        if start / end - last_label > 0.02 + 0.014 * len(stage) or last_label < 0:
+        if start >= free_from:
             place = {"transform": axes.get_xaxis_transform(), "va": "bottom"}
-            axes.text(start + 0.006 * end, 1.0, stage[:32], color=_MUTED, fontsize=9, **place)
-            last_label = start / end
+            axes.text(start + 0.006 * end, 1.0, stage, color=_MUTED, fontsize=9, **place)
+            free_from = start + (0.012 + _LETTER * len(stage)) * end
 
 
 def _inline(figure: Figure) -> Markup:

@@ -267,6 +267,18 @@ def test_plot_follows_the_page_and_leaves_gaps():
     assert training_plot([]) is None
 
 
+def test_stage_names_that_would_run_into_each_other_are_left_out():
+    stages = ["the first stage of all", "hurried", "the last"]
+    history = [
+        {"seconds": s, "points": 1, "stage": n} for s, n in zip([1.0, 2.0, 100.0], stages, strict=True)
+    ]
+    svg = training_plot(history)
+    assert stages[0] in svg and "hurried" not in svg and "the last" not in svg
+    history[1]["seconds"] = 50.0
+    svg = training_plot(history)
+    assert "hurried" not in svg and "the last" in svg
+
+
 def test_interrupted_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "report.json"
     write_json(path, {"a": 1})
