@@ -14,7 +14,7 @@ test: $(VENV)/.installed
 
 # the kernels' tests on Vulkan's software driver (Debian: apt-get install mesa-vulkan-drivers libvulkan1)
 test-vulkan: $(VENV)/.installed
-	RADIANCE_DEVICE=vulkan $(BIN)/python -m pytest tests -m kernel
+	RADIANCE_DEVICE=vulkan $(BIN)/python -m pytest tests/taichi_kernels
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.splatting

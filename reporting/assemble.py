@@ -6,12 +6,12 @@ from typing import Any
 
 from reporting.environment import environment, gpu_peak_memory_mib, peak_memory_mib
 from reporting.evaluate import Quality, Speed, evaluate, measure_speed
-from reporting.files import plain, write_json
 from reporting.html import save_html
 from reporting.pictures import remove_older, save_comparison
 from reporting.ply import save_ply
 from reporting.record import RunRecord
 from reporting.video import save_orbit
+from settings.files import plain, write_json
 
 FORMAT = 1  # of report.json; raised when a key changes its meaning
 PICTURES, VIDEO, CLOUD, PAGE, JSON = "pictures", "orbit.mp4", "points.ply", "report.html", "report.json"

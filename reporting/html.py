@@ -13,9 +13,9 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from reporting.files import write_text
 from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
 from reporting.plot import training_plot
+from settings.files import write_text
 
 # Characters of the page that its pictures and its video may take, so that it stays below 10 MB.
 PAGE_BUDGET = 9_300_000

@@ -7,8 +7,8 @@ import torch
 from plyfile import PlyData, PlyElement, PlyHeaderParseError, PlyParseError
 from torch import Tensor
 
-from reporting.files import atomic
 from settings.errors import InputError
+from settings.files import atomic
 
 SH_0 = 0.28209479  # the constant degree-0 spherical harmonic, 1 / (2 sqrt(pi))
 SH_COUNT = 9  # coefficients up to degree 2

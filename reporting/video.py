@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from datasets.cameras import Cameras
 from models.rendering import Rendering
-from reporting.files import atomic
 from reporting.orbit import orbit
 from reporting.pictures import colour_map, to_bytes
 from reporting.record import RadianceModel
+from settings.files import atomic
 
 SECONDS = 6.0  # of video, whatever the number of frames
 MOST_FRAMES = 150  # 25 frames a second

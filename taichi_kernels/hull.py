@@ -1,9 +1,9 @@
 """Visual hull carving: which cells of a grid are seen as foreground by enough views.
 
 A cell centre votes in a view where the bilinear sample of the view's mask at its projection is above zero, that is, where one of
-the up to four pixels around it with a non-zero weight is foreground (pixels outside the image count as background). A projection
-just outside the image, up to `margin` beyond its edge in units of half the image size, counts as foreground (the original program's
-rule); farther outside, or behind the camera, as background. A cell is kept if it fails in at most `allowed_misses` views.
+the up to four pixels around it with a non-zero weight is foreground (pixels outside the image are not). A projection
+just outside the image, up to `margin` beyond its edge in units of half the image size, counts as foreground (the
+original's rule); farther outside, or behind the camera, as background. A cell is kept if it fails in at most `allowed_misses` views.
 
 Blocks of 8 x 8 x 8 cells are tried first: where the square around a block's projection holds no foreground (an integral image
 tells at once) all its cells fail in that view.
@@ -128,11 +128,12 @@ def carve_hull(
     """Indices (M, 3) int64, sorted, of the grid cells that belong to the visual hull; see the module's docstring.
 
     xs, ys, zs: cell centres along each axis (world, ascending, float32); cameras (V, 16) from `pack_camera`; masks (V, H, W)
-    uint8, foreground where above zero; margin: in half image sizes (0.05 is the original's); allowed_misses: views in which a kept
-    cell may be background. Nothing is differentiable. Raises ValueError on shapes that do not fit.
+    uint8, foreground where above zero; margin: in half image sizes (0.05 is the original's); allowed_misses: views in which a
+    kept cell may be background. Nothing is differentiable. Raises ValueError on shapes that do not fit.
     """
     if masks.ndim != 3 or masks.dtype != torch.uint8 or cameras.shape != (masks.shape[0], 16):
-        raise ValueError(f"expected masks (V, H, W) uint8 and cameras (V, 16); got {tuple(masks.shape)}, {tuple(cameras.shape)}")
+        shapes = f"{tuple(masks.shape)} and {tuple(cameras.shape)}"
+        raise ValueError(f"expected uint8 masks (V, H, W) and cameras (V, 16); got {shapes}")
     where = runtime.torch_device()
     xs, ys, zs, cameras, masks = (t.contiguous().to(where) for t in (xs, ys, zs, cameras, masks))
     # Different view directions first: most blocks then fail early.

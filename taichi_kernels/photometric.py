@@ -4,7 +4,7 @@ With I the rendered picture clamped to [0, 1], I* the photograph, E = I - I* and
 
     L = mean(E²) + w * 1/3 sum_{s = 1, 2, 3} [ mean |D_s^rows E| + mean |D_s^columns E| ]
 
-(the loss of the original program, which matches image gradients; the paper's eq. 8 writes a total variation instead). A shift that
+(the loss of the original program, which matches image gradients; the paper's eq. 8 writes a total variation). A shift that
 does not fit the picture counts as zero.
 """
 
@@ -192,8 +192,8 @@ class _Photometric(torch.autograd.Function):
 def photometric_loss(image: Tensor, target: Tensor, *, gradient_weight: float = 0.03) -> tuple[Tensor, Tensor]:
     """(loss, mean squared error) of a rendered picture; see the module's docstring.
 
-    image (H, W, 3): float; target (H, W, 3): in [0, 1], or uint8 in [0, 255]. The loss is differentiable in image, the error is not.
-    Raises ValueError on shapes that do not fit.
+    image (H, W, 3): float; target (H, W, 3): in [0, 1], or uint8 in [0, 255]. The loss is differentiable in image, the error
+    is not. Raises ValueError on shapes that do not fit.
     """
     if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
         raise ValueError(f"expected image and target (H, W, 3); got {tuple(image.shape)} and {tuple(target.shape)}")

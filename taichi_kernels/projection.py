@@ -167,9 +167,9 @@ def project_points(
 
     with_depth: the depth is repeated as an eighth column, a fourth channel to composite.
 
-    positions (N, 3) world; base (N, 3) colours; sh (N, K, 3) with K = 1, 4 or 9 coefficients, or None; radii (N,) pixels, or world
-    lengths where `world_radii`; opacities (N,); camera (16,) from `pack_camera`. Differentiable in all but the camera. Points
-    at or behind the camera's plane get opacity 0 and no gradient. Raises ValueError on shapes that do not fit.
+    positions (N, 3) world; base (N, 3) colours; sh (N, K, 3) with K = 1, 4 or 9 coefficients, or None; radii (N,) pixels, or
+    world lengths where `world_radii`; opacities (N,); camera (16,) from `pack_camera`. Differentiable in all but the camera.
+    Points at or behind the camera's plane get opacity 0 and no gradient. Raises ValueError on shapes that do not fit.
     """
     count = positions.shape[0]
     if sh is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from models.points import PointCloud
-from reporting.files import atomic
 from settings.errors import InputError
+from settings.files import atomic
 from settings.options import Options
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
@@ -30,14 +30,16 @@ def load_checkpoint(folder: Path, options: Options) -> dict | None:
         return None
     state = read(path)
     if state.get("format") != _FORMAT or "optimizer" not in state:
-        raise InputError(f"{path} is not a checkpoint of this program's version: choose another --basedir or pass --no_reload")
+        raise InputError(
+            f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload"
+        )
     then = state["options"]
     for f in fields(options):
         now = getattr(options, f.name)
         if f.name not in _FREE and then.get(f.name) != now:
             raise InputError(
-                f"{folder} holds a run with --{f.name} {then.get(f.name)}, this one has {now}: choose another --basedir, the same "
-                "flags to continue, or --no_reload to start anew"
+                f"{folder} holds a run with --{f.name} {then.get(f.name)}, this one has {now}: choose another --basedir, the "
+                "same flags to continue, or --no_reload to start anew"
             )
     return state
 

@@ -41,8 +41,8 @@ def _empty_hull_sentence(scene: Scene, axes, cameras: Tensor, masks: Tensor, mar
     name = scene.train.names[empty - 1]
     covered = 100 * (masks[empty - 1] > 0).float().mean().item()
     return (
-        f"scene {scene.name}: the visual hull of the training views is empty from view {name} on, whose mask covers {covered:.1f} % "
-        "of its picture: check that view's alpha channel and pose, or take it out of transforms_train.json"
+        f"scene {scene.name}: the visual hull of the training views is empty from view {name} on, whose mask covers "
+        f"{covered:.1f} % of its picture: check that view's alpha channel and pose, or take it out of transforms_train.json"
     )
 
 

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from datasets.scene import Scene, Split
 from models.points import PointCloud
 from settings.errors import InputError
+from settings.files import write_text
 from settings.options import Options
 from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
-from reporting.files import write_text
 from training.checkpoint import (
     CHECKPOINT,
     WEIGHTS,
@@ -54,9 +54,10 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
         start: PointCloud | None = None, config_text: str = "") -> Run:
     """Train a cloud on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
-    start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt. On Ctrl-C the run stops at once with `interrupted` set; the
-    checkpoint of the last whole epoch stays. Everything random comes from the seed and the epoch's number, so a resumed run
-    repeats an uninterrupted one. Raises InputError for an empty hull, a checkpoint of another run and a loss that is not finite.
+    start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt. On Ctrl-C
+    the run stops at once with `interrupted` set; the checkpoint of the last whole epoch stays. Everything random comes from the
+    seed and the epoch's number, so a resumed run repeats an uninterrupted one. Raises InputError for an empty hull, a
+    checkpoint of another run and a loss that is not finite.
     """
     state = None if options.no_reload else load_checkpoint(folder, options)
     if state is None and options.resume:
@@ -87,7 +88,7 @@ def load_run(folder: Path, start: PointCloud | None) -> Run:
         return Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"])
     if (folder / WEIGHTS).is_file():
         return Run(load_weights(folder / WEIGHTS, runtime.torch_device()))
-    raise InputError(f"--render_only: {folder} holds no {CHECKPOINT} and no {WEIGHTS}: train first, or name a file with --ft_path")
+    raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
 
 
 class _Loop:
@@ -153,8 +154,8 @@ class _Loop:
             self.bar.update()
         if not math.isfinite(squared):
             raise InputError(
-                f"the loss stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): lower --lr1 or --lr2; the checkpoint "
-                f"of the epoch before is in {self.folder}"
+                f"the loss stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): lower --lr1 or --lr2; the "
+                f"checkpoint of the epoch before is in {self.folder}"
             )
         run.seconds["training"] += time.perf_counter() - began
         self.epochs_done += 1
@@ -188,7 +189,8 @@ class _Loop:
                 f"epoch {self.epochs_done} ({stage.name}): {run.seconds['training']:.1f} s, train {train_psnr:.2f} dB, "
                 f"validation {'-' if validation is None else f'{validation:.2f}'} dB, {run.cloud.point_count()} points\n"
             )
-        self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {run.cloud.point_count():,} points")
+        points = f"{run.cloud.point_count():,} points"
+        self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {points}")
 
     @torch.no_grad()
     def _validate(self) -> float:

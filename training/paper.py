@@ -31,8 +31,8 @@ def paper_recipe(options: Options) -> Recipe:
 def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
     """A random share `data_r` of the hull's cells, coloured by the mean over the views, harmonics random in [0, 1).
 
-    Foreground is a red value above zero, as in the original. Cells are tested on a grid that reaches the box's far side in x and y
-    but stored on one that stops a step short of it: the original's slip of up to one cell, kept.
+    Foreground is a red value above zero, as in the original. Cells are tested on a grid that reaches the box's far side in x and
+    y but stored on one that stops a step short of it: the original's slip of up to one cell, kept.
     """
     low, high = scene.bounds
     tested = [torch.linspace(float(low[a]), float(high[a]), GRID) for a in range(2)]

@@ -165,7 +165,8 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         inv_r2 = 1.0 / (radius * radius)
                         first, last = first_row(v, support * radius), last_row(v, support * radius)
                         v -= 0.5
-                        f0, f1, f2, f3 = ti.cast(0.0, dtype), ti.cast(0.0, dtype), ti.cast(0.0, dtype), ti.cast(0.0, dtype)  # sums of dL/dimage * weight
+                        f0 = ti.cast(0.0, dtype)  # sums of dL/dimage * weight, by channel
+                        f1, f2, f3 = f0, f0, f0
                         sum_value = ti.cast(0.0, dtype)  # sum of dL/dalpha * profile
                         sum_x = ti.cast(0.0, dtype)  # sums of dL/dalpha * profile' * (dx, dy, q)
                         sum_y = ti.cast(0.0, dtype)

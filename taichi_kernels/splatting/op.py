@@ -109,8 +109,8 @@ def splat_packed(
 
 
 def splat(
-    centers: Tensor, depths: Tensor, radii: Tensor | float, opacities: Tensor | None, features: Tensor, width: int, height: int, *,
-    profile: str = "parabola", max_layers: int = 0, min_transmittance: float = MIN_TRANSMITTANCE, with_depth: bool = False,
+    centers: Tensor, depths: Tensor, radii: Tensor | float, opacities: Tensor | None, features: Tensor, width: int, height: int,
+    *, profile: str = "parabola", max_layers: int = 0, min_transmittance: float = MIN_TRANSMITTANCE, with_depth: bool = False,
 ) -> Splatted:
     """Composite N discs front to back into an image; see the module's docstring for the formulas.
 

@@ -11,7 +11,7 @@ from datasets.cameras import Cameras
 from models.rendering import Rendering
 from reporting import video
 from reporting.orbit import orbit, placement
-from tests.fake_model import FakeModel, ring_of_cameras, small_split
+from tests.reporting.fake_model import FakeModel, ring_of_cameras, small_split
 
 BOUNDS = torch.tensor([[-1.0] * 3, [1.0] * 3])
 

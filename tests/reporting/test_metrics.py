@@ -9,7 +9,7 @@ import torch
 
 from reporting import metrics
 from reporting.evaluate import evaluate, measure_speed
-from tests.fake_model import FakeModel, small_split
+from tests.reporting.fake_model import FakeModel, small_split
 
 
 def test_psnr_of_a_constant_difference():

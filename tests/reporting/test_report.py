@@ -13,11 +13,11 @@ from PIL import Image
 from models.rendering import Rendering
 from reporting import four_lines, report
 from reporting.environment import git_commit, peak_memory_mib
-from reporting.files import atomic, plain, write_json
 from reporting.html import duration, large_views
 from reporting.pictures import ERROR_SCALE, error_picture, panels_of, picture_name, save_comparison
 from reporting.plot import training_plot
-from tests.fake_model import FakeModel, fake_run, small_split
+from settings.files import atomic, plain, write_json
+from tests.reporting.fake_model import FakeModel, fake_run, small_split
 
 HOSTILE = "<script>alert('x')</script> & \"r\""
 

@@ -1,0 +1,51 @@
+"""Small scenes for tests, drawn without any kernel of the project."""
+
+import math
+
+import numpy as np
+import torch
+
+from datasets.cameras import Cameras
+from datasets.scene import Scene, Split
+
+
+def look_at_origin(position: torch.Tensor) -> torch.Tensor:
+    """Camera-to-world (3, 4) of a camera that looks at the origin."""
+    z = torch.nn.functional.normalize(position, dim=0)
+    x = torch.nn.functional.normalize(torch.linalg.cross(torch.tensor([0.1, 0.2, 1.0]), z), dim=0)
+    return torch.cat([torch.stack([x, torch.linalg.cross(z, x), z], 1), position[:, None]], 1)
+
+
+def sphere_split(views: int, width: int = 40, height: int = 36, radius: float = 0.8, seed: int = 0) -> Split:
+    """A sphere whose colour is its normal, seen from random directions at distance 4, 2 x 2 samples a pixel."""
+    g = torch.Generator().manual_seed(seed)
+    focal, samples = 1.4 * width, 2
+    k = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    images, alphas, poses = [], [], []
+    x = ((torch.arange(width * samples) + 0.5) / samples - width / 2) / focal
+    y = -((torch.arange(height * samples) + 0.5) / samples - height / 2) / focal
+    local = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x)), -torch.ones(len(y), len(x))], -1)
+    for _ in range(views):
+        pose = look_at_origin(4 * torch.nn.functional.normalize(torch.randn(3, generator=g), dim=0))
+        d = torch.nn.functional.normalize(local @ pose[:, :3].T, dim=-1)
+        o = pose[:, 3]
+        b = (d * o).sum(-1)
+        inside = b**2 - (o @ o - radius**2)
+        hit = (inside > 0).float()
+        normal = (o + (-b - inside.clamp_min(0).sqrt())[..., None] * d) / radius
+        colour = (0.5 + 0.45 * normal) * hit[..., None]
+        pool = lambda t: t.unfold(0, samples, samples).unfold(1, samples, samples).mean((-2, -1))  # noqa: E731
+        alpha = pool(hit)
+        straight = torch.stack([pool(colour[..., c]) for c in range(3)], -1) / alpha.clamp_min(1e-6)[..., None]
+        images.append((straight * 255).round().to(torch.uint8).numpy())
+        alphas.append((alpha * 255).round().to(torch.uint8).numpy())
+        poses.append(pose)
+    cameras = Cameras(k.expand(views, 3, 3).clone(), torch.stack(poses), width, height)
+    return Split(np.stack(images), np.stack(alphas), cameras, [f"r_{v}" for v in range(views)])
+
+
+def sphere_scene(background: str = "black", views: int = 12, **size) -> Scene:
+    """The sphere with `views` training, no validation and three test views."""
+    train, test = sphere_split(views, **size), sphere_split(3, seed=1, **size)
+    bounds = torch.tensor([[-2.0] * 3, [2.0] * 3])
+    return Scene("sphere", train, train.subset([]), test, bounds, 2.0, 4 + 2 * math.sqrt(3), background)

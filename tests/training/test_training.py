@@ -1,0 +1,134 @@
+"""Training: recipes, the loop, checkpoints and what goes wrong."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from settings.errors import InputError
+from settings.options import Options
+from tests.scenes import sphere_scene
+from training import choose_recipe, fit
+from training.checkpoint import load_weights, save_weights
+
+_SMALL = Options(
+    recipe="paper", data_r=0.01, splatting_r=0.08, basedir="unused", epochs=5, refine_n=1, lr_s=0.03,
+)
+
+
+def run(folder, scene=None, options=_SMALL):
+    scene = scene or sphere_scene()
+    recipe, options = choose_recipe(options)
+    return fit(scene, scene.test, options, recipe, folder)
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.tensors().values(), b.tensors().values(), strict=True))
+
+
+@pytest.mark.parametrize("recipe", ["paper", "default"])
+@pytest.mark.parametrize("background", ["black", "white"])
+def test_learns_a_sphere(tmp_path, recipe, background):
+    """A floor that a cloud whose colours or positions do not learn stays below."""
+    options = replace(_SMALL, recipe=recipe, epochs=8)
+    trained = run(tmp_path, sphere_scene(background), options)
+    figures = [h["validation_psnr"] for h in trained.history]
+    assert figures[-1] > 27, figures
+    assert trained.cloud.point_count() > 100
+
+
+def test_same_seed_same_weights(tmp_path):
+    assert same(run(tmp_path / "a").cloud, run(tmp_path / "b").cloud)
+    assert not same(run(tmp_path / "a").cloud, run(tmp_path / "c", options=replace(_SMALL, seed=1)).cloud)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "default"])
+@pytest.mark.parametrize("after", [5, 14, 31, 45])
+def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, recipe, after):
+    """Cut off in the middle of an epoch, in any stage, as by kill -9; then run again."""
+    options = replace(_SMALL, recipe=recipe)
+    whole = run(tmp_path / "whole", options=options)
+    import training.loop as loop
+
+    steps, original = [], loop.photometric_loss
+
+    def failing(*arguments, **settings):
+        steps.append(1)
+        if len(steps) > after:
+            raise SystemExit("cut off")
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(loop, "photometric_loss", failing)
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut", options=options)
+    monkeypatch.setattr(loop, "photometric_loss", original)
+    resumed = run(tmp_path / "cut", options=options)
+    assert same(whole.cloud, resumed.cloud)
+    assert [h["epoch"] for h in resumed.history] == [1, 2, 3, 4, 5]
+    assert [h["train_psnr"] for h in resumed.history] == [h["train_psnr"] for h in whole.history]
+
+
+def test_interrupt_keeps_the_run(tmp_path, monkeypatch):
+    import training.loop as loop
+
+    original, steps = loop.photometric_loss, []
+
+    def interrupting(*arguments, **settings):
+        steps.append(1)
+        if len(steps) == 20:
+            raise KeyboardInterrupt
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(loop, "photometric_loss", interrupting)
+    assert run(tmp_path).interrupted
+    assert (tmp_path / "checkpoint.pt").is_file()
+
+
+def test_resume_needs_a_checkpoint(tmp_path):
+    with pytest.raises(InputError, match="--resume"):
+        run(tmp_path, options=replace(_SMALL, resume=True))
+
+
+def test_other_flags_do_not_continue_a_run(tmp_path):
+    run(tmp_path, options=replace(_SMALL, epochs=1))
+    with pytest.raises(InputError, match="--lr1"):
+        run(tmp_path, options=replace(_SMALL, epochs=1, lr1=0.5))
+    run(tmp_path, options=replace(_SMALL, epochs=1, lr1=0.01, no_reload=True))
+
+
+def test_damaged_checkpoint_is_named(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=r"checkpoint\.pt"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "default"])
+def test_empty_hull_names_the_view(tmp_path, recipe):
+    scene = sphere_scene()
+    scene.train.alpha[7] = 0
+    scene.train.images[7] = 0
+    with pytest.raises(InputError, match="r_7"):
+        run(tmp_path, scene, replace(_SMALL, recipe=recipe))
+
+
+def test_weights_round_trip(tmp_path):
+    cloud = run(tmp_path, options=replace(_SMALL, epochs=1)).cloud
+    size = save_weights(tmp_path, cloud)
+    assert size == (tmp_path / "weights.pt").stat().st_size
+    assert same(cloud, load_weights(tmp_path / "weights.pt", "cpu"))
+
+
+@pytest.mark.parametrize("recipe", ["paper", "default"])
+@pytest.mark.parametrize("epochs", [1, 2, 7, 33, 500])
+def test_scaled_recipe_has_that_many_epochs(recipe, epochs):
+    scaled, _ = choose_recipe(replace(_SMALL, recipe=recipe, epochs=epochs))
+    assert scaled.epochs == epochs
+
+
+def test_paper_recipe_is_the_original_schedule():
+    recipe, options = choose_recipe(Options(recipe="paper"))
+    assert [s.epochs for s in recipe.stages] == [20, 30, 30, 30]
+    assert [s.use_sh for s in recipe.stages] == [False, True, True, True]
+    assert [s.colour_rate for s in recipe.stages] == [3e-3, 22e-3, 22e-3, 22e-3]
+    assert {s.position_rate for s in recipe.stages} == {8e-4} and {s.decay for s in recipe.stages} == {0.93}
+    assert options.raster_n == 15 and options.data_r == 0.012 and options.splatting_r == 0.015
