@@ -39,7 +39,7 @@ def run(argv: list[str]) -> str:
     device = _start_device(options)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol)
-    recipe, options = choose_recipe(options)
+    recipe, options = choose_recipe(options, scene)
     folder = Path(options.basedir)
     start = load_weights(Path(options.ft_path), _torch_device()) if options.ft_path else None
     if options.render_only:

@@ -75,12 +75,15 @@ class PointCloud(nn.Module):
         if self.use_sh and self.sh_per == "pixel":
             splatted = self._harmonics_per_pixel(cameras, view, with_depth=False)
             return splatted.image, splatted.alpha
-        return self._splat(cameras, view, with_depth=False)
+        return self.composite_splats(*self.splats(cameras, view), cameras)
 
-    def _splat(self, cameras: Cameras, view: int, with_depth: bool) -> tuple[Tensor, Tensor]:
-        """Image (H, W, 3, or 4 with the sum of weighted depths) and alpha."""
-        rows, depths = self._rows(cameras, view, self.sh if self.use_sh else None, with_depth)
+    def composite_splats(self, rows: Tensor, depths: Tensor, cameras: Cameras) -> tuple[Tensor, Tensor]:
+        """Image (H, W, 3, or 4 with the sum of weighted depths) and alpha of the rows that `splats` returns."""
         return splat_packed(rows, depths, cameras.width, cameras.height, profile=self.profile, max_layers=self.max_layers)
+
+    def splats(self, cameras: Cameras, view: int, with_depth: bool = False) -> tuple[Tensor, Tensor]:
+        """The points on the screen of one view, with colours seen from there: see `taichi_kernels.projection`."""
+        return self._rows(cameras, view, self.sh if self.use_sh else None, with_depth)
 
     def _rows(self, cameras: Cameras, view: int, sh: Tensor | None, with_depth: bool = False) -> tuple[Tensor, Tensor]:
         camera = pack_camera(cameras.intrinsics[view], cameras.camera_to_world[view]).to(self.positions.device)
@@ -103,7 +106,7 @@ class PointCloud(nn.Module):
         if self.use_sh and self.sh_per == "pixel":
             image, alpha, depth = self._harmonics_per_pixel(cameras, view, with_depth)
         else:
-            image, alpha = self._splat(cameras, view, with_depth)
+            image, alpha = self.composite_splats(*self.splats(cameras, view, with_depth), cameras)
             depth = image[..., 3] / alpha.clamp_min(1e-8) if with_depth else None
             image = image[..., :3]
         if background == "white":

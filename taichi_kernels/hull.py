@@ -3,7 +3,8 @@
 A cell centre votes in a view where the bilinear sample of the view's mask at its projection is above zero, that is, where one of
 the up to four pixels around it with a non-zero weight is foreground (pixels outside the image are not). A projection
 just outside the image, up to `margin` beyond its edge in units of half the image size, counts as foreground (the
-original's rule); farther outside, or behind the camera, as background. A cell is kept if it fails in at most `allowed_misses` views.
+original's rule); farther outside, or behind the camera, as background. A cell is kept if it fails in at most `allowed_misses`
+views.
 
 Blocks of 8 x 8 x 8 cells are tried first: where the square around a block's projection holds no foreground (an integral image
 tells at once) all its cells fail in that view.

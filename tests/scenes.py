@@ -16,7 +16,7 @@ def look_at_origin(position: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.stack([x, torch.linalg.cross(z, x), z], 1), position[:, None]], 1)
 
 
-def sphere_split(views: int, width: int = 40, height: int = 36, radius: float = 0.8, seed: int = 0) -> Split:
+def sphere_split(views: int, width: int = 64, height: int = 60, radius: float = 0.8, seed: int = 0) -> Split:
     """A sphere whose colour is its normal, seen from random directions at distance 4, 2 x 2 samples a pixel."""
     g = torch.Generator().manual_seed(seed)
     focal, samples = 1.4 * width, 2
@@ -44,7 +44,7 @@ def sphere_split(views: int, width: int = 40, height: int = 36, radius: float = 
     return Split(np.stack(images), np.stack(alphas), cameras, [f"r_{v}" for v in range(views)])
 
 
-def sphere_scene(background: str = "black", views: int = 12, **size) -> Scene:
+def sphere_scene(background: str = "black", views: int = 20, **size) -> Scene:
     """The sphere with `views` training, no validation and three test views."""
     train, test = sphere_split(views, **size), sphere_split(3, seed=1, **size)
     bounds = torch.tensor([[-2.0] * 3, [2.0] * 3])

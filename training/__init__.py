@@ -1,6 +1,8 @@
 """Scene x model -> trained run: initial cloud, recipes, loop, checkpoints."""
 
+from datasets.scene import Scene
 from settings.options import Options, paper_defaults
+from training.default import default_recipe, default_settings
 from training.loop import fit, load_run
 from training.paper import paper_recipe
 from training.recipe import Recipe
@@ -8,8 +10,12 @@ from training.recipe import Recipe
 __all__ = ["choose_recipe", "fit", "load_run"]
 
 
-def choose_recipe(options: Options) -> tuple[Recipe, Options]:
+def choose_recipe(options: Options, scene: Scene) -> tuple[Recipe, Options]:
     """The recipe that the options name, at their length, and the options with the recipe's values filled in."""
-    options = options.filled(paper_defaults())
-    recipe = paper_recipe(options)
+    if options.recipe == "paper":
+        options = options.filled(paper_defaults())
+        recipe = paper_recipe(options)
+    else:
+        options = default_settings(options, scene)
+        recipe = default_recipe(options, scene)
     return (recipe.scaled(options.epochs) if options.epochs else recipe), options

@@ -31,19 +31,31 @@ def hull_cells(scene: Scene, axes: list[Tensor], masks: Tensor, *, margin: float
 
 
 def _empty_hull_sentence(scene: Scene, axes, cameras: Tensor, masks: Tensor, margin: float) -> str:
-    enough, empty = 0, len(cameras)  # the hull of the first `enough` views has cells, that of the first `empty` has none
-    while empty - enough > 1:
-        middle = (enough + empty) // 2
-        if len(carve_hull(*axes, cameras[:middle], masks[:middle], margin=margin)):
-            enough = middle
-        else:
-            empty = middle
-    name = scene.train.names[empty - 1]
-    covered = 100 * (masks[empty - 1] > 0).float().mean().item()
+    """Which view stands against the others: the one in which most of the cells that almost all views agree on are background."""
+    start = f"scene {scene.name}: the visual hull of the training views is empty"
+    for allowed in range(1, len(cameras)):
+        cells = carve_hull(*axes, cameras, masks, margin=margin, allowed_misses=allowed)
+        if len(cells):
+            break
+    else:
+        return f"{start}: no point of the box {scene.bounds.tolist()} is foreground in two views: check the poses and the masks"
+    points = torch.stack([axes[a][cells[:, a].cpu()] for a in range(3)], 1)
+    misses = torch.stack([(~_in_mask(scene.train.cameras, view, masks[view], points)).sum() for view in range(len(cameras))])
+    worst = int(misses.argmax())
+    covered = 100 * (masks[worst] > 0).float().mean().item()
     return (
-        f"scene {scene.name}: the visual hull of the training views is empty from view {name} on, whose mask covers "
-        f"{covered:.1f} % of its picture: check that view's alpha channel and pose, or take it out of transforms_train.json"
+        f"{start}; view {scene.train.names[worst]} empties it, whose mask covers {covered:.1f} % of its picture: check that "
+        "view's alpha channel and pose, or take it out of transforms_train.json"
     )
+
+
+def _in_mask(cameras: Cameras, view: int, mask: Tensor, points: Tensor) -> Tensor:
+    """Whether each point (N, 3) falls on a foreground pixel of the view, (N,) bool."""
+    pixels, depth = cameras.project(points, view)
+    column, row = pixels.floor().to(torch.int64).unbind(1)
+    inside = (depth > 0) & (column >= 0) & (column < cameras.width) & (row >= 0) & (row < cameras.height)
+    hit = mask[row.clamp(0, cameras.height - 1), column.clamp(0, cameras.width - 1)] > 0
+    return inside & hit
 
 
 def mean_colours(split: Split, positions: Tensor, *, margin: float) -> Tensor:

@@ -216,7 +216,8 @@ def _target(scene: Scene, view: int) -> Tensor:
 
 def _optimizer(cloud: PointCloud, stage: Stage):
     rates = {
-        "positions": stage.position_rate, "base": stage.colour_rate, "sh": stage.colour_rate,
+        "positions": stage.position_rate, "base": stage.colour_rate,
+        "sh": stage.colour_rate if stage.harmonics_rate is None else stage.harmonics_rate,
         "opacity_logits": stage.opacity_rate, "log_radii": stage.radius_rate,
     }
     groups = [{"params": [value], "rate": rates[name], "lr": rates[name]} for name, value in cloud.named_parameters()]

@@ -23,9 +23,10 @@ class Stage:
 
     name: str
     epochs: int
-    colour_rate: float  # base colours and spherical harmonics
+    colour_rate: float  # base colours, and spherical harmonics where they have no rate of their own
     position_rate: float  # world units
     decay: float  # per epoch
+    harmonics_rate: float | None = None
     opacity_rate: float = 0.0  # logits
     radius_rate: float = 0.0  # log radii
     use_sh: bool = True  # False: base colours only
