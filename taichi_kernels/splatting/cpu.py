@@ -70,7 +70,9 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         feature = row(0.0)
                         for c in ti.static(range(channels)):
                             feature[c] = splats[i, 4 + c]
-                        inv_r2 = 1.0 / (radius * radius)
+                        inv_r2 = ti.cast(0.0, dtype)
+                        if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
+                            inv_r2 = 1.0 / (radius * radius)
                         first, last = first_row(v, support * radius), last_row(v, support * radius)
                         v -= 0.5
                         for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
@@ -93,13 +95,13 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         k += 1
                         if k == check:
                             check = k + _CHECK_EVERY
-                            most = ti.cast(0.0, dtype)
+                            unfinished = 0
                             for p in range(_TILE):
+                                live = trans[p] >= min_transmittance
                                 if ti.static(limited):
-                                    most = ti.max(most, ti.select(layers[p] < max_layers, trans[p], 0.0))
-                                else:
-                                    most = ti.max(most, trans[p])
-                            if most < min_transmittance:
+                                    live = live & (layers[p] < max_layers)
+                                unfinished += ti.select(live, 1, 0)
+                            if unfinished == 0:
                                 end = k
                     tile_stop[tile] = k
                     for y in range(ti.min(TILE_HEIGHT, image.shape[0] - top)):
@@ -162,7 +164,9 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         feature = row(0.0)
                         for c in ti.static(range(channels)):
                             feature[c] = splats[i, 4 + c]
-                        inv_r2 = 1.0 / (radius * radius)
+                        inv_r2 = ti.cast(0.0, dtype)
+                        if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
+                            inv_r2 = 1.0 / (radius * radius)
                         first, last = first_row(v, support * radius), last_row(v, support * radius)
                         v -= 0.5
                         f0 = ti.cast(0.0, dtype)  # sums of dL/dimage * weight, by channel

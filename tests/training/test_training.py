@@ -26,9 +26,10 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.tensors().values(), b.tensors().values(), strict=True))
 
 
-@pytest.mark.parametrize("recipe, background, floor", [("default", "black", 27), ("default", "white", 27), ("paper", "black", 18)])
+@pytest.mark.parametrize(
+    "recipe, background, floor", [("default", "black", 27), ("default", "white", 27), ("paper", "black", 18)])
 def test_learns_a_sphere(tmp_path, recipe, background, floor):
-    """In 400 steps; frozen positions or colours stay below the floor, and so does the paper's slow start if anything is wrong."""
+    """In 400 steps; frozen positions or colours stay below the floor."""
     trained = run(tmp_path, sphere_scene(background), replace(_SMALL, recipe=recipe, data_r=0.003, epochs=20))
     figures = [h["validation_psnr"] for h in trained.history]
     assert figures[-1] > floor, figures
