@@ -16,7 +16,7 @@ from datasets.protocols import evaluation_views
 from settings.errors import InputError
 from settings.options import Options
 
-DATA = Path(os.environ.get("RADIANCE_DATA", Path(__file__).parents[2] / "shared/data"))
+DATA = Path(os.environ.get("RADIANCE_DATA", Path(__file__).parents[3] / "shared/data"))
 REAL = DATA / "nerf_synthetic/lego_100"
 ANGLE = 2 * math.atan(0.5)  # focal length = the image's width
 

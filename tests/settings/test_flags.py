@@ -11,7 +11,7 @@ from settings.flags import parse, to_config_text
 from settings.options import GROUPS, Options, paper_defaults
 from settings.refused import REFUSED
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 PUBLISHED = {  # data_r, splatting_r of the original program's recommendations
     "hotdog": (0.012, 0.015), "lego": (0.08, 0.010), "materials": (0.03, 0.010), "mic": (0.15, 0.008),
     "ficus": (0.15, 0.008), "drums": (0.25, 0.008), "chair": (0.06, 0.010), "ship": (0.03, 0.010)}
