@@ -1,5 +1,7 @@
 """Starting Taichi: one architecture and one thread count a process, chosen by name and checked."""
 
+import contextlib
+import io
 import os
 
 import taichi as ti
@@ -41,7 +43,8 @@ def init(device: str = "auto", threads: int = 0, debug: bool = False) -> str:
         raise RuntimeError("device cuda was asked for, but this Torch build sees no CUDA GPU")
     arch = {"cpu": ti.cpu, "cuda": ti.cuda, "vulkan": ti.vulkan}[device]
     memory = {"device_memory_GB": 0.3} if device == "cuda" else {}  # tensors are Torch's; Taichi needs little
-    ti.init(arch=arch, cpu_max_num_threads=threads, offline_cache=True, log_level=ti.ERROR, verbose=False, debug=debug, **memory)
+    with contextlib.redirect_stdout(io.StringIO()):  # Taichi prints its architecture, whatever its log level
+        ti.init(arch=arch, cpu_max_num_threads=threads, offline_cache=True, log_level=ti.ERROR, debug=debug, **memory)
     actual = ti.lang.impl.current_cfg().arch
     if (device == "cpu") != (actual in (ti.x64, ti.arm64)) or (device != "cpu" and actual != arch):
         ti.reset()

@@ -41,15 +41,14 @@ def bin_splats(splats: Tensor, depths: Tensor, width: int, height: int, support:
     """Sort splats (N, 4 + C), N > 0, by tile and depth (N,), see `taichi_kernels.splatting.op.splat_packed` for the columns.
 
     support: radii beyond which the profile is zero. Equal depths keep the order of the points. Splats with a depth <= 0 must
-    have opacity 0. Raises ValueError when there are 2^31 pairs or more.
+    have opacity 0. Raises ValueError when there are 2^30 pairs (2^31 on a GPU) or more.
     """
     tile = schedule()
     tiles_x, tiles_y = -(-width // tile.TILE_WIDTH), -(-height // tile.TILE_HEIGHT)
-    geometry = (support, tile.TILE_WIDTH, tile.TILE_HEIGHT, tiles_x, tiles_y)
-    dtype = taichi_type(splats)
+    geometry = (taichi_type(splats), support, (tile.TILE_WIDTH, tile.TILE_HEIGHT), (tiles_x, tiles_y))
     if runtime.is_gpu():
-        return Bins(*bin_gpu(splats, depths, dtype, geometry), tiles_x, tiles_y)
-    return Bins(*bin_cpu(splats, depths, dtype, geometry, runtime.workers()), tiles_x, tiles_y)
+        return Bins(*bin_gpu(splats, depths, *geometry), tiles_x, tiles_y)
+    return Bins(*bin_cpu(splats, depths, *geometry, runtime.workers()), tiles_x, tiles_y)
 
 
 def taichi_type(tensor: Tensor):

@@ -19,18 +19,18 @@ _DIGITS = 1 << _DIGIT_BITS
 
 
 @cache
-def binning_kernels(dtype):
-    """(count, fill, sort) kernels for splats of a float type."""
+def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
+    """(count, fill, sort) kernels for splats of a float type and row length, a profile's support and a tile size."""
     array1 = ti.types.ndarray(dtype=dtype, ndim=1)
-    array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+    rows = ti.types.ndarray(dtype=ti.types.vector(columns, dtype), ndim=1)
     ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
     ints2 = ti.types.ndarray(dtype=ti.i32, ndim=2)
     histogram = ti.types.vector(_DIGITS, ti.i32)
 
     @ti.kernel
     def count(
-        splats: array2, counts: ints2,  # (tiles, workers) zero before
-        points: int, workers: int, support: dtype, tile_width: int, tile_height: int, tiles_x: int, tiles_y: int,
+        splats: rows, counts: ints2,  # (tiles, workers) zero before
+        points: int, workers: int, tiles_x: int, tiles_y: int,
     ):
         for block in range(workers * WORKER_STRIDE):
             if block % WORKER_STRIDE == 0:
@@ -39,20 +39,20 @@ def binning_kernels(dtype):
                     ti.cast(ti.cast(worker, ti.i64) * points // workers, ti.i32),
                     ti.cast(ti.cast(worker + 1, ti.i64) * points // workers, ti.i32),
                 ):
-                    r = tile_range(splats, i, support, tile_width, tile_height, tiles_x, tiles_y)
+                    r = tile_range(splats[i], support, tile, tiles_x, tiles_y)
                     for y in range(r[2], r[3] + 1):
                         for x in range(r[0], r[1] + 1):
                             counts[y * tiles_x + x, worker] = counts[y * tiles_x + x, worker] + 1
 
     @ti.kernel
     def fill(
-        splats: array2, depths: array1,
+        splats: rows, depths: array1,
         offsets: ints2,  # (tiles, workers) first free entry; advanced
         slot_offsets: ints,  # (workers,) first slot of each worker
-        keys: ints, entry_slots: ints,  # (M,) out
+        keys: ints, entry_slots: ints,  # (2 M,) out: the first M
         slot_points: ints,  # (M,) out: slots are numbered point by point
         point_slots: ints,  # (N + 1,) out: first slot of each point
-        points: int, workers: int, support: dtype, tile_width: int, tile_height: int, tiles_x: int, tiles_y: int,
+        points: int, workers: int, tiles_x: int, tiles_y: int,
     ):
         for block in range(workers * WORKER_STRIDE):
             if block % WORKER_STRIDE == 0:
@@ -63,13 +63,13 @@ def binning_kernels(dtype):
                     ti.cast(ti.cast(worker + 1, ti.i64) * points // workers, ti.i32),
                 ):
                     point_slots[i] = slot
-                    r = tile_range(splats, i, support, tile_width, tile_height, tiles_x, tiles_y)
+                    r = tile_range(splats[i], support, tile, tiles_x, tiles_y)
                     key = ti.bit_cast(ti.cast(depths[i], ti.f32), ti.i32)
                     for y in range(r[2], r[3] + 1):
                         for x in range(r[0], r[1] + 1):
-                            tile = y * tiles_x + x
-                            entry = offsets[tile, worker]
-                            offsets[tile, worker] = entry + 1
+                            place = y * tiles_x + x
+                            entry = offsets[place, worker]
+                            offsets[place, worker] = entry + 1
                             keys[entry] = key
                             entry_slots[entry] = slot
                             slot_points[slot] = i
@@ -79,15 +79,20 @@ def binning_kernels(dtype):
 
     @ti.kernel
     def sort(
-        tile_start: ints, keys: ints, entry_slots: ints, spare_keys: ints, spare_slots: ints, slot_points: ints,
+        tile_start: ints,
+        keys: ints, entry_slots: ints,  # (2 M,) as filled; the upper halves are scratch
+        slot_points: ints,
         entries: ints,  # (M,) out: the point of each entry, by tile, front to back
+        slots: ints,  # (M,) out: its slot
         tiles: int, workers: int,
     ):
         for block in range(workers * WORKER_STRIDE):
             if block % WORKER_STRIDE == 0:
-                tile = block // WORKER_STRIDE
-                while tile < tiles:
-                    begin, end = tile_start[tile], tile_start[tile + 1]
+                t = block // WORKER_STRIDE
+                half = keys.shape[0] // 2
+                while t < tiles:
+                    begin, end = tile_start[t], tile_start[t + 1]
+                    source, target = 0, half  # where the halves start; every pass moves the list to the other one
                     if end - begin <= _SHORT:
                         for k in range(begin + 1, end):
                             key, slot = keys[k], entry_slots[k]
@@ -107,50 +112,50 @@ def binning_kernels(dtype):
                         while spread > 0:
                             starts = histogram(0)
                             for k in range(begin, end):
-                                digit = ((keys[k] - lowest) >> shift) & (_DIGITS - 1)
-                                starts[digit] += 1
-                            position = begin
+                                starts[((keys[source + k] - lowest) >> shift) & (_DIGITS - 1)] += 1
+                            position = target + begin
                             for d in range(_DIGITS):
                                 size = starts[d]
                                 starts[d] = position
                                 position += size
                             for k in range(begin, end):
-                                key = keys[k]
+                                key = keys[source + k]
                                 digit = ((key - lowest) >> shift) & (_DIGITS - 1)
                                 p = starts[digit]
                                 starts[digit] = p + 1
-                                spare_keys[p] = key
-                                spare_slots[p] = entry_slots[k]
-                            for k in range(begin, end):
-                                keys[k] = spare_keys[k]
-                                entry_slots[k] = spare_slots[k]
+                                keys[p] = key
+                                entry_slots[p] = entry_slots[source + k]
+                            source, target = target, source
                             shift += _DIGIT_BITS
                             spread = spread >> _DIGIT_BITS
                     for k in range(begin, end):
-                        entries[k] = slot_points[entry_slots[k]]
-                    tile += workers
+                        slot = entry_slots[source + k]
+                        slots[k] = slot
+                        entries[k] = slot_points[slot]
+                    t += workers
 
     return count, fill, sort
 
 
-def bin_cpu(splats: Tensor, depths: Tensor, dtype, geometry: tuple, workers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def bin_cpu(splats: Tensor, depths: Tensor, dtype, support: float, tile: tuple[int, int], grid: tuple[int, int], workers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(tile_start, entries, slots, point_slots) as described in `taichi_kernels.splatting.binning.Bins`."""
-    count, fill, sort = binning_kernels(dtype)
-    *_, tiles_x, tiles_y = geometry
+    count, fill, sort = binning_kernels(dtype, splats.shape[1], support, tile)
+    tiles_x, tiles_y = grid
     points, tiles = splats.shape[0], tiles_x * tiles_y
-    geometry = (points, workers, *geometry)
     counts = torch.zeros(tiles, workers, dtype=torch.int32)
-    count(splats, counts, *geometry)
+    count(splats, counts, points, workers, *grid)
     ends = torch.cumsum(counts.view(-1), 0)
     size = int(ends[-1])
-    if size >= 2**31:
-        raise ValueError(f"{size} splat-tile pairs exceed 2^31: use smaller radii, fewer points or a smaller image")
+    if 2 * size >= 2**31:
+        raise ValueError(f"{size} splat-tile pairs exceed 2^30: use smaller radii, fewer points or a smaller image")
     offsets = (ends - counts.view(-1)).to(torch.int32).view(tiles, workers)
     tile_start = torch.cat([offsets[:, 0], ends[-1:].to(torch.int32)])
     worker_sizes = counts.sum(0)
     slot_offsets = (torch.cumsum(worker_sizes, 0) - worker_sizes).to(torch.int32)
-    entries, slots, keys, spare_keys, spare_slots, slot_points = torch.empty(6, max(size, 1), dtype=torch.int32).unbind(0)
+    room = max(size, 1)
+    keys, entry_slots = torch.empty(2, 2 * room, dtype=torch.int32).unbind(0)
+    entries, slots, slot_points = torch.empty(3, room, dtype=torch.int32).unbind(0)
     point_slots = torch.empty(points + 1, dtype=torch.int32)
-    fill(splats, depths, offsets, slot_offsets, keys, slots, slot_points, point_slots, *geometry)
-    sort(tile_start, keys, slots, spare_keys, spare_slots, slot_points, entries, tiles, workers)
+    fill(splats, depths, offsets, slot_offsets, keys, entry_slots, slot_points, point_slots, points, workers, *grid)
+    sort(tile_start, keys, entry_slots, slot_points, entries, slots, tiles, workers)
     return tile_start, entries, slots, point_slots

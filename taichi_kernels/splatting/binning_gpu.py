@@ -14,34 +14,34 @@ from taichi_kernels.splatting.tiles import tile_range
 
 
 @cache
-def binning_kernels(dtype):
-    """(count, fill) kernels for splats of a float type."""
-    array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
+    """(count, fill) kernels for splats of a float type and row length, a profile's support and a tile size."""
+    rows = ti.types.ndarray(dtype=ti.types.vector(columns, dtype), ndim=1)
     ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
 
     @ti.kernel
     def count(
-        splats: array2,
+        splats: rows,
         counts: ints,  # (N,) out: tiles of each point
-        support: dtype, tile_width: int, tile_height: int, tiles_x: int, tiles_y: int,
+        tiles_x: int, tiles_y: int,
     ):
         for i in range(splats.shape[0]):
-            r = tile_range(splats, i, support, tile_width, tile_height, tiles_x, tiles_y)
+            r = tile_range(splats[i], support, tile, tiles_x, tiles_y)
             counts[i] = ti.max(r[1] - r[0] + 1, 0) * ti.max(r[3] - r[2] + 1, 0)
 
     @ti.kernel
     def fill(
-        splats: array2,
+        splats: rows,
         order: ints,  # (N,) points front to back
         pair_start: ints,  # (N,) first pair of each point of that order
         point_slots: ints,  # (N + 1,)
         pair_tile: ints, pair_point: ints, pair_slot: ints,  # (M,) out
-        support: dtype, tile_width: int, tile_height: int, tiles_x: int, tiles_y: int,
+        tiles_x: int, tiles_y: int,
     ):
         for rank in range(splats.shape[0]):
             i = order[rank]
             pair, slot = pair_start[rank], point_slots[i]
-            r = tile_range(splats, i, support, tile_width, tile_height, tiles_x, tiles_y)
+            r = tile_range(splats[i], support, tile, tiles_x, tiles_y)
             for y in range(r[2], r[3] + 1):
                 for x in range(r[0], r[1] + 1):
                     pair_tile[pair] = y * tiles_x + x
@@ -53,13 +53,13 @@ def binning_kernels(dtype):
     return count, fill
 
 
-def bin_gpu(splats: Tensor, depths: Tensor, dtype, geometry: tuple) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def bin_gpu(splats: Tensor, depths: Tensor, dtype, support: float, tile: tuple[int, int], grid: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(tile_start, entries, slots, point_slots) as described in `taichi_kernels.splatting.binning.Bins`."""
-    count, fill = binning_kernels(dtype)
+    count, fill = binning_kernels(dtype, splats.shape[1], support, tile)
     where = splats.device
-    *_, tiles_x, tiles_y = geometry
+    tiles_x, tiles_y = grid
     counts = torch.zeros(splats.shape[0], dtype=torch.int32, device=where)
-    count(splats, counts, *geometry)
+    count(splats, counts, *grid)
     ends = torch.cumsum(counts, 0)
     size = int(ends[-1])
     if size >= 2**31:
@@ -69,7 +69,7 @@ def bin_gpu(splats: Tensor, depths: Tensor, dtype, geometry: tuple) -> tuple[Ten
     ranked = counts[order]
     pair_start = (torch.cumsum(ranked, 0) - ranked).to(torch.int32)
     tiles, points, slots = (torch.zeros(max(size, 1), dtype=torch.int32, device=where) for _ in range(3))
-    fill(splats, order.to(torch.int32), pair_start, point_slots, tiles, points, slots, *geometry)
+    fill(splats, order.to(torch.int32), pair_start, point_slots, tiles, points, slots, *grid)
     sorted_tiles, by_tile = torch.sort(tiles[:size], stable=True)
     every_tile = torch.arange(tiles_x * tiles_y + 1, dtype=torch.int32, device=where)
     tile_start = torch.searchsorted(sorted_tiles, every_tile).to(torch.int32)

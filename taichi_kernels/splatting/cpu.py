@@ -26,6 +26,8 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
     """(forward, backward) kernels for a float type, a number of feature channels, a profile, and with or without a limit of
     splats a pixel. Arguments are those of `taichi_kernels.splatting.op`; see there for the mathematics."""
     array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+    splat_row = ti.types.vector(4 + channels, dtype)
+    rows = ti.types.ndarray(dtype=splat_row, ndim=1)
     array3 = ti.types.ndarray(dtype=dtype, ndim=3)
     ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
     pixels = ti.types.vector(_TILE, dtype)
@@ -43,7 +45,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
 
     @ti.kernel
     def forward(
-        splats: array2,  # (N, 4 + C): column, row, radius (px), opacity, features
+        splats: rows,  # (N, 4 + C): column, row, radius (px), opacity, features
         tile_start: ints,  # (tiles + 1,)
         entries: ints,  # (M,) splat of each entry, by tile, front to back
         tile_stop: ints,  # (tiles,) out: entries of a tile that were composited
@@ -63,13 +65,13 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                     k, end = tile_start[tile], tile_start[tile + 1]
                     check = k + _CHECK_EVERY
                     while k < end:
-                        i = entries[k]
-                        u, v = splats[i, 0] - left - 0.5, splats[i, 1] - top
-                        radius = splats[i, 2]
-                        gain = splats[i, 3] * profile_scale(kind, radius)
+                        splat = splats[entries[k]]
+                        u, v = splat[0] - left - 0.5, splat[1] - top
+                        radius = splat[2]
+                        gain = splat[3] * profile_scale(kind, radius)
                         feature = row(0.0)
                         for c in ti.static(range(channels)):
-                            feature[c] = splats[i, 4 + c]
+                            feature[c] = splat[4 + c]
                         inv_r2 = ti.cast(0.0, dtype)
                         if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
                             inv_r2 = 1.0 / (radius * radius)
@@ -119,13 +121,13 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
 
     @ti.kernel
     def backward(
-        splats: array2,  # (N, 4 + C)
+        splats: rows,  # (N, 4 + C)
         tile_start: ints, entries: ints, tile_stop: ints,
         slots: ints,  # (M,) row of `entry_grad` that belongs to each entry
         image: array3, transmittance: array2,
         grad_image: array3,  # (H, W, C)
         grad_alpha: array2,  # (H, W)
-        entry_grad: array2,  # (M, 4 + C) out, zero before
+        entry_grad: rows,  # (M, 4 + C) out, zero before
         tiles_x: int, tiles: int, workers: int,
         min_transmittance: dtype, max_layers: int, quotient_guard: dtype,
     ):
@@ -156,14 +158,14 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                                 grad3[p] = grad_image[top + y, left + x, 3]
                             behind[p] = total
                     for k in range(tile_start[tile], tile_stop[tile]):
-                        i = entries[k]
-                        u, v = splats[i, 0] - left - 0.5, splats[i, 1] - top
-                        radius = splats[i, 2]
+                        splat = splats[entries[k]]
+                        u, v = splat[0] - left - 0.5, splat[1] - top
+                        radius = splat[2]
                         scale = profile_scale(kind, radius)
-                        gain = splats[i, 3] * scale
+                        gain = splat[3] * scale
                         feature = row(0.0)
                         for c in ti.static(range(channels)):
-                            feature[c] = splats[i, 4 + c]
+                            feature[c] = splat[4 + c]
                         inv_r2 = ti.cast(0.0, dtype)
                         if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
                             inv_r2 = 1.0 / (radius * radius)
@@ -208,21 +210,21 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                             sum_x += d_slope * dx
                             sum_y += d_slope * dy
                             sum_q += d_slope * q
-                        slot = slots[k]
-                        entry_grad[slot, 0] = -2.0 * gain * inv_r2 * sum_x
-                        entry_grad[slot, 1] = -2.0 * gain * inv_r2 * sum_y
-                        d_radius = -2.0 * gain / radius * sum_q
+                        grad = splat_row(0.0)
+                        grad[0] = -2.0 * gain * inv_r2 * sum_x
+                        grad[1] = -2.0 * gain * inv_r2 * sum_y
+                        grad[2] = -2.0 * gain / radius * sum_q
                         if ti.static(support > 1.0):  # the gaussian's own 1/r
-                            d_radius -= gain / radius * sum_value
-                        entry_grad[slot, 2] = d_radius
-                        entry_grad[slot, 3] = scale * sum_value
-                        entry_grad[slot, 4] = f0
+                            grad[2] -= gain / radius * sum_value
+                        grad[3] = scale * sum_value
+                        grad[4] = f0
                         if ti.static(channels > 1):
-                            entry_grad[slot, 5] = f1
+                            grad[5] = f1
                         if ti.static(channels > 2):
-                            entry_grad[slot, 6] = f2
+                            grad[6] = f2
                         if ti.static(channels > 3):
-                            entry_grad[slot, 7] = f3
+                            grad[7] = f3
+                        entry_grad[slots[k]] = grad
                     tile += workers
 
     return forward, backward

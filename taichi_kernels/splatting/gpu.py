@@ -19,6 +19,8 @@ _PARTS = 8  # a block's 64 values are summed as 8 parts of 8
 def splat_kernels(dtype, channels: int, kind: int, limited: bool):
     """(forward, backward) kernels with the arguments of the CPU schedule's."""
     array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+    splat_row = ti.types.vector(4 + channels, dtype)
+    rows = ti.types.ndarray(dtype=splat_row, ndim=1)
     array3 = ti.types.ndarray(dtype=dtype, ndim=3)
     ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
     row = ti.types.vector(channels, dtype)
@@ -31,7 +33,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
 
     @ti.kernel
     def forward(
-        splats: array2, tile_start: ints, entries: ints, tile_stop: ints, image: array3, transmittance: array2,
+        splats: rows, tile_start: ints, entries: ints, tile_stop: ints, image: array3, transmittance: array2,
         tiles_x: int, tiles: int, workers: int, min_transmittance: dtype, max_layers: int,
     ):
         ti.loop_config(block_dim=_BLOCK)
@@ -44,17 +46,17 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
             total = row(0.0)
             k, end = tile_start[tile], tile_start[tile + 1]
             while k < end:
-                i = entries[k]
-                radius = splats[i, 2]
-                dx, dy = x + 0.5 - splats[i, 0], y + 0.5 - splats[i, 1]
+                splat = splats[entries[k]]
+                radius = splat[2]
+                dx, dy = x + 0.5 - splat[0], y + 0.5 - splat[1]
                 if reaches(dx, dy, radius):
                     q = (dx * dx + dy * dy) / (radius * radius)
-                    gain = splats[i, 3] * profile_scale(kind, radius)
+                    gain = splat[3] * profile_scale(kind, radius)
                     alpha = ti.min(gain * profile_value(kind, q), 1.0)
                     if alpha > 0.0:
                         weight = trans * alpha
                         for c in ti.static(range(channels)):
-                            total[c] += weight * splats[i, 4 + c]
+                            total[c] += weight * splat[4 + c]
                         trans -= weight
                         layers += 1
                         if trans < min_transmittance or (ti.static(limited) and layers >= max_layers):
@@ -69,8 +71,8 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
 
     @ti.kernel
     def backward(
-        splats: array2, tile_start: ints, entries: ints, tile_stop: ints, slots: ints, image: array3, transmittance: array2,
-        grad_image: array3, grad_alpha: array2, entry_grad: array2,
+        splats: rows, tile_start: ints, entries: ints, tile_stop: ints, slots: ints, image: array3, transmittance: array2,
+        grad_image: array3, grad_alpha: array2, entry_grad: rows,
         tiles_x: int, tiles: int, workers: int, min_transmittance: dtype, max_layers: int, quotient_guard: dtype,
     ):
         ti.loop_config(block_dim=_BLOCK)
@@ -93,11 +95,11 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                     grad[c] = grad_image[y, x, c]
                     behind += grad[c] * image[y, x, c]
             for k in range(tile_start[tile], tile_stop[tile]):
-                i = entries[k]
-                radius = splats[i, 2]
+                splat = splats[entries[k]]
+                radius = splat[2]
                 scale = profile_scale(kind, radius)
-                gain = splats[i, 3] * scale
-                dx, dy = x + 0.5 - splats[i, 0], y + 0.5 - splats[i, 1]
+                gain = splat[3] * scale
+                dx, dy = x + 0.5 - splat[0], y + 0.5 - splat[1]
                 d_alpha = ti.cast(0.0, dtype)
                 weight = ti.cast(0.0, dtype)
                 value = ti.cast(0.0, dtype)
@@ -111,7 +113,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         weight = trans * alpha
                         colour = alpha_grad
                         for c in ti.static(range(channels)):
-                            colour += splats[i, 4 + c] * grad[c]
+                            colour += splat[4 + c] * grad[c]
                         behind -= weight * colour
                         if gain * value <= 1.0:
                             d_alpha = trans * colour - behind / ti.max(1.0 - alpha, quotient_guard)
@@ -142,6 +144,6 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                     total = ti.cast(0.0, dtype)
                     for part in range(_PARTS):
                         total += parts[part * columns + lane]
-                    entry_grad[slots[k], lane] = total
+                    entry_grad[slots[k]][lane] = total
 
     return forward, backward

@@ -39,17 +39,17 @@ class Splatted(NamedTuple):
 
 @cache
 def _sum_kernel(dtype, columns: int):
-    array2 = ti.types.ndarray(dtype=dtype, ndim=2)
+    row = ti.types.vector(columns, dtype)
+    rows = ti.types.ndarray(dtype=row, ndim=1)
     ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
 
     @ti.kernel
-    def sum_rows(rows: array2, point_slots: ints, sums: array2):
+    def sum_rows(parts: rows, point_slots: ints, sums: rows):
         for i in range(sums.shape[0]):
-            for c in ti.static(range(columns)):
-                total = ti.cast(0.0, dtype)
-                for slot in range(point_slots[i], point_slots[i + 1]):
-                    total += rows[slot, c]
-                sums[i, c] = total
+            total = row(0.0)
+            for slot in range(point_slots[i], point_slots[i + 1]):
+                total += parts[slot]
+            sums[i] = total
 
     return sum_rows
 
