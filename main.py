@@ -54,8 +54,11 @@ def run(argv: list[str]) -> str:
 
 
 def _start_device(options) -> str:
+    import torch
+
     from taichi_kernels import runtime
 
+    torch.set_flush_denormal(True)  # moments of points that are never seen decay to denormals, which are slow
     try:
         return runtime.init(options.device, options.threads)
     except RuntimeError as problem:

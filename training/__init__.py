@@ -2,7 +2,7 @@
 
 from datasets.scene import Scene
 from settings.options import Options, paper_defaults
-from training.default import default_recipe, default_settings
+from training.default import Method
 from training.loop import fit, load_run
 from training.paper import paper_recipe
 from training.recipe import Recipe
@@ -16,6 +16,7 @@ def choose_recipe(options: Options, scene: Scene) -> tuple[Recipe, Options]:
         options = options.filled(paper_defaults())
         recipe = paper_recipe(options)
     else:
-        options = default_settings(options, scene)
-        recipe = default_recipe(options, scene)
+        method = Method()
+        options = method.settings(options, scene)
+        recipe = method.recipe(options, scene)
     return (recipe.scaled(options.epochs) if options.epochs else recipe), options

@@ -1,10 +1,10 @@
 """This program's own recipe: opacities and radii are learned, points that do not show go, points in bad places split.
 
-What each part brings is measured in docs/points.md.
+What each part brings is measured by benchmarks/recipe.py and told in docs/points.md.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,99 +16,114 @@ from training.hull import hull_cells, mean_colours, to_kernel_device
 from training.importance import importance
 from training.recipe import Recipe, Stage
 
-GRID = 200  # cells an axis of the scene's box
-STEPS = 3000  # of the whole schedule, however many views there are
-MAX_POINTS = 280_000  # 140 bytes each: 37 MB
-LAST_RATE = 0.05  # rates fall to this share over the schedule
-POINTS_PER_PIXEL = 2.5  # initial points for each pixel that the object covers in a mean view
-RADIUS_PIXELS = 1.5  # initial radius
-OPACITY = 0.88  # initial opacity
-_SHARES = (("base colours", 0.15), ("harmonics", 0.15), ("first split", 0.15), ("second split", 0.15), ("last split", 0.4))
-_LEAST_SHOWN = 0.5  # pixels: a point that fills less than this in every view goes
-_GROWTH = 0.5  # points split at a refinement, as a share of the points kept
-_SPREAD = 0.3  # distance of the two halves of a split point from its place, in radii
 _ORIGINAL_GRID = 400  # --data_r counts cells of the original's grid
+# stages and their shares of the schedule; the cloud is refined before the last three
+_STAGES = (("base colours", 0.15), ("harmonics", 0.15), ("first split", 0.15), ("second split", 0.15), ("last split", 0.4))
 
 
-def default_recipe(options: Options, scene: Scene) -> Recipe:
-    """About `STEPS` steps in five stages, with a refinement between the stages."""
-    epochs = max(len(_SHARES), round(STEPS / len(scene.train)))
-    decay = LAST_RATE ** (1 / epochs)
-    stages, done = [], 0
-    for index, (name, share) in enumerate(_SHARES):
-        length = max(1, round(share * epochs)) if index + 1 < len(_SHARES) else max(1, epochs - done)
-        factor = decay**done
-        stages.append(Stage(
-            name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
-            position_rate=options.lr2 * factor, opacity_rate=0.05 * factor, radius_rate=0.01 * factor, decay=decay,
-            use_sh=index > 0, change=refine if index > 1 else None,
-        ))
-        done += length
-    return Recipe("default", initial_cloud, tuple(stages))
+@dataclass(frozen=True)
+class Method:
+    """The recipe's constants; the defaults are the recipe."""
+
+    grid: int = 200  # cells an axis of the scene's box
+    steps: int = 3000  # of the whole schedule, however many views there are
+    last_rate: float = 0.05  # rates fall to this share over the schedule
+    points_per_pixel: float = 2.5  # initial points for each pixel that the object covers in a mean view
+    max_points: int = 280_000  # 140 bytes each: 37 MB
+    radius_pixels: float = 1.5  # initial radius
+    radius_rate: float = 0.01  # Adam's step of log radii; 0 keeps them
+    opacity: float = 0.88  # initial opacity
+    opacity_rate: float = 0.05  # Adam's step of logits; 0 keeps them
+    colour_rate: float = 2e-2
+    position_rate: float = 1.2e-3  # for a box 4 units wide
+    gradient_weight: float = 0.03
+    least_shown: float = 0.5  # pixels: a point that fills less than this in every view goes
+    growth: float = 0.5  # points split at a refinement, as a share of the points kept
+    spread: float = 0.3  # distance of the two halves of a split point from its place, in radii
+
+    def settings(self, options: Options, scene: Scene) -> Options:
+        """The options with what the recipe chooses for this scene; what the user gave stays."""
+        cameras = scene.train.cameras
+        filled = options.filled({
+            "splatting_r": 2 * self.radius_pixels / min(cameras.width, cameras.height), "raster_n": 0, "refine_n": 3,
+            "lr1": self.colour_rate, "lr2": self.position_rate * _box_width(scene) / 4, "lrexp": 1.0,
+            "lr_s": self.gradient_weight,
+        })
+        return replace(filled, max_points=filled.max_points or self.max_points)
+
+    def recipe(self, options: Options, scene: Scene) -> Recipe:
+        """About `steps` steps in five stages."""
+        epochs = max(len(_STAGES), round(self.steps / len(scene.train)))
+        decay = self.last_rate ** (1 / epochs)
+        stages, done, share_done = [], 0, 0.0
+        for index, (name, share) in enumerate(_STAGES):
+            share_done += share
+            length = max(1, round(share_done * epochs) - done)
+            factor = decay**done
+            stages.append(Stage(
+                name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
+                position_rate=options.lr2 * factor, opacity_rate=self.opacity_rate * factor,
+                radius_rate=self.radius_rate * factor, decay=decay * options.lrexp, use_sh=index > 0,
+                change=self.refine if len(_STAGES) - index <= options.refine_n else None,
+            ))
+            done += length
+        return Recipe("default", self.initial_cloud, tuple(stages))
+
+    def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+        """Points at random places of the hull that the alpha channels carve, coloured by the mean over the views.
+
+        Their number follows the pixels that the object covers, or `data_r` of the original's grid cells where that is given.
+        """
+        low, high = scene.bounds
+        step = (high - low) / self.grid
+        axes = [low[a] + step[a] * (torch.arange(self.grid) + 0.5) for a in range(3)]
+        cells = hull_cells(scene, axes, torch.from_numpy(scene.train.alpha), margin=0.0).cpu()
+        if options.data_r is None:
+            count = int(self.points_per_pixel * (scene.train.alpha > 127).mean() * scene.train.alpha[0].size)
+        else:
+            count = int(options.data_r * len(cells) * (_ORIGINAL_GRID / self.grid) ** 3)
+        count = min(max(count, 1000), options.max_points)
+        chosen = torch.randperm(len(cells), generator=generator)[torch.arange(count) % len(cells)]
+        positions = torch.stack([axes[a][cells[chosen, a]] for a in range(3)], 1)
+        positions += (torch.rand(count, 3, generator=generator) - 0.5) * step
+        tensors = {
+            "positions": positions,
+            "base": mean_colours(scene.train, positions, margin=0.0),
+            "sh": torch.zeros(count, SH_COEFFICIENTS, 3),
+            "opacity_logits": torch.full((count,), math.log(self.opacity / (1 - self.opacity))),
+            "log_radii": torch.full((count,), math.log(options.splatting_r)),
+        }
+        return PointCloud.ordered(
+            {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
+            profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
+        )
+
+    def refine(self, cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+        """Drop the points that hardly show in any view and split those that carry the most error.
+
+        A point of opacity o splits in two of opacity 1 - sqrt(1 - o), which cover what it covered, moved apart in a random
+        direction.
+        """
+        shown = importance(cloud, scene)
+        kept = torch.nonzero(shown.most >= self.least_shown)[:, 0]
+        if not len(kept):
+            return cloud
+        splits = min(int(self.growth * len(kept)), max(options.max_points - len(kept), 0))
+        split = kept[shown.error[kept].topk(splits)[1]]
+        tensors = {name: value.clone() for name, value in cloud.tensors().items()}
+        offset = torch.randn(splits, 3, generator=generator).to(split.device)
+        offset *= (self.spread * _world_radii(cloud, scene, split))[:, None]
+        opacity = 1 - torch.sqrt(1 - cloud.opacities().detach()[split])
+        tensors["opacity_logits"][split] = torch.logit(opacity, eps=1e-6)
+        halves = {name: value[split].clone() for name, value in tensors.items()}
+        halves["positions"] += offset
+        tensors["positions"][split] -= offset
+        together = {name: torch.cat([tensors[name][kept], halves[name]]) for name in tensors}
+        return PointCloud.ordered(together, **cloud.settings())
 
 
-def default_settings(options: Options, scene: Scene) -> Options:
-    """The options with what the recipe chooses for this scene; what the user gave stays."""
-    cameras = scene.train.cameras
-    filled = options.filled({
-        "splatting_r": 2 * RADIUS_PIXELS / min(cameras.width, cameras.height), "raster_n": 0, "refine_n": 3, "lr1": 2e-2,
-        "lr2": 1.2e-3 * float((scene.bounds[1] - scene.bounds[0]).max()) / 4, "lrexp": 1.0, "lr_s": 0.03,
-    })
-    return replace(filled, max_points=filled.max_points or MAX_POINTS)
-
-
-def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
-    """Points at random places of the hull that the alpha channels carve, coloured by the mean over the views, without harmonics.
-
-    Their number follows the pixels that the object covers, or `data_r` of the original's grid cells where that is given.
-    """
-    low, high = scene.bounds
-    step = (high - low) / GRID
-    axes = [low[a] + step[a] * (torch.arange(GRID) + 0.5) for a in range(3)]
-    cells = hull_cells(scene, axes, torch.from_numpy(scene.train.alpha), margin=0.0).cpu()
-    if options.data_r is None:
-        count = int(POINTS_PER_PIXEL * (scene.train.alpha > 127).mean() * scene.train.alpha[0].size)
-    else:
-        count = int(options.data_r * len(cells) * (_ORIGINAL_GRID / GRID) ** 3)
-    count = min(max(count, 1000), options.max_points)
-    chosen = torch.arange(count) % len(cells)
-    chosen = torch.randperm(len(cells), generator=generator)[chosen]
-    positions = torch.stack([axes[a][cells[chosen, a]] for a in range(3)], 1)
-    positions += (torch.rand(count, 3, generator=generator) - 0.5) * step
-    tensors = {
-        "positions": positions,
-        "base": mean_colours(scene.train, positions, margin=0.0),
-        "sh": torch.zeros(count, SH_COEFFICIENTS, 3),
-        "opacity_logits": torch.full((count,), math.log(OPACITY / (1 - OPACITY))),
-        "log_radii": torch.full((count,), math.log(options.splatting_r)),
-    }
-    return PointCloud.ordered(
-        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
-        profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
-    )
-
-
-def refine(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
-    """Drop the points that hardly show in any view and split those that carry the most error.
-
-    A point of opacity o splits in two of opacity 1 - sqrt(1 - o), which cover what it covered, moved apart in a random direction.
-    """
-    shown = importance(cloud, scene)
-    kept = torch.nonzero(shown.most > _LEAST_SHOWN)[:, 0]
-    if not len(kept):
-        return cloud
-    splits = min(int(_GROWTH * len(kept)), max(options.max_points - len(kept), 0))
-    split = kept[shown.error[kept].topk(splits)[1]]
-    tensors = {name: value.clone() for name, value in cloud.tensors().items()}
-    offset = torch.randn(splits, 3, generator=generator).to(split.device)
-    offset *= (_SPREAD * _world_radii(cloud, scene, split))[:, None]
-    opacity = 1 - torch.sqrt(1 - cloud.opacities().detach()[split])
-    tensors["opacity_logits"][split] = torch.logit(opacity, eps=1e-6)
-    halves = {name: value[split].clone() for name, value in tensors.items()}
-    halves["positions"] += offset
-    tensors["positions"][split] -= offset
-    together = {name: torch.cat([tensors[name][kept], halves[name]]) for name in tensors}
-    return PointCloud.ordered(together, **cloud.settings())
+def _box_width(scene: Scene) -> float:
+    return float((scene.bounds[1] - scene.bounds[0]).max())
 
 
 def _world_radii(cloud: PointCloud, scene: Scene, points: Tensor) -> Tensor:

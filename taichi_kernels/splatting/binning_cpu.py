@@ -137,7 +137,9 @@ def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
     return count, fill, sort
 
 
-def bin_cpu(splats: Tensor, depths: Tensor, dtype, support: float, tile: tuple[int, int], grid: tuple[int, int], workers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def bin_cpu(
+    splats: Tensor, depths: Tensor, dtype, support: float, tile: tuple[int, int], grid: tuple[int, int], workers: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(tile_start, entries, slots, point_slots) as described in `taichi_kernels.splatting.binning.Bins`."""
     count, fill, sort = binning_kernels(dtype, splats.shape[1], support, tile)
     tiles_x, tiles_y = grid

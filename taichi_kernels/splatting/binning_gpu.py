@@ -53,7 +53,9 @@ def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
     return count, fill
 
 
-def bin_gpu(splats: Tensor, depths: Tensor, dtype, support: float, tile: tuple[int, int], grid: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def bin_gpu(
+    splats: Tensor, depths: Tensor, dtype, support: float, tile: tuple[int, int], grid: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(tile_start, entries, slots, point_slots) as described in `taichi_kernels.splatting.binning.Bins`."""
     count, fill = binning_kernels(dtype, splats.shape[1], support, tile)
     where = splats.device

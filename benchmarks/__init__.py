@@ -1,0 +1,1 @@
+"""Measurements that anyone can run again, each against a peer in the same run."""
