@@ -1,6 +1,6 @@
 """This program's own recipe: opacities and radii are learned, points that do not show go, points in bad places split.
 
-What each part brings is measured by benchmarks/recipe.py and told in docs/points.md.
+What each part brings is measured by benchmarks/recipe.py.
 """
 
 import math
