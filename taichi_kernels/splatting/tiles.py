@@ -2,6 +2,8 @@
 
 import taichi as ti
 
+MIN_RADIUS = 1e-6  # pixels
+
 
 @ti.func
 def tile_range(splat, support: ti.template(), tile: ti.template(), tiles_x, tiles_y):
@@ -10,7 +12,7 @@ def tile_range(splat, support: ti.template(), tile: ti.template(), tiles_x, tile
     splat: [column, row, radius, opacity]; support: radii beyond which the profile is zero; tile: (width, height) in pixels.
 
     Coordinates are clamped before the conversion to an integer, so that points far outside the image, or not a number,
-    fall in no tile. A splat without opacity or radius falls in none.
+    fall in no tile. A splat without opacity, or with a radius whose square could underflow, falls in none.
     """
     reach = splat[2] * support
     u, v = splat[0], splat[1]
@@ -18,6 +20,6 @@ def tile_range(splat, support: ti.template(), tile: ti.template(), tiles_x, tile
     y0 = ti.cast(ti.floor(ti.min(ti.max((v - reach) * (1.0 / tile[1]), 0.0), tiles_y)), ti.i32)
     x1 = ti.cast(ti.floor(ti.min(ti.max((u + reach) * (1.0 / tile[0]), -1.0), tiles_x - 1.0)), ti.i32)
     y1 = ti.cast(ti.floor(ti.min(ti.max((v + reach) * (1.0 / tile[1]), -1.0), tiles_y - 1.0)), ti.i32)
-    if not (splat[3] > 0.0 and reach > 0.0):
+    if not (splat[3] > 0.0 and splat[2] > MIN_RADIUS):
         x0, x1 = 0, -1
     return ti.Vector([x0, x1, y0, y1])
