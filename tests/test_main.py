@@ -1,0 +1,60 @@
+"""The program as its user meets it: one command on a small built-in scene, and mistakes."""
+
+import json
+import re
+
+import pytest
+import torch
+
+import main
+from datasets.demo import DemoSettings, make_demo
+from reporting.ply import load_ply
+from training.checkpoint import load_weights
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scene") / "island"
+    make_demo(folder, DemoSettings(width=64, height=56, train_views=30, val_views=1, test_views=4), progress=False)
+    return folder
+
+
+def test_trains_and_reports(scene, tmp_path, capsys):
+    """One command from pictures to report, then the same command again, and the report alone."""
+    run = tmp_path / "deep" / "run"
+    words = ["--datadir", str(scene), "--basedir", str(run), "--epochs", "40", "--device", "cpu"]
+    assert main.main(words) == 0
+    lines = capsys.readouterr().out.strip().splitlines()[-4:]
+    patterns = [r"Training time: \d+\.\d\d s", r"Rendering quality: (\d+\.\d\d) dB", r"Rendering speed: \d+\.\d\d fps",
+                r"Model size: \d+\.\d\d MB"]
+    found = [re.fullmatch(pattern, line) for pattern, line in zip(patterns, lines, strict=True)]
+    assert all(found), lines
+    assert float(found[1].group(1)) > 22.5, lines
+    report = json.loads((run / "report.json").read_text())
+    assert "all 4 test views" in report["protocol"]["name"]
+    assert len(list((run / "pictures").glob("*.png"))) == 4
+    for name in ("config.txt", "checkpoint.pt", "weights.pt", "log.txt", "orbit.mp4", "points.ply", "report.html"):
+        assert (run / name).stat().st_size > 0, name
+    cloud, ply = load_weights(run / "weights.pt", "cpu"), load_ply(run / "points.ply")
+    assert torch.equal(ply["positions"], cloud.positions.detach()) and torch.equal(ply["sh"], cloud.sh.detach())
+    # the same command again finds nothing left to train and reports the same quality
+    assert main.main(words) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-3] == lines[1]
+    assert main.main([*words, "--render_only"]) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-3] == lines[1]
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--datadir", "/nonexistent"], "transforms_train.json"),
+    (["--netdepth", "8"], "has no meaning here"),
+    (["--data_r", "-1"], "--data_r"),
+    (["--datadir", "{scene}", "--img_s", "640"], "larger"),
+    (["--datadir", "{scene}", "--ft_path", "/nonexistent.pt"], "no such file"),
+])
+def test_mistakes_are_told_in_a_sentence(scene, tmp_path, capsys, words, sentence):
+    run = tmp_path / "run"
+    words = [word.replace("{scene}", str(scene)) for word in words]
+    assert main.main([*words, "--basedir", str(run), "--device", "cpu"]) == 2
+    captured = capsys.readouterr()
+    assert sentence in captured.err and "Traceback" not in captured.err
+    assert not run.exists()
