@@ -39,6 +39,8 @@ def run(argv: list[str]) -> str:
     device = _start_device(options)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol)
+    if options.render_test:
+        evaluation, protocol = scene.test, f"all {len(scene.test)} test views, size and background of {options.protocol}"
     recipe, options = choose_recipe(options, scene)
     folder = Path(options.basedir)
     start = load_weights(Path(options.ft_path), _torch_device()) if options.ft_path else None

@@ -117,7 +117,7 @@ class Options:
     render_only: bool = _setting(
         "run", False, "render and report the run's model (or --ft_path's) without training", source=NERF)
     render_test: bool = _setting(
-        "run", False, "with --render_only: render all test views too, beside the orbit video", source=NERF)
+        "run", False, "with --render_only: render and measure all test views, not the protocol's", source=NERF)
 
     device: str = _setting(
         "machine", "auto", "where kernels run; auto = cuda if there is one, else cpu",

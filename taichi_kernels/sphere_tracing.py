@@ -88,7 +88,7 @@ def lit(p, normal, toward_eye, part, sun, sky):
 
 
 @ti.kernel
-def trace_forward(
+def _trace(
     intrinsics: ti.types.ndarray(dtype=ti.f32, ndim=3),  # (V, 3, 3) pixels
     camera_to_world: ti.types.ndarray(dtype=ti.f32, ndim=3),  # (V, 3, 4)
     samples: int,  # along one side of the pixel
@@ -201,7 +201,7 @@ def trace_forward(
 
 
 @ti.kernel
-def measure(
+def _measure(
     points: ti.types.ndarray(dtype=tm.vec3, ndim=1),  # (N,) world
     distance: ti.types.ndarray(dtype=ti.f32, ndim=1),  # (N,) out
     part: ti.types.ndarray(dtype=ti.i32, ndim=1),  # (N,) out
@@ -237,7 +237,7 @@ def trace_demo(
     if views:
         intrinsics = intrinsics.detach().to(**where).contiguous()
         camera_to_world = camera_to_world.detach().to(**where).contiguous()
-        trace_forward(intrinsics, camera_to_world, samples, image, alpha, depth, normal)
+        _trace(intrinsics, camera_to_world, samples, image, alpha, depth, normal)
     return Traced(image, alpha, depth, normal)
 
 
@@ -254,5 +254,5 @@ def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
     distance = torch.empty(len(points), dtype=torch.float32, device=place)
     part = torch.empty(len(points), dtype=torch.int32, device=place)
     if len(points):
-        measure(points, distance, part)
+        _measure(points, distance, part)
     return distance, part

@@ -66,6 +66,7 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
         run = Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"], state["stage"],
                   state["epoch"])
     else:
+        (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
         cloud = start or recipe.initial_cloud(scene, options, _generator(options, 0))
         run = Run(cloud)
@@ -111,13 +112,10 @@ class _Loop:
                 stage = self.recipe.stages[index]
                 optimizer = self._begin(index, stage, state)
                 state = None
-                while run.epoch < stage.epochs:
-                    self._epoch(index, stage, optimizer)
-                    run.epoch += 1
-                    if run.epoch == stage.epochs:
-                        run.stage, run.epoch = index + 1, 0
-                        self._timed_save(optimizer)
-                        break
+                for epoch in range(run.epoch, stage.epochs):
+                    self._epoch(stage, optimizer)
+                    last = epoch + 1 == stage.epochs
+                    run.stage, run.epoch = (index + 1, 0) if last else (index, epoch + 1)
                     self._timed_save(optimizer)
         except KeyboardInterrupt:
             run.interrupted = True
@@ -143,7 +141,7 @@ class _Loop:
         save_checkpoint(self.folder, self.run.state(optimizer), self.options)
         self.run.seconds["training"] += time.perf_counter() - began
 
-    def _epoch(self, index: int, stage: Stage, optimizer) -> None:
+    def _epoch(self, stage: Stage, optimizer) -> None:
         run, began = self.run, time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * stage.decay**run.epoch
