@@ -4,14 +4,11 @@
     python main.py --datadir ./nerf_synthetic/ --dataname hotdog --basedir runs/hotdog --recipe paper
 """
 
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-os.environ.setdefault("TI_LOG_LEVEL", "error")
-os.environ.setdefault("ENABLE_TAICHI_HEADER_PRINT", "False")
-
+import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
 from settings.errors import InputError
 from settings.flags import parse, to_config_text
 

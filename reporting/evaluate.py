@@ -93,7 +93,7 @@ def evaluate(
 
 
 def measure_speed(model: RadianceModel, split: Split, background: str, seconds_per_view: float) -> Speed:
-    """Frames a second on the split's own views, rendering alone: no gradient, no metric, no copy to the host.
+    """Frames a second on the split's own views, colour alone: no depth, no gradient, no metric, no copy to the host.
 
     After one warm-up view, whole passes over the views are timed, each between two synchronisations of the
     device, until both `LEAST_PASSES` and `LEAST_SECONDS` are reached; the median pass counts. Where that
@@ -105,12 +105,12 @@ def measure_speed(model: RadianceModel, split: Split, background: str, seconds_p
     views = [round(i * len(split) / count) for i in range(count)]
     passes: list[float] = []
     with torch.no_grad():
-        model.render(split.cameras, views[0], background)
+        model.render(split.cameras, views[0], background, with_depth=False)
         while len(passes) < LEAST_PASSES or sum(passes) < LEAST_SECONDS:
             synchronize()
             start = time.perf_counter()
             for view in views:
-                model.render(split.cameras, view, background)
+                model.render(split.cameras, view, background, with_depth=False)
             synchronize()
             passes.append(max(time.perf_counter() - start, 1e-9))
     return Speed(

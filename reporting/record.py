@@ -14,8 +14,8 @@ from models.rendering import Rendering
 class RadianceModel(Protocol):
     """What the report asks of a model, whatever its method."""
 
-    def render(self, cameras: Cameras, view: int, background: str) -> Rendering:
-        """One view; called under `torch.no_grad()`."""
+    def render(self, cameras: Cameras, view: int, background: str, with_depth: bool = True) -> Rendering:
+        """One view; called under `torch.no_grad()`. Without depth the rendering's depth may be None."""
         ...
 
     def point_count(self) -> int:

@@ -20,26 +20,31 @@ from taichi_kernels.splatting.binning import taichi_type
 
 _SHIFTS = (1, 2, 3)
 _HALO = 3 * max(_SHIFTS)
-_CHUNK = 96  # values of a row that the CPU schedule works on at a time: 32 pixels
+_CHUNK = 64  # values of a row that the CPU schedule works on at a time
 
 
 @cache
 def _cpu_kernel(dtype, target_type):
     """A worker goes down the picture in columns of `_CHUNK` values, with the last rows in local arrays.
 
-    Every difference is taken once and given to both of its ends. The compiler vectorises loops over local arrays, not over
-    tensors, so each value is loaded once, and a row's gradient is stored once the third row below it is done.
+    The compiler vectorises loops over local arrays, not over tensors, so each value is loaded once into them. Differences
+    between rows are taken once and given to both ends: a row's gradient is stored once the third row below it is done.
+    Differences within a row are taken from both ends, which is cheaper than a loop for each.
     """
     array1 = ti.types.ndarray(dtype=dtype, ndim=1)
     array2 = ti.types.ndarray(dtype=dtype, ndim=2)
     targets = ti.types.ndarray(dtype=target_type, ndim=2)
     chunk = ti.types.vector(_CHUNK, dtype)
-    halo = ti.types.vector(_CHUNK + 2 * _HALO, dtype)
+    halo, bytes_ = ti.types.vector(_CHUNK + 2 * _HALO, dtype), ti.types.vector(_CHUNK + 2 * _HALO, ti.i32)
     target_scale = 1.0 / 255.0 if target_type == ti.u8 else 1.0
 
     @ti.func
     def sign(x):
         return ti.select(x > 0.0, 1.0, 0.0) - ti.select(x < 0.0, 1.0, 0.0)
+
+    @ti.func
+    def one_from(y, first):
+        return ti.select(y >= first, ti.cast(1.0, dtype), ti.cast(0.0, dtype))
 
     @ti.kernel
     def loss(
@@ -58,7 +63,8 @@ def _cpu_kernel(dtype, target_type):
                     start = part * _CHUNK
                     size = ti.min(_CHUNK, width - start)
                     first, last = ti.max(start - _HALO, 0), ti.min(start + _CHUNK + _HALO, width)
-                    row = halo(0.0)
+                    raw, row = halo(0.0), halo(0.0)  # the picture's values and its errors, with the neighbours left and right
+                    shot = bytes_(0) if ti.static(target_type == ti.u8) else halo(0.0)
                     row1, row2, row3 = chunk(0.0), chunk(0.0), chunk(0.0)  # errors of the rows above
                     grad0, grad1, grad2, grad3 = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
                     pass0, pass1, pass2, pass3 = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)  # 0 where clamped
@@ -70,43 +76,51 @@ def _cpu_kernel(dtype, target_type):
                             pass3[x], pass2[x], pass1[x] = pass2[x], pass1[x], pass0[x]
                         if y < height:
                             for j in range(first, last):
-                                colour = image[y, j]
-                                clamped = ti.min(ti.max(colour, 0.0), 1.0)
-                                row[j - start + _HALO] = clamped - ti.cast(target[y, j], dtype) * target_scale
-                                if j >= start and j < start + size:
-                                    pass0[j - start] = ti.select(clamped == colour, 1.0, 0.0)
+                                raw[j - start + _HALO] = image[y, j]
+                            for j in range(first, last):
+                                shot[j - start + _HALO] = target[y, j]
+                            for j in range(first - start + _HALO, last - start + _HALO):
+                                clamped = ti.min(ti.max(raw[j], 0.0), 1.0)
+                                row[j] = clamped - ti.cast(shot[j], dtype) * target_scale
+                            # the first rows have no rows above: their differences count zero
+                            in1, in2, in3 = one_from(y, 1), one_from(y, 2), one_from(y, 3)
+                            v1, v2, v3 = row_weights[0] * in1, row_weights[1] * in2, row_weights[2] * in3
+                            h1, h2, h3 = column_weights[0], column_weights[1], column_weights[2]
                             squares = ti.cast(0.0, dtype)
+                            up1, up2, up3 = squares, squares, squares  # sums of absolute differences to the rows above
+                            side1, side2, side3 = squares, squares, squares  # and to the pixels on the left
                             for x in range(size):
                                 e = row[x + _HALO]
+                                colour = raw[x + _HALO]
+                                pass0[x] = ti.select((colour >= 0.0) & (colour <= 1.0), 1.0, 0.0)
                                 squares += e * e
-                                grad0[x] = square_weight * e
+                                d1, d2, d3 = e - row1[x], e - row2[x], e - row3[x]
+                                up1 += ti.abs(d1)
+                                up2 += ti.abs(d2)
+                                up3 += ti.abs(d3)
+                                g1, g2, g3 = v1 * sign(d1), v2 * sign(d2), v3 * sign(d3)
+                                grad1[x] -= g1
+                                grad2[x] -= g2
+                                grad3[x] -= g3
+                                left1 = ti.select(x >= 3 - start, e - row[x + _HALO - 3], 0.0)
+                                left2 = ti.select(x >= 6 - start, e - row[x + _HALO - 6], 0.0)
+                                left3 = ti.select(x >= 9 - start, e - row[x + _HALO - 9], 0.0)
+                                side1 += ti.abs(left1)
+                                side2 += ti.abs(left2)
+                                side3 += ti.abs(left3)
+                                right1 = ti.select(x < width - start - 3, e - row[x + _HALO + 3], 0.0)
+                                right2 = ti.select(x < width - start - 6, e - row[x + _HALO + 6], 0.0)
+                                right3 = ti.select(x < width - start - 9, e - row[x + _HALO + 9], 0.0)
+                                across = h1 * (sign(left1) + sign(right1)) + h2 * (sign(left2) + sign(right2))
+                                across += h3 * (sign(left3) + sign(right3))
+                                grad0[x] = square_weight * e + g1 + g2 + g3 + across
                             total[0] += squares
-                            for s in ti.static(_SHIFTS):
-                                if y >= s:
-                                    weight = row_weights[s - 1]
-                                    absolute = ti.cast(0.0, dtype)
-                                    for x in range(size):
-                                        above = row1[x] if ti.static(s == 1) else row2[x] if ti.static(s == 2) else row3[x]
-                                        difference = row[x + _HALO] - above
-                                        absolute += ti.abs(difference)
-                                        step = weight * sign(difference)
-                                        grad0[x] += step
-                                        if ti.static(s == 1):
-                                            grad1[x] -= step
-                                        elif ti.static(s == 2):
-                                            grad2[x] -= step
-                                        else:
-                                            grad3[x] -= step
-                                    total[s] += absolute
-                                weight = column_weights[s - 1]
-                                absolute = ti.cast(0.0, dtype)
-                                for x in range(ti.min(size, width - 3 * s - start)):
-                                    difference = row[x + _HALO + 3 * s] - row[x + _HALO]
-                                    absolute += ti.abs(difference)
-                                    grad0[x] -= weight * sign(difference)
-                                for x in range(ti.max(3 * s - start, 0), size):
-                                    grad0[x] += weight * sign(row[x + _HALO] - row[x + _HALO - 3 * s])
-                                total[3 + s] += absolute
+                            total[1] += up1 * in1
+                            total[2] += up2 * in2
+                            total[3] += up3 * in3
+                            total[4] += side1
+                            total[5] += side2
+                            total[6] += side3
                         if y >= 3:
                             for x in range(size):
                                 grad[y - 3, start + x] = grad3[x] * pass3[x]

@@ -127,7 +127,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
         image: array3, transmittance: array2,
         grad_image: array3,  # (H, W, C)
         grad_alpha: array2,  # (H, W)
-        entry_grad: rows,  # (M, 4 + C) out, zero before
+        entry_grad: rows,  # (M, 4 + C) out
         tiles_x: int, tiles: int, workers: int,
         min_transmittance: dtype, max_layers: int, quotient_guard: dtype,
     ):
@@ -225,6 +225,8 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         if ti.static(channels > 3):
                             grad[7] = f3
                         entry_grad[slots[k]] = grad
+                    for k in range(tile_stop[tile], tile_start[tile + 1]):
+                        entry_grad[slots[k]] = splat_row(0.0)
                     tile += workers
 
     return forward, backward

@@ -83,7 +83,7 @@ class _SplatPacked(torch.autograd.Function):
         bins, max_layers = ctx.bins, ctx.limits[-1]
         dtype, columns = taichi_type(splats), splats.shape[1]
         _, backward = schedule().splat_kernels(dtype, columns - 4, ctx.kind, max_layers > 0)
-        entry_grad = splats.new_zeros(bins.entries.shape[0], columns)
+        entry_grad = splats.new_empty(bins.entries.shape[0], columns)
         guard = 1e-3 if splats.dtype == torch.float32 else 1e-9
         backward(
             splats, bins.tile_start, bins.entries, stop, bins.slots, image, transmittance,

@@ -57,7 +57,7 @@ class FakeModel:
     def point_count(self) -> int:
         return 7
 
-    def render(self, cameras: Cameras, view: int, background: str) -> Rendering:
+    def render(self, cameras: Cameras, view: int, background: str, with_depth: bool = True) -> Rendering:
         assert not torch.is_grad_enabled()
         self.seen.append(cameras)
         self.rendered.append(view)
