@@ -26,7 +26,7 @@ class Method:
     """The recipe's constants; the defaults are the recipe."""
 
     grid: int = 200  # cells an axis of the scene's box
-    steps: int = 3000  # of the whole schedule, however many views there are
+    steps: int = 4000  # of the whole schedule, however many views there are
     last_rate: float = 0.05  # rates fall to this share over the schedule
     points_per_pixel: float = 2.5  # initial points for each pixel that the object covers in a mean view
     max_points: int = 280_000  # 140 bytes each: 37 MB
@@ -38,7 +38,7 @@ class Method:
     position_rate: float = 1.2e-3  # for a box 4 units wide
     gradient_weight: float = 0.03
     least_shown: float = 0.5  # pixels: a point that fills less than this in every view goes
-    growth: float = 0.5  # points split at a refinement, as a share of the points kept
+    growth: float = 0.2  # points split at a refinement, as a share of the points kept
     spread: float = 0.3  # distance of the two halves of a split point from its place, in radii
 
     def settings(self, options: Options, scene: Scene) -> Options:
@@ -64,7 +64,7 @@ class Method:
                 name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
                 position_rate=options.lr2 * factor, opacity_rate=self.opacity_rate * factor,
                 radius_rate=self.radius_rate * factor, decay=decay * options.lrexp, use_sh=index > 0,
-                change=self.refine if len(_STAGES) - index <= options.refine_n else None,
+                change=self.refine if len(_STAGES) - index <= options.refine_n else None, window=max(2, round(epochs / 10)),
             ))
             done += length
         return Recipe("default", self.initial_cloud, tuple(stages))

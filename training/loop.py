@@ -1,6 +1,7 @@
 """The training loop: stages, epochs and steps, with a checkpoint after every epoch."""
 
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,23 +100,23 @@ class _Loop:
         self.scene, self.validation, self.options = scene, validation, options
         self.recipe, self.folder, self.run = recipe, folder, run
         self.cameras = scene.train.cameras
-        self.epochs_done = sum(stage.epochs for stage in recipe.stages[: run.stage]) + run.epoch
+        self.epochs_done = len(run.history)
 
     def go(self, state: dict | None) -> None:
         views, run = len(self.scene.train), self.run
+        left = sum(stage.epochs for stage in self.recipe.stages[run.stage :]) - run.epoch
         self.bar = tqdm(
-            total=self.recipe.epochs * views, initial=self.epochs_done * views, unit="step", desc="training", dynamic_ncols=True,
-            smoothing=0.02, mininterval=0.5,
+            total=(self.epochs_done + left) * views, initial=self.epochs_done * views, unit="step", desc="training",
+            dynamic_ncols=True, smoothing=0.02, mininterval=0.5 if sys.stderr.isatty() else 30,
         )
         try:
             for index in range(run.stage, len(self.recipe.stages)):
                 stage = self.recipe.stages[index]
                 optimizer = self._begin(index, stage, state)
-                state = None
-                for epoch in range(run.epoch, stage.epochs):
-                    self._epoch(stage, optimizer)
-                    last = epoch + 1 == stage.epochs
-                    run.stage, run.epoch = (index + 1, 0) if last else (index, epoch + 1)
+                state, run.stage = None, index
+                while run.stage == index and run.epoch < stage.epochs:
+                    last = self._epoch(stage, optimizer)
+                    run.stage, run.epoch = (index + 1, 0) if last else (index, run.epoch + 1)
                     self._timed_save(optimizer)
         except KeyboardInterrupt:
             run.interrupted = True
@@ -141,7 +142,8 @@ class _Loop:
         save_checkpoint(self.folder, self.run.state(optimizer), self.options)
         self.run.seconds["training"] += time.perf_counter() - began
 
-    def _epoch(self, stage: Stage, optimizer) -> None:
+    def _epoch(self, stage: Stage, optimizer) -> bool:
+        """Train one epoch and record it; returns whether it is the stage's last."""
         run, began = self.run, time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * stage.decay**run.epoch
@@ -157,7 +159,13 @@ class _Loop:
             )
         run.seconds["training"] += time.perf_counter() - began
         self.epochs_done += 1
-        self._record(stage, squared / len(order))
+        train_psnr = -10 * math.log10(max(squared / len(order), 1e-12))
+        settled = stage.settled([h["train_psnr"] for h in run.history if h["stage"] == stage.name] + [train_psnr])
+        last = settled or run.epoch + 1 == stage.epochs
+        if settled:
+            self.bar.total -= (stage.epochs - run.epoch - 1) * len(order)
+        self._record(stage, train_psnr, last)
+        return last
 
     def _step(self, view: int, optimizer) -> float:
         image, alpha = self.run.cloud.composite(self.cameras, view)
@@ -170,12 +178,11 @@ class _Loop:
         optimizer.step()
         return float(squared)
 
-    def _record(self, stage: Stage, squared: float) -> None:
+    def _record(self, stage: Stage, train_psnr: float, last: bool) -> None:
         run, epochs = self.run, self.recipe.epochs
         every = max(1, round(epochs / _EVALUATIONS))
-        due = self.epochs_done % every == 0 or run.epoch + 1 == stage.epochs
+        due = self.epochs_done % every == 0 or last
         validation = self._validate() if due and len(self.validation) else None
-        train_psnr = -10 * math.log10(max(squared, 1e-12))
         run.history.append({
             "epoch": self.epochs_done, "step": self.epochs_done * len(self.scene.train), "seconds": run.seconds["training"],
             "train_psnr": train_psnr, "validation_psnr": validation, "points": run.cloud.point_count(), "stage": stage.name,

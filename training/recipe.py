@@ -9,6 +9,8 @@ from datasets.scene import Scene
 from models.points import PointCloud
 from settings.options import Options
 
+LEAST_GAIN = 0.02  # dB of training PSNR from one window of epochs to the next, below which a stage has settled
+
 # A change of the cloud between stages: (cloud, scene, options, generator) -> cloud.
 Change = Callable[[PointCloud, Scene, Options, torch.Generator], PointCloud]
 
@@ -31,6 +33,14 @@ class Stage:
     radius_rate: float = 0.0  # log radii
     use_sh: bool = True  # False: base colours only
     change: Change | None = None  # applied to the cloud before the stage
+    window: int = 0  # epochs over which progress is judged, see `settled`; 0: the stage runs its full length
+
+    def settled(self, train_psnr: list[float]) -> bool:
+        """Whether the stage may end early: the mean PSNR of the last `window` epochs hardly exceeds that of the window before."""
+        if not self.window or len(train_psnr) < 2 * self.window:
+            return False
+        before, last = train_psnr[-2 * self.window : -self.window], train_psnr[-self.window :]
+        return (sum(last) - sum(before)) / self.window < LEAST_GAIN
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,8 @@ class Recipe:
         for stage, end in zip(self.stages, ends, strict=True):
             length = end - last
             decay = stage.decay ** (stage.epochs / length) if length else stage.decay
-            stages.append(replace(stage, epochs=length, decay=decay))
+            window = max(2, round(stage.window * epochs / self.epochs)) if stage.window else 0
+            stages.append(replace(stage, epochs=length, decay=decay, window=window))
             last = end
         return Recipe(self.name, self.initial_cloud, tuple(stages))
 

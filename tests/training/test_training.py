@@ -10,6 +10,7 @@ from settings.options import Options
 from tests.scenes import sphere_scene
 from training import choose_recipe, fit
 from training.checkpoint import load_weights, save_weights
+from training.recipe import Stage
 
 _SMALL = Options(
     recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=5, refine_n=1, lr_s=0.03,
@@ -130,3 +131,27 @@ def test_paper_recipe_is_the_original_schedule():
     assert [s.colour_rate for s in recipe.stages] == [3e-3, 22e-3, 22e-3, 22e-3]
     assert {s.position_rate for s in recipe.stages} == {8e-4} and {s.decay for s in recipe.stages} == {0.93}
     assert options.raster_n == 15 and options.data_r == 0.012 and options.splatting_r == 0.015
+
+
+def test_a_stage_settles_when_a_window_of_epochs_gains_nothing():
+    stage = Stage("s", 9, 0.1, 0.1, 1.0, window=2)
+    assert not stage.settled([20, 20, 20])  # too early to tell
+    assert stage.settled([10, 20, 20, 20.01, 20.02])
+    assert not stage.settled([20, 20, 20.1, 20.1])
+    assert not replace(stage, window=0).settled([20, 20, 20, 20])
+
+
+def test_a_run_that_learns_nothing_ends_early(tmp_path):
+    scene = sphere_scene()
+    recipe, options = choose_recipe(replace(_SMALL, recipe="default", epochs=40), scene)
+    frozen = {"colour_rate": 0.0, "harmonics_rate": 0.0, "position_rate": 0.0, "opacity_rate": 0.0, "radius_rate": 0.0}
+    recipe = replace(recipe, stages=tuple(replace(stage, change=None, **frozen) for stage in recipe.stages))
+    ended = fit(scene, scene.test, options, recipe, tmp_path)
+    window = recipe.stages[-1].window
+    stages = [h["stage"] for h in ended.history]
+    assert [h["epoch"] for h in ended.history] == list(range(1, len(stages) + 1))
+    assert [stages.count(stage.name) for stage in recipe.stages] == [min(stage.epochs, 2 * window) for stage in recipe.stages]
+    assert stages.count(recipe.stages[-1].name) < recipe.stages[-1].epochs
+    assert ended.history[-1]["validation_psnr"] is not None
+    again = fit(scene, scene.test, options, recipe, tmp_path)  # nothing is left to do
+    assert len(again.history) == len(stages) and same(again.cloud, ended.cloud)
