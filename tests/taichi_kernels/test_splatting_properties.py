@@ -57,6 +57,24 @@ def test_many_splats_in_one_tile(device):
     assert torch.equal(image, again.image) and alpha.max() > 0.5
 
 
+@pytest.mark.parametrize("workers", [1, 3, 8])
+def test_the_number_of_workers_changes_nothing(device, monkeypatch, workers):
+    """Points are counted and tiles are shared out by worker; the picture and the gradients keep every bit."""
+    if runtime.is_gpu():
+        pytest.skip("the GPU schedule has no workers")
+
+    def picture_and_gradients():
+        leaves = {k: v.clone().requires_grad_() for k, v in cloud(2500, 90, 70, device=device).items()}
+        image, alpha, _ = splat(*leaves.values(), 90, 70)
+        chosen = [leaves[name] for name in ("centers", "radii", "opacities", "features")]
+        return image, alpha, *torch.autograd.grad(image.square().sum() + alpha.sum(), chosen)
+
+    two = picture_and_gradients()
+    monkeypatch.setattr(runtime, "workers", lambda: workers)
+    for one, other in zip(two, picture_and_gradients(), strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.skipif(runtime.available_threads() < 2, reason="needs two threads")
 def test_same_bits_in_every_run(device):
     values = {k: v.requires_grad_() for k, v in cloud(3000, 60, 60, device=device).items()}
