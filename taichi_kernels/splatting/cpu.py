@@ -2,7 +2,8 @@
 
 The loop over a tile's splats is outermost, the loop over the contiguous pixels of the rows that a splat touches innermost: it
 has a run-time length, no branch and no call, so the compiler turns it into vector code (8 floats at a time). Tiles are 8
-pixels wide, one vector, and 16 high. A tile is left once each of its pixels is finished.
+pixels wide, one vector, and 16 high. A tile is left once each of its pixels is finished; until then, splats that only touch
+finished rows are passed over, in the backward pass as well.
 
 Each channel has a local array of its own (hence at most 4 channels a pass): with all of them in one array the compiler cannot
 tell the channels' stores apart and falls back to scalar code, four times slower.
@@ -48,7 +49,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
         splats: rows,  # (N, 4 + C): column, row, radius (px), opacity, features
         tile_start: ints,  # (tiles + 1,)
         entries: ints,  # (M,) splat of each entry, by tile, front to back
-        tile_stop: ints,  # (tiles,) out: entries of a tile that were composited
+        spans: ints,  # (M,) out: rows of the tile that an entry was composited in, first | end << 8; 0 for none
         image: array3,  # (H, W, C) out
         transmittance: array2,  # (H, W) out
         tiles_x: int, tiles: int, workers: int,
@@ -58,15 +59,20 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
             if block % WORKER_STRIDE == 0:
                 tile = block // WORKER_STRIDE
                 while tile < tiles:
-                    left, top = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
+                    left, above = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
                     trans = pixels(1.0)
+                    if left + TILE_WIDTH > image.shape[1] or above + TILE_HEIGHT > image.shape[0]:
+                        for p in range(_TILE):  # what lies outside the picture is finished
+                            inside = left + p % TILE_WIDTH < image.shape[1] and above + p // TILE_WIDTH < image.shape[0]
+                            trans[p] = ti.select(inside, 1.0, 0.0)
                     layers = counts(0)
                     sum0, sum1, sum2, sum3 = pixels(0.0), pixels(0.0), pixels(0.0), pixels(0.0)
                     k, end = tile_start[tile], tile_start[tile + 1]
-                    check = k + _CHECK_EVERY
-                    while k < end:
+                    stop, check = end, k + _CHECK_EVERY
+                    top, bottom, live_rows = 0, TILE_HEIGHT - 1, (1 << TILE_HEIGHT) - 1  # rows that are not finished
+                    while k < stop:
                         splat = splats[entries[k]]
-                        u, v = splat[0] - left - 0.5, splat[1] - top
+                        u, v = splat[0] - left - 0.5, splat[1] - above
                         radius = splat[2]
                         gain = splat[3] * profile_scale(kind, radius)
                         feature = row(0.0)
@@ -75,7 +81,11 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         inv_r2 = ti.cast(0.0, dtype)
                         if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
                             inv_r2 = 1.0 / (radius * radius)
-                        first, last = first_row(v, support * radius), last_row(v, support * radius)
+                        first = ti.max(first_row(v, support * radius), top)
+                        last = ti.min(last_row(v, support * radius), bottom)
+                        if ((live_rows >> first) & ((2 << ti.max(last - first, 0)) - 1)) == 0:
+                            first, last = 0, -1
+                        spans[k] = first | (last + 1) << 8
                         v -= 0.5
                         for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
                             dx, dy = (p & (TILE_WIDTH - 1)) - u, (p >> _SHIFT) - v
@@ -97,32 +107,37 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         k += 1
                         if k == check:
                             check = k + _CHECK_EVERY
-                            unfinished = 0
-                            for p in range(_TILE):
-                                live = trans[p] >= min_transmittance
-                                if ti.static(limited):
-                                    live = live & (layers[p] < max_layers)
-                                unfinished += ti.select(live, 1, 0)
-                            if unfinished == 0:
-                                end = k
-                    tile_stop[tile] = k
-                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - top)):
+                            top, bottom, live_rows = TILE_HEIGHT, -1, 0
+                            for y in range(TILE_HEIGHT):
+                                unfinished = 0
+                                for x in range(TILE_WIDTH):
+                                    live = trans[y * TILE_WIDTH + x] >= min_transmittance
+                                    if ti.static(limited):
+                                        live = live & (layers[y * TILE_WIDTH + x] < max_layers)
+                                    unfinished += ti.select(live, 1, 0)
+                                if unfinished > 0:
+                                    top, bottom, live_rows = ti.min(top, y), y, live_rows | 1 << y
+                            if live_rows == 0:
+                                stop = k
+                    for rest in range(k, end):
+                        spans[rest] = 0
+                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - above)):
                         for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
                             p = y * TILE_WIDTH + x
-                            image[top + y, left + x, 0] = sum0[p]
+                            image[above + y, left + x, 0] = sum0[p]
                             if ti.static(channels > 1):
-                                image[top + y, left + x, 1] = sum1[p]
+                                image[above + y, left + x, 1] = sum1[p]
                             if ti.static(channels > 2):
-                                image[top + y, left + x, 2] = sum2[p]
+                                image[above + y, left + x, 2] = sum2[p]
                             if ti.static(channels > 3):
-                                image[top + y, left + x, 3] = sum3[p]
-                            transmittance[top + y, left + x] = trans[p]
+                                image[above + y, left + x, 3] = sum3[p]
+                            transmittance[above + y, left + x] = trans[p]
                     tile += workers
 
     @ti.kernel
     def backward(
         splats: rows,  # (N, 4 + C)
-        tile_start: ints, entries: ints, tile_stop: ints,
+        tile_start: ints, entries: ints, spans: ints,
         slots: ints,  # (M,) row of `entry_grad` that belongs to each entry
         image: array3, transmittance: array2,
         grad_image: array3,  # (H, W, C)
@@ -135,98 +150,97 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
             if block % WORKER_STRIDE == 0:
                 tile = block // WORKER_STRIDE
                 while tile < tiles:
-                    left, top = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
+                    left, above = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
                     trans = pixels(1.0)
                     layers = counts(0)
                     grad0, grad1, grad2, grad3 = pixels(0.0), pixels(0.0), pixels(0.0), pixels(0.0)
                     grads_alpha = pixels(0.0)
                     behind = pixels(0.0)
-                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - top)):
+                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - above)):
                         for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
                             p = y * TILE_WIDTH + x
-                            alpha_grad = grad_alpha[top + y, left + x]
+                            alpha_grad = grad_alpha[above + y, left + x]
                             grads_alpha[p] = alpha_grad
-                            total = alpha_grad * (1.0 - transmittance[top + y, left + x])
+                            total = alpha_grad * (1.0 - transmittance[above + y, left + x])
                             for c in ti.static(range(channels)):
-                                total += grad_image[top + y, left + x, c] * image[top + y, left + x, c]
-                            grad0[p] = grad_image[top + y, left + x, 0]
+                                total += grad_image[above + y, left + x, c] * image[above + y, left + x, c]
+                            grad0[p] = grad_image[above + y, left + x, 0]
                             if ti.static(channels > 1):
-                                grad1[p] = grad_image[top + y, left + x, 1]
+                                grad1[p] = grad_image[above + y, left + x, 1]
                             if ti.static(channels > 2):
-                                grad2[p] = grad_image[top + y, left + x, 2]
+                                grad2[p] = grad_image[above + y, left + x, 2]
                             if ti.static(channels > 3):
-                                grad3[p] = grad_image[top + y, left + x, 3]
+                                grad3[p] = grad_image[above + y, left + x, 3]
                             behind[p] = total
-                    for k in range(tile_start[tile], tile_stop[tile]):
-                        splat = splats[entries[k]]
-                        u, v = splat[0] - left - 0.5, splat[1] - top
-                        radius = splat[2]
-                        scale = profile_scale(kind, radius)
-                        gain = splat[3] * scale
-                        feature = row(0.0)
-                        for c in ti.static(range(channels)):
-                            feature[c] = splat[4 + c]
-                        inv_r2 = ti.cast(0.0, dtype)
-                        if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
-                            inv_r2 = 1.0 / (radius * radius)
-                        first, last = first_row(v, support * radius), last_row(v, support * radius)
-                        v -= 0.5
-                        f0 = ti.cast(0.0, dtype)  # sums of dL/dimage * weight, by channel
-                        f1, f2, f3 = f0, f0, f0
-                        sum_value = ti.cast(0.0, dtype)  # sum of dL/dalpha * profile
-                        sum_x = ti.cast(0.0, dtype)  # sums of dL/dalpha * profile' * (dx, dy, q)
-                        sum_y = ti.cast(0.0, dtype)
-                        sum_q = ti.cast(0.0, dtype)
-                        for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
-                            dx, dy = (p & (TILE_WIDTH - 1)) - u, (p >> _SHIFT) - v
-                            q = (dx * dx + dy * dy) * inv_r2
-                            value = profile_value(kind, q)
-                            unclamped = gain * value
-                            alpha = ti.min(unclamped, 1.0)
-                            before = trans[p]
-                            live = (before >= min_transmittance) & (alpha > 0.0)
-                            if ti.static(limited):
-                                live = live & (layers[p] < max_layers)
-                                layers[p] += ti.select(live, 1, 0)
-                            weight = ti.select(live, before * alpha, 0.0)
-                            colour = grads_alpha[p] + feature[0] * grad0[p]
-                            f0 += weight * grad0[p]
-                            if ti.static(channels > 1):
-                                colour += feature[1] * grad1[p]
-                                f1 += weight * grad1[p]
-                            if ti.static(channels > 2):
-                                colour += feature[2] * grad2[p]
-                                f2 += weight * grad2[p]
-                            if ti.static(channels > 3):
-                                colour += feature[3] * grad3[p]
-                                f3 += weight * grad3[p]
-                            rest = behind[p] - weight * colour
-                            behind[p] = rest
-                            trans[p] = before - weight
-                            d_alpha = before * colour - rest / ti.max(1.0 - alpha, quotient_guard)
-                            d_alpha = ti.select(live & (unclamped <= 1.0), d_alpha, 0.0)
-                            d_slope = d_alpha * profile_slope(kind, value)
-                            sum_value += d_alpha * value
-                            sum_x += d_slope * dx
-                            sum_y += d_slope * dy
-                            sum_q += d_slope * q
+                    for k in range(tile_start[tile], tile_start[tile + 1]):
                         grad = splat_row(0.0)
-                        grad[0] = -2.0 * gain * inv_r2 * sum_x
-                        grad[1] = -2.0 * gain * inv_r2 * sum_y
-                        grad[2] = -2.0 * gain / radius * sum_q
-                        if ti.static(support > 1.0):  # the gaussian's own 1/r
-                            grad[2] -= gain / radius * sum_value
-                        grad[3] = scale * sum_value
-                        grad[4] = f0
-                        if ti.static(channels > 1):
-                            grad[5] = f1
-                        if ti.static(channels > 2):
-                            grad[6] = f2
-                        if ti.static(channels > 3):
-                            grad[7] = f3
+                        span = spans[k]
+                        if span != 0:
+                            splat = splats[entries[k]]
+                            u, v = splat[0] - left - 0.5, splat[1] - above
+                            radius = splat[2]
+                            scale = profile_scale(kind, radius)
+                            gain = splat[3] * scale
+                            feature = row(0.0)
+                            for c in ti.static(range(channels)):
+                                feature[c] = splat[4 + c]
+                            inv_r2 = ti.cast(0.0, dtype)
+                            if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
+                                inv_r2 = 1.0 / (radius * radius)
+                            v -= 0.5
+                            f0 = ti.cast(0.0, dtype)  # sums of dL/dimage * weight, by channel
+                            f1, f2, f3 = f0, f0, f0
+                            sum_value = ti.cast(0.0, dtype)  # sum of dL/dalpha * profile
+                            sum_x = ti.cast(0.0, dtype)  # sums of dL/dalpha * profile' * (dx, dy, q)
+                            sum_y = ti.cast(0.0, dtype)
+                            sum_q = ti.cast(0.0, dtype)
+                            for p in range((span & 255) * TILE_WIDTH, (span >> 8) * TILE_WIDTH):
+                                dx, dy = (p & (TILE_WIDTH - 1)) - u, (p >> _SHIFT) - v
+                                q = (dx * dx + dy * dy) * inv_r2
+                                value = profile_value(kind, q)
+                                unclamped = gain * value
+                                alpha = ti.min(unclamped, 1.0)
+                                before = trans[p]
+                                live = (before >= min_transmittance) & (alpha > 0.0)
+                                if ti.static(limited):
+                                    live = live & (layers[p] < max_layers)
+                                    layers[p] += ti.select(live, 1, 0)
+                                weight = ti.select(live, before * alpha, 0.0)
+                                colour = grads_alpha[p] + feature[0] * grad0[p]
+                                f0 += weight * grad0[p]
+                                if ti.static(channels > 1):
+                                    colour += feature[1] * grad1[p]
+                                    f1 += weight * grad1[p]
+                                if ti.static(channels > 2):
+                                    colour += feature[2] * grad2[p]
+                                    f2 += weight * grad2[p]
+                                if ti.static(channels > 3):
+                                    colour += feature[3] * grad3[p]
+                                    f3 += weight * grad3[p]
+                                rest = behind[p] - weight * colour
+                                behind[p] = rest
+                                trans[p] = before - weight
+                                d_alpha = before * colour - rest / ti.max(1.0 - alpha, quotient_guard)
+                                d_alpha = ti.select(live & (unclamped <= 1.0), d_alpha, 0.0)
+                                d_slope = d_alpha * profile_slope(kind, value)
+                                sum_value += d_alpha * value
+                                sum_x += d_slope * dx
+                                sum_y += d_slope * dy
+                                sum_q += d_slope * q
+                            grad[0] = -2.0 * gain * inv_r2 * sum_x
+                            grad[1] = -2.0 * gain * inv_r2 * sum_y
+                            grad[2] = -2.0 * gain / radius * sum_q
+                            if ti.static(support > 1.0):  # the gaussian's own 1/r
+                                grad[2] -= gain / radius * sum_value
+                            grad[3] = scale * sum_value
+                            grad[4] = f0
+                            if ti.static(channels > 1):
+                                grad[5] = f1
+                            if ti.static(channels > 2):
+                                grad[6] = f2
+                            if ti.static(channels > 3):
+                                grad[7] = f3
                         entry_grad[slots[k]] = grad
-                    for k in range(tile_stop[tile], tile_start[tile + 1]):
-                        entry_grad[slots[k]] = splat_row(0.0)
                     tile += workers
 
     return forward, backward

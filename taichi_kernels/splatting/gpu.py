@@ -33,7 +33,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
 
     @ti.kernel
     def forward(
-        splats: rows, tile_start: ints, entries: ints, tile_stop: ints, image: array3, transmittance: array2,
+        splats: rows, tile_start: ints, entries: ints, spans: ints, image: array3, transmittance: array2,
         tiles_x: int, tiles: int, workers: int, min_transmittance: dtype, max_layers: int,
     ):
         ti.loop_config(block_dim=_BLOCK)
@@ -62,8 +62,6 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         if trans < min_transmittance or (ti.static(limited) and layers >= max_layers):
                             end = k
                 k += 1
-            if lane == 0:
-                tile_stop[tile] = tile_start[tile + 1]
             if x < image.shape[1] and y < image.shape[0]:
                 for c in ti.static(range(channels)):
                     image[y, x, c] = total[c]
@@ -71,7 +69,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
 
     @ti.kernel
     def backward(
-        splats: rows, tile_start: ints, entries: ints, tile_stop: ints, slots: ints, image: array3, transmittance: array2,
+        splats: rows, tile_start: ints, entries: ints, spans: ints, slots: ints, image: array3, transmittance: array2,
         grad_image: array3, grad_alpha: array2, entry_grad: rows,
         tiles_x: int, tiles: int, workers: int, min_transmittance: dtype, max_layers: int, quotient_guard: dtype,
     ):
@@ -94,7 +92,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                 for c in ti.static(range(channels)):
                     grad[c] = grad_image[y, x, c]
                     behind += grad[c] * image[y, x, c]
-            for k in range(tile_start[tile], tile_stop[tile]):
+            for k in range(tile_start[tile], tile_start[tile + 1]):
                 splat = splats[entries[k]]
                 radius = splat[2]
                 scale = profile_scale(kind, radius)

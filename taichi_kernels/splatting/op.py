@@ -65,12 +65,12 @@ class _SplatPacked(torch.autograd.Function):
         if splats.shape[0]:
             dtype = taichi_type(splats)
             bins = bin_splats(splats, depths, width, height, SUPPORT[kind])
-            stop = torch.empty(bins.tiles, dtype=torch.int32, device=splats.device)
+            spans = torch.empty_like(bins.entries)  # what the CPU's forward pass leaves for its backward pass
             forward, _ = schedule().splat_kernels(dtype, channels, kind, max_layers > 0)
             limits = (bins.tiles_x, bins.tiles, runtime.workers(), min_transmittance, max_layers)
-            forward(splats, bins.tile_start, bins.entries, stop, image, transmittance, *limits)
+            forward(splats, bins.tile_start, bins.entries, spans, image, transmittance, *limits)
             ctx.bins, ctx.limits, ctx.kind = bins, limits, kind
-            ctx.save_for_backward(splats, stop, image, transmittance)
+            ctx.save_for_backward(splats, spans, image, transmittance)
         else:
             ctx.columns = splats.shape[1]
         return image, 1 - transmittance
@@ -79,14 +79,14 @@ class _SplatPacked(torch.autograd.Function):
     def backward(ctx, grad_image, grad_alpha):
         if ctx.bins is None:
             return grad_image.new_zeros(0, ctx.columns), *[None] * 6
-        splats, stop, image, transmittance = (t.detach() for t in ctx.saved_tensors)
+        splats, spans, image, transmittance = (t.detach() for t in ctx.saved_tensors)
         bins, max_layers = ctx.bins, ctx.limits[-1]
         dtype, columns = taichi_type(splats), splats.shape[1]
         _, backward = schedule().splat_kernels(dtype, columns - 4, ctx.kind, max_layers > 0)
         entry_grad = splats.new_empty(bins.entries.shape[0], columns)
         guard = 1e-3 if splats.dtype == torch.float32 else 1e-9
         backward(
-            splats, bins.tile_start, bins.entries, stop, bins.slots, image, transmittance,
+            splats, bins.tile_start, bins.entries, spans, bins.slots, image, transmittance,
             grad_image.contiguous(), grad_alpha.contiguous(), entry_grad, *ctx.limits, guard,
         )
         grad = torch.empty_like(splats)
