@@ -195,7 +195,7 @@ class _Loop:
                 f"validation {'-' if validation is None else f'{validation:.2f}'} dB, {run.cloud.point_count()} points\n"
             )
         points = f"{run.cloud.point_count():,} points"
-        self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {points}")
+        self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {points}", refresh=False)
 
     @torch.no_grad()
     def _validate(self) -> float:

@@ -28,7 +28,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    "recipe, background, floor", [("default", "black", 27), ("default", "white", 27), ("paper", "black", 18)])
+    "recipe, background, floor", [("default", "black", 27), ("default", "white", 29), ("paper", "black", 18)])
 def test_learns_a_sphere(tmp_path, recipe, background, floor):
     """In 400 steps; frozen positions or colours stay below the floor."""
     trained = run(tmp_path, sphere_scene(background), replace(_SMALL, recipe=recipe, data_r=0.003, epochs=20))
