@@ -29,7 +29,7 @@ def test_trains_and_reports(scene, tmp_path, capsys):
                 r"Model size: \d+\.\d\d MB"]
     found = [re.fullmatch(pattern, line) for pattern, line in zip(patterns, lines, strict=True)]
     assert all(found), lines
-    assert float(found[1].group(1)) > 22.5, lines
+    assert float(found[1].group(1)) > 25, lines  # 26.0; with frozen positions 24.3, with frozen colours 22.3
     report = json.loads((run / "report.json").read_text())
     assert "all 4 test views" in report["protocol"]["name"]
     assert len(list((run / "pictures").glob("*.png"))) == 4

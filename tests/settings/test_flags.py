@@ -65,7 +65,7 @@ def test_scene_name_and_background():
 def test_shipped_configs_hold_the_published_values(scene):
     options = parse(["--config", str(CONFIGS / f"{scene}_points.txt")])
     assert (options.dataname, options.data_r, options.splatting_r) == (scene, *PUBLISHED[scene])
-    given = Options(dataname=scene, data_r=options.data_r, splatting_r=options.splatting_r,
+    given = Options(dataname=scene, recipe="paper", data_r=options.data_r, splatting_r=options.splatting_r,
                     basedir=options.basedir)
     assert options == given
 
