@@ -102,7 +102,7 @@ def test_parity_with_pytorch3d(device, size):
 
     def picture_and_gradients(renderer):
         leaves = [[t.clone().requires_grad_() for t in group] for group in (points, features)]
-        image = renderer(Pointclouds(*leaves))
+        image = renderer(Pointclouds(leaves[0], features=leaves[1]))
         return image, torch.autograd.grad((image * weights).sum(), [*leaves[0], *leaves[1]])
 
     theirs, their_gradients = picture_and_gradients(PointsRenderer(PointsRasterizer(cameras, raster), AlphaCompositor()))
