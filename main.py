@@ -57,6 +57,7 @@ def _start_device(options) -> str:
 
     from taichi_kernels import runtime
 
+    runtime.keep_freed_memory()
     torch.set_flush_denormal(True)  # moments of points that are never seen decay to denormals, which are slow
     try:
         return runtime.init(options.device, options.threads)

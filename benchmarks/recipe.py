@@ -24,19 +24,16 @@ VARIANTS = {
     "opacity fixed at 1": Method(opacity=1 - 1e-6, opacity_rate=0.0),
     "radius fixed": Method(radius_rate=0.0),
     "no splits": Method(growth=0.0),
+    "halves of a split in one place": Method(spread=0.0),
     "no pruning": Method(least_shown=0.0),
     "2.5 times the splits": Method(growth=0.5),
     "no gradient loss": Method(gradient_weight=0.0),
     "radius 2 px at the start": Method(radius_pixels=2.0),
-    "radius 1 px at the start": Method(radius_pixels=1.0),
     "5 points a pixel at the start": Method(points_per_pixel=5.0),
-    "1.25 points a pixel at the start": Method(points_per_pixel=1.25),
-    "split halves 0.6 radii apart": Method(spread=0.6),
     "twice the position rate": Method(position_rate=2.4e-3),
+    "rates fall to 1 %": Method(last_rate=0.01),
     "half the steps": Method(steps=2000),
     "twice the steps": Method(steps=8000),
-    "rates fall to 1 %": Method(last_rate=0.01),
-    "rates fall to 20 %": Method(last_rate=0.2),
 }
 
 
@@ -54,6 +51,7 @@ def measure(name: str, method: Method, options, scene, evaluation, folder: Path)
 def main(argv: list[str]) -> None:
     """Run the variants that <basedir>/ablation.json does not have yet, and print the table."""
     options = parse(argv)
+    runtime.keep_freed_memory()
     runtime.init(options.device, options.threads)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol)

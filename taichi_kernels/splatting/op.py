@@ -59,8 +59,7 @@ class _SplatPacked(torch.autograd.Function):
     def forward(ctx, splats, depths, width, height, kind, max_layers, min_transmittance):
         splats, depths = splats.detach().contiguous(), depths.detach().contiguous()
         channels = splats.shape[1] - 4
-        image = splats.new_zeros(height, width, channels)
-        transmittance = splats.new_ones(height, width)
+        image, transmittance = splats.new_empty(height, width, channels), splats.new_empty(height, width)
         ctx.bins = None
         if splats.shape[0]:
             dtype = taichi_type(splats)
@@ -73,6 +72,7 @@ class _SplatPacked(torch.autograd.Function):
             ctx.save_for_backward(splats, spans, image, transmittance)
         else:
             ctx.columns = splats.shape[1]
+            image.zero_(), transmittance.fill_(1)
         return image, 1 - transmittance
 
     @staticmethod
