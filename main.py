@@ -31,7 +31,7 @@ def run(argv: list[str]) -> str:
     from datasets.protocols import evaluation_views
     from reporting import four_lines, report
     from training import choose_recipe, fit, load_run
-    from training.checkpoint import load_weights, save_weights
+    from training.checkpoint import save_weights
 
     device = _start_device(options)
     scene = datasets.load(options)
@@ -40,7 +40,7 @@ def run(argv: list[str]) -> str:
         evaluation, protocol = scene.test, f"all {len(scene.test)} test views, size and background of {options.protocol}"
     recipe, options = choose_recipe(options, scene)
     folder = Path(options.basedir)
-    start = load_weights(Path(options.ft_path), _torch_device()) if options.ft_path else None
+    start = _start_cloud(options) if options.ft_path else None
     if options.render_only:
         trained = load_run(folder, start)
     else:
@@ -65,10 +65,20 @@ def _start_device(options) -> str:
         raise InputError(f"--device {options.device}: {problem}; choose another device, or auto") from problem
 
 
-def _torch_device():
+def _start_cloud(options):
+    """The cloud that --ft_path names: weights, a checkpoint, or an exported PLY, which has no settings of its own."""
+    from models.points import PointCloud
+    from reporting.ply import load_ply
     from taichi_kernels import runtime
+    from training.checkpoint import load_weights
 
-    return runtime.torch_device()
+    path, device = Path(options.ft_path), runtime.torch_device()
+    if path.suffix.lower() != ".ply":
+        return load_weights(path, device)
+    tensors = {name: value.to(device) for name, value in load_ply(path).items()}
+    return PointCloud.from_appearance(
+        **tensors, common_radius=options.splatting_r, profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
+    )
 
 
 def _record(scene, evaluation, protocol, recipe, options, folder, trained, size, device):

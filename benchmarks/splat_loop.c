@@ -1,5 +1,5 @@
-/* The limit that benchmarks/splatting.py compares with: one loop over ready-made bins, as a compiler vectorises it.
-   Tiles are 16 x 16 pixels; alpha = 1 - d^2 / r^2; three channels; front to back without an early end. */
+/* The limit that benchmarks/splatting.py compares with: one loop over ready-made bins, as a compiler vectorises it, 16 floats at a
+   time where the processor has AVX-512. Tiles are 16 x 16 pixels, of which only the rows that a splat touches are visited; alpha = 1 - d^2 / r^2; three channels; front to back without an early end. */
 #include <math.h>
 
 #define EDGE 16

@@ -53,6 +53,16 @@ class PointCloud(nn.Module):
         order = torch.argsort(morton_codes(tensors["positions"]), stable=True)
         return PointCloud(**{name: value[order].contiguous() for name, value in tensors.items()}, **settings)
 
+    @staticmethod
+    def from_appearance(
+        positions: Tensor, base: Tensor, sh: Tensor, opacity: Tensor | None = None, radius: Tensor | None = None, *,
+        common_radius: float, **settings,
+    ) -> "PointCloud":
+        """A cloud from what its points look like: opacities (N,) in [0, 1] and NDC radii (N,) where they have their own."""
+        learned = {} if opacity is None else {"opacity_logits": torch.logit(opacity, eps=1e-7)}
+        learned |= {} if radius is None else {"log_radii": torch.log(radius)}
+        return PointCloud(positions, base, sh, common_radius, **learned, **settings)
+
     def point_count(self) -> int:
         """N."""
         return self.positions.shape[0]

@@ -112,7 +112,7 @@ class Options:
     resume: bool = _setting(
         "run", False, "continue the folder's run, and stop with a message if it holds no checkpoint")
     ft_path: str | None = _setting(
-        "run", None, "start from the model in this checkpoint", source=NERF, form="FILE",
+        "run", None, "start from the model in this checkpoint, weights file or points.ply", source=NERF, form="FILE",
         absent="the recipe's own start")
     render_only: bool = _setting(
         "run", False, "render and report the run's model (or --ft_path's) without training", source=NERF)

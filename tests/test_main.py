@@ -40,8 +40,9 @@ def test_trains_and_reports(scene, tmp_path, capsys):
     # the same command again finds nothing left to train and reports the same quality
     assert main.main(words) == 0
     assert capsys.readouterr().out.strip().splitlines()[-3] == lines[1]
-    assert main.main([*words, "--render_only"]) == 0
-    assert capsys.readouterr().out.strip().splitlines()[-3] == lines[1]
+    for more in (["--render_only"], ["--render_only", "--ft_path", str(run / "points.ply")]):
+        assert main.main([*words, *more]) == 0
+        assert capsys.readouterr().out.strip().splitlines()[-3] == lines[1]
 
 
 @pytest.mark.parametrize("words, sentence", [
