@@ -18,7 +18,6 @@ from taichi_kernels.splatting.profiles import SUPPORT, profile_scale, profile_sl
 
 TILE_WIDTH, TILE_HEIGHT = 8, 16
 _TILE = TILE_WIDTH * TILE_HEIGHT
-_SHIFT = 3  # log2(TILE_WIDTH)
 _CHECK_EVERY = 32  # splats between two looks whether the tile is finished
 
 
@@ -44,6 +43,10 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
     def last_row(v, reach):
         return ti.cast(ti.floor(ti.min(v + reach, TILE_HEIGHT) - 0.5), ti.i32)
 
+    @ti.func
+    def at_most_one(x):  # one instruction; ti.min, which cares for NaN, takes three
+        return ti.select(x < 1.0, x, 1.0)
+
     @ti.kernel
     def forward(
         splats: rows,  # (N, 4 + C): column, row, radius (px), opacity, features
@@ -58,6 +61,9 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
         for block in range(workers * WORKER_STRIDE):
             if block % WORKER_STRIDE == 0:
                 tile = block // WORKER_STRIDE
+                column_of, row_of = pixels(0.0), pixels(0.0)  # of each pixel; loading them is cheaper than p % 8 and p / 8
+                for p in range(_TILE):
+                    column_of[p], row_of[p] = p % TILE_WIDTH, p // TILE_WIDTH
                 while tile < tiles:
                     left, above = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
                     trans = pixels(1.0)
@@ -88,8 +94,8 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         spans[k] = first | (last + 1) << 8
                         v -= 0.5
                         for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
-                            dx, dy = (p & (TILE_WIDTH - 1)) - u, (p >> _SHIFT) - v
-                            alpha = ti.min(gain * profile_value(kind, (dx * dx + dy * dy) * inv_r2), 1.0)
+                            dx, dy = column_of[p] - u, row_of[p] - v
+                            alpha = at_most_one(gain * profile_value(kind, (dx * dx + dy * dy) * inv_r2))
                             before = trans[p]
                             live = before >= min_transmittance
                             if ti.static(limited):
@@ -149,6 +155,9 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
         for block in range(workers * WORKER_STRIDE):
             if block % WORKER_STRIDE == 0:
                 tile = block // WORKER_STRIDE
+                column_of, row_of = pixels(0.0), pixels(0.0)  # of each pixel; loading them is cheaper than p % 8 and p / 8
+                for p in range(_TILE):
+                    column_of[p], row_of[p] = p % TILE_WIDTH, p // TILE_WIDTH
                 while tile < tiles:
                     left, above = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
                     trans = pixels(1.0)
@@ -195,11 +204,11 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                             sum_y = ti.cast(0.0, dtype)
                             sum_q = ti.cast(0.0, dtype)
                             for p in range((span & 255) * TILE_WIDTH, (span >> 8) * TILE_WIDTH):
-                                dx, dy = (p & (TILE_WIDTH - 1)) - u, (p >> _SHIFT) - v
+                                dx, dy = column_of[p] - u, row_of[p] - v
                                 q = (dx * dx + dy * dy) * inv_r2
                                 value = profile_value(kind, q)
                                 unclamped = gain * value
-                                alpha = ti.min(unclamped, 1.0)
+                                alpha = at_most_one(unclamped)
                                 before = trans[p]
                                 live = (before >= min_transmittance) & (alpha > 0.0)
                                 if ti.static(limited):

@@ -46,7 +46,8 @@ def profile_value(kind: ti.template(), q):
     """profile(q) without its scale, and zero outside the support."""
     value = 0.0 * q
     if ti.static(kind == PARABOLA):
-        value = ti.max(1.0 - q, 0.0)
+        value = 1.0 - q
+        value = ti.select(value > 0.0, value, 0.0)  # one instruction; ti.max, which cares for NaN, takes two
     else:
         value = ti.select(q < 9.0, _exp_minus(0.5 * ti.min(q, 9.0)), 0.0)
     return value
