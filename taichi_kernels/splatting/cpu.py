@@ -229,7 +229,8 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                                 rest = behind[p] - weight * colour
                                 behind[p] = rest
                                 trans[p] = before - weight
-                                d_alpha = before * colour - rest / ti.max(1.0 - alpha, quotient_guard)
+                                gap = 1.0 - alpha
+                                d_alpha = before * colour - rest / ti.select(gap > quotient_guard, gap, quotient_guard)
                                 d_alpha = ti.select(live & (unclamped <= 1.0), d_alpha, 0.0)
                                 d_slope = d_alpha * profile_slope(kind, value)
                                 sum_value += d_alpha * value
