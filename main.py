@@ -10,6 +10,7 @@ from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
 from settings.errors import InputError
+from settings.files import check_writable
 from settings.flags import parse, to_config_text
 
 
@@ -31,23 +32,22 @@ def run(argv: list[str]) -> str:
     from datasets.protocols import evaluation_views
     from reporting import four_lines, report
     from training import choose_recipe, fit, load_run
-    from training.checkpoint import save_weights
+    from training.checkpoint import save_weights, weights_size
 
     device = _start_device(options)
     scene = datasets.load(options)
-    evaluation, protocol = evaluation_views(scene, options.protocol)
-    if options.render_test:
-        evaluation, protocol = scene.test, f"all {len(scene.test)} test views, size and background of {options.protocol}"
+    evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
     recipe, options = choose_recipe(options, scene)
-    folder = Path(options.basedir)
+    folder = Path(options.basedir).expanduser()
+    check_writable(folder)
     start = _start_cloud(options) if options.ft_path else None
     if options.render_only:
         trained = load_run(folder, start)
     else:
         trained = fit(scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options))
-    trained.cloud.use_sh = True
-    size = save_weights(folder, trained.cloud)
-    result = report(_record(scene, evaluation, protocol, recipe, options, folder, trained, size, device))
+    size = weights_size(trained.cloud) if options.render_only else save_weights(folder, trained.cloud)
+    result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device))
+    print(f"protocol: {protocol}")
     print(f"report: {folder / 'report.html'}   pictures: {folder / 'pictures'}   video: {folder / 'orbit.mp4'}")
     return four_lines(result["figures"])
 
@@ -66,9 +66,9 @@ def _start_device(options) -> str:
 
 
 def _start_cloud(options):
-    """The cloud that --ft_path names: weights, a checkpoint, or an exported PLY, which has no settings of its own."""
+    """The cloud that --ft_path names: weights, a checkpoint, or an exported PLY."""
     from models.points import PointCloud
-    from reporting.ply import load_ply
+    from reporting.ply import load_ply, ply_settings
     from taichi_kernels import runtime
     from training.checkpoint import load_weights
 
@@ -76,29 +76,46 @@ def _start_cloud(options):
     if path.suffix.lower() != ".ply":
         return load_weights(path, device)
     tensors = {name: value.to(device) for name, value in load_ply(path).items()}
-    return PointCloud.from_appearance(
-        **tensors, common_radius=options.splatting_r, profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
-    )
+    settings = {
+        "radius": options.splatting_r, "max_layers": options.raster_n, "profile": options.profile, "sh_per": options.sh_per,
+    }
+    settings |= {name: value for name, value in ply_settings(path).items() if name in (*settings, "use_sh")}
+    try:
+        return PointCloud.from_appearance(tensors, **settings)
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"{path} has settings that do not fit: {problem}") from problem
 
 
-def _record(scene, evaluation, protocol, recipe, options, folder, trained, size, device):
+def _options_as_run(options, trained):
+    """The flags that the model was made with, not those it is looked at with, and its own settings."""
+    from training.checkpoint import HOW_IT_IS_SEEN
+
+    made = {k: v for k, v in (trained.options or {}).items() if k not in HOW_IT_IS_SEEN}
+    cloud = trained.cloud
+    own = {"splatting_r": cloud.radius, "raster_n": cloud.max_layers, "profile": cloud.profile, "sh_per": cloud.sh_per}
+    return asdict(options) | made | own
+
+
+def _record(scene, evaluation, protocol, options, folder, trained, size, device):
     """Everything that the report is made of."""
     from reporting import RunRecord
     from taichi_kernels import runtime
 
+    as_run = _options_as_run(options, trained)
     cloud, tensors = trained.cloud, {k: v.cpu() for k, v in trained.cloud.tensors().items()}
     learned = {
         "opacity": None if cloud.opacity_logits is None else cloud.opacities().detach().cpu(),
         "radius": None if cloud.log_radii is None else tensors["log_radii"].exp(),
     }
+    points = {"positions": tensors["positions"], "base": tensors["base"], "sh": tensors["sh"], "settings": cloud.settings()}
     return RunRecord(
-        folder=folder, scene_name=scene.name, options=asdict(options), model=cloud, evaluation=evaluation, protocol=protocol,
+        folder=folder, scene_name=scene.name, options=as_run, model=cloud, evaluation=evaluation, protocol=protocol,
         background=scene.background, train_cameras=scene.train.cameras, bounds=scene.bounds, model_bytes=size, device=device,
-        threads=runtime.workers(), seed=options.seed, training_seconds=trained.seconds["training"],
+        threads=runtime.workers(), seed=as_run["seed"], training_seconds=trained.seconds["training"],
         hull_seconds=trained.seconds["hull"], compile_seconds=trained.seconds["compile"],
         evaluation_seconds=trained.seconds["evaluation"], history=trained.history,
-        cloud={"positions": tensors["positions"], "base": tensors["base"], "sh": tensors["sh"]} | learned,
-        stages=recipe.in_words(), interrupted=trained.interrupted,
+        cloud=points | learned,
+        stages=trained.stages_in_words(), interrupted=trained.interrupted,
     )
 
 

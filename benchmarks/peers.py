@@ -20,7 +20,8 @@ _C_FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-mprefer-vector-
 
 
 def c_loop(splats: Tensor, depths: Tensor, width: int, height: int):
-    """A function that rasterizes ready-made bins by the compiled loop, and its picture; None without a C compiler or on a GPU.
+    """A function that rasterizes ready-made bins by the compiled loop, and its picture; None without a C compiler that takes
+    these options (x86, OpenMP) or on a GPU.
 
     splats (N, 7) and depths (N,) as `taichi_kernels.splatting.op.splat_packed` takes them, on the CPU.
     """
@@ -29,7 +30,9 @@ def c_loop(splats: Tensor, depths: Tensor, width: int, height: int):
         return None
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "splat_loop.so"
-        subprocess.run([compiler, *_C_FLAGS, str(_SOURCE), "-o", str(library), "-lm"], check=True)
+        built = subprocess.run([compiler, *_C_FLAGS, str(_SOURCE), "-o", str(library), "-lm"], capture_output=True)
+        if built.returncode:
+            return None
         loop = ctypes.CDLL(str(library)).splat
     grid = (-(-width // 16), -(-height // 16))
     tile_start, entries, _, _ = bin_cpu(splats, depths, ti.f32, 1.0, (16, 16), grid, runtime.workers())

@@ -1,6 +1,6 @@
 """What each part of the default recipe brings: the recipe with one part changed, on one scene.
 
-    python -m benchmarks.recipe --datadir ../shared/data/nerf_synthetic/lego --img_s 200 --basedir runs/ablation
+    python -m benchmarks.recipe --datadir nerf_synthetic/lego --img_s 200 --basedir runs/ablation
 
 Takes the program's own flags; prints a table (PSNR by the protocol, training seconds, points) and writes it to
 <basedir>/ablation.json after every row. Rows that are there already are not run again.

@@ -16,11 +16,11 @@ def paper_places(ids: list[int]) -> list[int]:
     return [place for place, view in enumerate(ids) if view in PAPER_VIEWS]
 
 
-def evaluation_views(scene: Scene, protocol: str) -> tuple[Split, str]:
+def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> tuple[Split, str]:
     """The views that a protocol measures on, and what to call figures that were measured on them.
 
     `paper`: validation views 15 to 37 by their index in the data set, also where only every n-th was loaded;
-    where a data set lacks them, all its test views. `standard`: all test views. The name is the protocol's
+    where a data set lacks them, or with all_test, all its test views. `standard`: all test views. The name is the protocol's
     alone where views, size and background are the protocol's own, and otherwise says in brackets what
     differs, as in "paper (at 100 px)". Raises ValueError for another protocol.
     """
@@ -29,7 +29,9 @@ def evaluation_views(scene: Scene, protocol: str) -> tuple[Split, str]:
     views, notes = scene.test, []
     if protocol == "paper":
         ids = scene.extras.get("val_ids", list(range(len(scene.val))))
-        if has_paper_views(scene.extras.get("val_count", len(ids))):
+        if all_test:
+            notes.append(f"all {len(views)} test views")
+        elif has_paper_views(scene.extras.get("val_count", len(ids))):
             views = scene.val.subset(paper_places(ids))
         else:
             notes.append(f"all {len(views)} test views, as there are no validation views 15 to 37")

@@ -1,5 +1,7 @@
 """The point radiance field: a cloud of points with view-dependent colours, splatted."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from datasets.cameras import Cameras
 from models.rendering import Rendering
 from taichi_kernels.projection import pack_camera, project_points
 from taichi_kernels.splatting import splat, splat_packed
+from taichi_kernels.splatting.profiles import PROFILES
 
 SH_COEFFICIENTS = 9  # degree 2
 
@@ -22,20 +25,24 @@ class PointCloud(nn.Module):
     def __init__(
         self, positions: Tensor, base: Tensor, sh: Tensor, radius: float, *, opacity_logits: Tensor | None = None,
         log_radii: Tensor | None = None, profile: str = "parabola", max_layers: int = 0, sh_per: str = "point",
+        use_sh: bool = True,
     ):
         super().__init__()
+        if not (radius > 0 and profile in PROFILES and max_layers >= 0 and sh_per in ("point", "pixel")):
+            raise ValueError(f"radius {radius}, profile {profile}, max_layers {max_layers}, sh_per {sh_per}")
         self.positions = nn.Parameter(positions)  # (N, 3) world
         self.base = nn.Parameter(base)  # (N, 3)
         self.sh = nn.Parameter(sh)  # (N, 9, 3)
         self.opacity_logits = None if opacity_logits is None else nn.Parameter(opacity_logits)  # (N,)
         self.log_radii = None if log_radii is None else nn.Parameter(log_radii)  # (N,) log of NDC radii
         self.radius, self.profile, self.max_layers, self.sh_per = radius, profile, max_layers, sh_per
-        self.use_sh = True  # False composites base colours only
+        self.use_sh = use_sh  # False composites base colours only
 
     def settings(self) -> dict:
         """What a cloud needs beside its tensors to be rebuilt: keyword arguments of the constructor."""
         return {
             "radius": self.radius, "profile": self.profile, "max_layers": self.max_layers, "sh_per": self.sh_per,
+            "use_sh": self.use_sh,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -54,14 +61,23 @@ class PointCloud(nn.Module):
         return PointCloud(**{name: value[order].contiguous() for name, value in tensors.items()}, **settings)
 
     @staticmethod
-    def from_appearance(
-        positions: Tensor, base: Tensor, sh: Tensor, opacity: Tensor | None = None, radius: Tensor | None = None, *,
-        common_radius: float, **settings,
-    ) -> "PointCloud":
-        """A cloud from what its points look like: opacities (N,) in [0, 1] and NDC radii (N,) where they have their own."""
-        learned = {} if opacity is None else {"opacity_logits": torch.logit(opacity, eps=1e-7)}
-        learned |= {} if radius is None else {"log_radii": torch.log(radius)}
-        return PointCloud(positions, base, sh, common_radius, **learned, **settings)
+    def from_appearance(tensors: dict[str, Tensor], **settings) -> "PointCloud":
+        """A cloud from what its points look like: positions, base, sh, and opacity (N,) in [0, 1] and radius (N,), NDC, where
+        they have their own. Raises TypeError and ValueError for settings that do not fit."""
+        tensors = dict(tensors)
+        if "opacity" in tensors:
+            tensors["opacity_logits"] = torch.logit(tensors.pop("opacity"), eps=1e-7)
+        if "radius" in tensors:
+            tensors["log_radii"] = torch.log(tensors.pop("radius"))
+        return PointCloud(**tensors, **settings)
+
+    def with_own_appearance(self) -> "PointCloud":
+        """The same cloud with an opacity and a radius for every point, to be learned; opacity 1 has no logit and becomes 0.99."""
+        tensors = self.tensors()
+        count = self.point_count()
+        tensors.setdefault("opacity_logits", self.positions.new_full((count,), math.log(99)))
+        tensors.setdefault("log_radii", self.positions.new_full((count,), math.log(self.radius)))
+        return PointCloud(**tensors, **self.settings())
 
     def point_count(self) -> int:
         """N."""

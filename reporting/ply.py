@@ -1,6 +1,8 @@
 """The learned points as a PLY file: coloured in any viewer, complete enough to be read back to the bit."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ def save_ply(
     sh: Tensor,
     opacity: Tensor | None = None,
     radius: Tensor | None = None,
+    settings: dict | None = None,
 ) -> None:
     """Writes a point cloud as binary little-endian PLY, atomically.
 
@@ -33,7 +36,8 @@ def save_ply(
     opacity (N,) and radius (N,) where the model learns them. Viewers find x y z and red green blue, the part
     of the colour that does not depend on the direction (base + SH_0 sh[:, 0], clamped and rounded to 8 bits);
     `load_ply` finds every number as float32 in the properties base_0..2, sh_0..26, opacity and radius.
-    Raises ValueError where shapes do not fit.
+    settings: plain values that `ply_settings` reads back from the header's comments. Raises ValueError where
+    shapes do not fit.
     """
     count = positions.shape[0]
     wanted = {
@@ -62,8 +66,22 @@ def save_ply(
     for name, column in zip(_COLOUR, np.rint(visible.clip(0, 1) * 255).T, strict=True):
         vertices[name] = column
     comments = ["points of a radiance field; colour(d) = base + sum over k of sh_(3k+c) Y_k(d)"]
+    comments += [f"setting {json.dumps({name: value})}" for name, value in (settings or {}).items()]
     with atomic(Path(path)) as temporary:
         PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", comments=comments).write(temporary)
+
+
+def ply_settings(path: Path) -> dict[str, Any]:
+    """The settings that `save_ply` wrote into the file's comments; call after `load_ply`, which reports damage."""
+    found = {}
+    for comment in PlyData.read(str(path), mmap=False).comments:
+        word, _, text = comment.partition(" ")
+        if word == "setting":
+            try:
+                found |= json.loads(text)
+            except (json.JSONDecodeError, TypeError):
+                raise InputError(f"{path} has a setting that cannot be read: {text[:60]}") from None
+    return found
 
 
 def load_ply(path: Path) -> dict[str, Tensor]:

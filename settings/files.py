@@ -9,6 +9,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from settings.errors import InputError
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -21,6 +23,15 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raises InputError unless `folder` is a folder that can be written to, or can be made; makes nothing."""
+    nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise InputError(f"--basedir {folder}: {nearest} is not a folder; choose another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"--basedir {folder}: {nearest} cannot be written to; choose another place")
 
 
 def write_text(path: Path, text: str) -> None:

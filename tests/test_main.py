@@ -40,9 +40,17 @@ def test_trains_and_reports(scene, tmp_path, capsys):
     # the same command again finds nothing left to train and reports the same quality
     assert main.main(words) == 0
     assert capsys.readouterr().out.strip().splitlines()[-3] == lines[1]
+    before = (run / "weights.pt").read_bytes()
     for more in (["--render_only"], ["--render_only", "--ft_path", str(run / "points.ply")]):
         assert main.main([*words, *more]) == 0
-        assert capsys.readouterr().out.strip().splitlines()[-3] == lines[1]
+        shown = capsys.readouterr().out.strip().splitlines()
+        assert shown[-3] == lines[1] and f"protocol: {report['protocol']['name']}" in shown
+    assert (run / "weights.pt").read_bytes() == before
+    # another seed and length on the command line do not change how the model was made
+    assert main.main([*words[:4], "--render_only", "--seed", "9", "--device", "cpu"]) == 0
+    again = json.loads((run / "report.json").read_text())
+    assert again["run"]["seed"] == 0 and again["run"]["stages"] == report["run"]["stages"]
+    assert again["options"]["epochs"] == 40
 
 
 @pytest.mark.parametrize("words, sentence", [
@@ -51,11 +59,12 @@ def test_trains_and_reports(scene, tmp_path, capsys):
     (["--data_r", "-1"], "--data_r"),
     (["--datadir", "{scene}", "--img_s", "640"], "larger"),
     (["--datadir", "{scene}", "--ft_path", "/nonexistent.pt"], "no such file"),
+    (["--datadir", "{scene}", "--basedir", "{scene}/transforms_train.json/run"], "is not a folder"),
 ])
 def test_mistakes_are_told_in_a_sentence(scene, tmp_path, capsys, words, sentence):
     run = tmp_path / "run"
     words = [word.replace("{scene}", str(scene)) for word in words]
-    assert main.main([*words, "--basedir", str(run), "--device", "cpu"]) == 2
+    assert main.main(["--basedir", str(run), *words, "--device", "cpu"]) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err and "Traceback" not in captured.err
     assert not run.exists()

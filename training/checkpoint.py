@@ -1,5 +1,6 @@
 """Saving a run so that it can go on: everything the next epoch depends on, in one file that is replaced as a whole."""
 
+import io
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -12,9 +13,11 @@ from settings.files import atomic
 from settings.options import Options
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
-_FORMAT = 1
+_FORMAT = 2
 # What may differ between the parts of one run.
 _FREE = {"basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test"}
+# What says how a finished model is looked at, not how it was made.
+HOW_IT_IS_SEEN = _FREE | {"datadir", "dataname", "img_s", "half_res", "testskip", "white_bkgd", "protocol", "ft_path"}
 
 
 def save_checkpoint(folder: Path, state: dict, options: Options) -> None:
@@ -28,11 +31,7 @@ def load_checkpoint(folder: Path, options: Options) -> dict | None:
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
-    state = read(path)
-    if state.get("format") != _FORMAT or "optimizer" not in state:
-        raise InputError(
-            f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload"
-        )
+    state = read_run(path)
     then = state["options"]
     for f in fields(options):
         now = getattr(options, f.name)
@@ -42,6 +41,21 @@ def load_checkpoint(folder: Path, options: Options) -> dict | None:
                 "same flags to continue, or --no_reload to start anew"
             )
     return state
+
+
+def read_run(path: Path) -> dict:
+    """The state in a checkpoint. Raises InputError where the file holds something else."""
+    state = read(path)
+    if not isinstance(state, dict) or state.get("format") != _FORMAT or not {"optimizer", "cloud", "finished"} <= state.keys():
+        raise InputError(f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload")
+    return state
+
+
+def weights_size(cloud: PointCloud) -> int:
+    """Bytes that `save_weights` would write."""
+    buffer = io.BytesIO()
+    torch.save({"format": _FORMAT, "cloud": cloud_state(cloud)}, buffer)
+    return buffer.tell()
 
 
 def save_weights(folder: Path, cloud: PointCloud) -> int:

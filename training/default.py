@@ -67,7 +67,7 @@ class Method:
                 change=self.refine if len(_STAGES) - index <= options.refine_n else None, window=max(2, round(epochs / 10)),
             ))
             done += length
-        return Recipe("default", self.initial_cloud, tuple(stages))
+        return Recipe("default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance)
 
     def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
         """Points at random places of the hull that the alpha channels carve, coloured by the mean over the views.

@@ -38,7 +38,7 @@ def _empty_hull_sentence(scene: Scene, axes, cameras: Tensor, masks: Tensor, mar
         if len(cells):
             break
     else:
-        return f"{start}: no point of the box {scene.bounds.tolist()} is foreground in two views: check the poses and the masks"
+        return f"{start}: no point of the box {scene.bounds.tolist()} is foreground in any view: check the poses and the masks"
     points = torch.stack([axes[a][cells[:, a].cpu()] for a in range(3)], 1)
     misses = torch.stack([(~_in_mask(scene.train.cameras, view, masks[view], points)).sum() for view in range(len(cameras))])
     worst = int(misses.argmax())

@@ -24,7 +24,7 @@ from training.checkpoint import (
     cloud_state,
     load_checkpoint,
     load_weights,
-    read,
+    read_run,
     save_checkpoint,
 )
 from training.recipe import Recipe, Stage
@@ -41,13 +41,22 @@ class Run:
     seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "hull": 0.0, "compile": 0.0, "evaluation": 0.0})
     stage: int = 0  # of the next epoch
     epoch: int = 0  # of the next epoch, within the stage
+    finished: bool = False
     interrupted: bool = False
+    options: dict | None = None  # of the run that was loaded
+
+    def stages_in_words(self) -> str:
+        """The epochs of each stage as they were run, in one line; empty where nothing was trained."""
+        lengths: dict[str, int] = {}
+        for epoch in self.history:
+            lengths[epoch["stage"]] = lengths.get(epoch["stage"], 0) + 1
+        return ", ".join(f"{name} {length}" for name, length in lengths.items()) + (" epochs" if lengths else "")
 
     def state(self, optimizer) -> dict:
         """What a checkpoint holds."""
         return {
             "cloud": cloud_state(self.cloud), "optimizer": optimizer.state_dict(), "history": self.history,
-            "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch,
+            "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
         }
 
 
@@ -69,7 +78,7 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     else:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
-        cloud = start or recipe.initial_cloud(scene, options, _generator(options, 0))
+        cloud = recipe.adopt(start) if start else recipe.initial_cloud(scene, options, _generator(options, 0))
         run = Run(cloud)
         run.seconds["hull"] = time.perf_counter() - began
     run.seconds["compile"] += _warm_up(run.cloud, scene)
@@ -86,8 +95,9 @@ def load_run(folder: Path, start: PointCloud | None) -> Run:
     if start is not None:
         return Run(start)
     if (folder / CHECKPOINT).is_file():
-        state = read(folder / CHECKPOINT)
-        return Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"])
+        state = read_run(folder / CHECKPOINT)
+        cloud = cloud_from(state["cloud"], runtime.torch_device())
+        return Run(cloud, state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"])
     if (folder / WEIGHTS).is_file():
         return Run(load_weights(folder / WEIGHTS, runtime.torch_device()))
     raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
@@ -117,6 +127,7 @@ class _Loop:
                 while run.stage == index and run.epoch < stage.epochs:
                     last = self._epoch(stage, optimizer)
                     run.stage, run.epoch = (index + 1, 0) if last else (index, run.epoch + 1)
+                    run.finished = sum(later.epochs for later in self.recipe.stages[run.stage :]) == run.epoch == 0
                     self._timed_save(optimizer)
         except KeyboardInterrupt:
             run.interrupted = True
@@ -152,7 +163,7 @@ class _Loop:
         for view in order.tolist():
             squared += self._step(view, optimizer)
             self.bar.update()
-        if not math.isfinite(squared):
+        if not math.isfinite(squared) or not all(value.isfinite().all() for value in run.cloud.parameters()):
             raise InputError(
                 f"the loss stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): lower --lr1 or --lr2; the "
                 f"checkpoint of the epoch before is in {self.folder}"

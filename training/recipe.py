@@ -50,6 +50,7 @@ class Recipe:
     name: str
     initial_cloud: Callable[[Scene, Options, torch.Generator], PointCloud]
     stages: tuple[Stage, ...] = field(default_factory=tuple)
+    adopt: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
 
     @property
     def epochs(self) -> int:
@@ -68,8 +69,4 @@ class Recipe:
             window = max(2, round(stage.window * epochs / self.epochs)) if stage.window else 0
             stages.append(replace(stage, epochs=length, decay=decay, window=window))
             last = end
-        return Recipe(self.name, self.initial_cloud, tuple(stages))
-
-    def in_words(self) -> str:
-        """The schedule in one line."""
-        return ", ".join(f"{stage.name} {stage.epochs}" for stage in self.stages) + " epochs"
+        return replace(self, stages=tuple(stages))

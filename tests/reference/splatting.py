@@ -7,8 +7,8 @@ import torch
 
 def alpha_of(centers, radii, opacities, width, height, profile):
     """Opacity of every point at every pixel centre, (H, W, N)."""
-    x = torch.arange(width, dtype=centers.dtype) + 0.5
-    y = torch.arange(height, dtype=centers.dtype) + 0.5
+    x = torch.arange(width, dtype=centers.dtype, device=centers.device) + 0.5
+    y = torch.arange(height, dtype=centers.dtype, device=centers.device) + 0.5
     dx = x[None, :, None] - centers[:, 0]
     dy = y[:, None, None] - centers[:, 1]
     q = (dx**2 + dy**2) / radii**2
@@ -23,15 +23,16 @@ def splat(centers, depths, radii, opacities, features, width, height, *, profile
           min_transmittance=1e-4, with_depth=False):
     """(image, alpha, depth) with the signature and the meaning of the kernel's op."""
     count = len(depths)
-    radii = torch.as_tensor(radii, dtype=centers.dtype).expand(count)
+    like = {"dtype": centers.dtype, "device": centers.device}
+    radii = torch.as_tensor(radii, **like).expand(count)
     opacities = torch.ones_like(depths) if opacities is None else opacities
     order = torch.sort(depths.detach().float(), stable=True)[1]
     order = order[depths[order] > 0]
     features = torch.cat([features, depths[:, None]], 1) if with_depth else features
     alpha = alpha_of(centers[order], radii[order], opacities[order], width, height, profile)
-    transmittance = torch.ones(height, width, dtype=centers.dtype)
-    layers = torch.zeros(height, width, dtype=torch.int64)
-    image = torch.zeros(height, width, features.shape[1], dtype=centers.dtype)
+    transmittance = torch.ones(height, width, **like)
+    layers = torch.zeros(height, width, dtype=torch.int64, device=centers.device)
+    image = torch.zeros(height, width, features.shape[1], **like)
     for k, i in enumerate(order):
         a = alpha[..., k]
         live = (transmittance.detach() >= min_transmittance) & (a.detach() > 0)

@@ -1,5 +1,6 @@
 """Training: recipes, the loop, checkpoints and what goes wrong."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 from settings.errors import InputError
 from settings.options import Options
 from tests.scenes import sphere_scene
-from training import choose_recipe, fit
-from training.checkpoint import load_weights, save_weights
+from training import choose_recipe, fit, load_run
+from training.checkpoint import load_weights, save_weights, weights_size
 from training.recipe import Stage
 
 _SMALL = Options(
@@ -114,7 +115,40 @@ def test_weights_round_trip(tmp_path):
     cloud = run(tmp_path, options=replace(_SMALL, epochs=1)).cloud
     size = save_weights(tmp_path, cloud)
     assert size == (tmp_path / "weights.pt").stat().st_size
-    assert same(cloud, load_weights(tmp_path / "weights.pt", "cpu"))
+    assert same(cloud, load_weights(tmp_path / "weights.pt", cloud.positions.device))
+    assert weights_size(cloud) == pytest.approx(size, abs=4096)  # the archive pads
+
+
+def test_the_default_recipe_starts_from_a_cloud_of_the_paper_recipe(tmp_path):
+    """Such a cloud has neither opacities nor radii of its own; it gets them, and refinements work on them."""
+    start = run(tmp_path / "paper", options=replace(_SMALL, epochs=2)).cloud
+    scene = sphere_scene()
+    recipe, options = choose_recipe(replace(_SMALL, recipe="default", refine_n=3), scene)
+    trained = fit(scene, scene.test, options, recipe, tmp_path / "default", start=start)
+    assert trained.cloud.opacity_logits is not None and trained.cloud.log_radii is not None
+    assert trained.cloud.log_radii.std() > 0
+    assert trained.finished and len(trained.history) == 5
+
+
+def test_parameters_that_are_not_finite_stop_the_run(tmp_path):
+    """Points that are not a number vanish from the picture, so the loss alone would not tell."""
+    start = run(tmp_path / "a", options=replace(_SMALL, epochs=1)).cloud
+    with torch.no_grad():
+        start.positions[3, 1] = math.nan
+    scene = sphere_scene()
+    recipe, options = choose_recipe(_SMALL, scene)
+    with pytest.raises(InputError, match="finite"):
+        fit(scene, scene.test, options, recipe, tmp_path / "b", start=start)
+
+
+def test_a_run_cut_off_before_its_harmonics_is_shown_without_them(tmp_path):
+    """The paper's recipe starts them at random."""
+    scene = sphere_scene()
+    recipe, options = choose_recipe(_SMALL, scene)
+    first = replace(recipe, stages=recipe.stages[:1])
+    fit(scene, scene.test, options, first, tmp_path)
+    cloud = load_run(tmp_path, None).cloud
+    assert not cloud.use_sh and not load_weights(tmp_path / "checkpoint.pt", cloud.positions.device).use_sh
 
 
 @pytest.mark.parametrize("recipe", ["paper", "default"])
