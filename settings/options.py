@@ -75,7 +75,8 @@ class Options:
     raster_n: int | None = _setting(
         "points", None, "nearest points blended per pixel, 0 = all", source=CODE, low=0, paper=15)
     refine_n: int | None = _setting(
-        "points", None, "rounds of filtering and duplicating the cloud", source=CODE, low=0, high=10, paper=2)
+        "points", None, "rounds of refinement: filter and duplicate, or prune and split (default recipe: at most 4)",
+        source=CODE, low=0, high=10, paper=2)
     max_points: int = _setting(
         "points", 0, "never more points than this, 0 = no limit but the recipe's", low=0)
     sh_per: str = _setting(

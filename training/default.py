@@ -64,7 +64,8 @@ class Method:
                 name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
                 position_rate=options.lr2 * factor, opacity_rate=self.opacity_rate * factor,
                 radius_rate=self.radius_rate * factor, decay=decay * options.lrexp, use_sh=index > 0,
-                change=self.refine if len(_STAGES) - index <= options.refine_n else None, window=max(2, round(epochs / 10)),
+                change=self.refine if index and len(_STAGES) - index <= options.refine_n else None,
+                window=max(2, round(epochs / 10)),
             ))
             done += length
         return Recipe("default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance)

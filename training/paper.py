@@ -64,8 +64,8 @@ def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: Options, gene
     positions = cloud.positions.detach().cpu()
     nearest = cKDTree(positions.numpy()).query(_filtered_centroids(positions, size).numpy(), workers=-1)[1]
     kept = torch.from_numpy(nearest).repeat(2)
-    if options.max_points:
-        kept = kept[: max(options.max_points, 1)]
+    if options.max_points and len(kept) > options.max_points:  # voxels are sorted by place: take some from everywhere
+        kept = kept[torch.randperm(len(kept), generator=generator)[: options.max_points].sort()[0]]
     return cloud.selected(kept.to(cloud.positions.device))
 
 

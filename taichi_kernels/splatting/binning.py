@@ -41,7 +41,7 @@ def bin_splats(splats: Tensor, depths: Tensor, width: int, height: int, support:
     """Sort splats (N, 4 + C), N > 0, by tile and depth (N,), see `taichi_kernels.splatting.op.splat_packed` for the columns.
 
     support: radii beyond which the profile is zero. Equal depths keep the order of the points. Splats with a depth <= 0 must
-    have opacity 0. Raises ValueError when there are 2^30 pairs (2^31 on a GPU) or more.
+    have opacity 0. Raises ValueError when there are more pairs than 32 bits can address rows of.
     """
     tile = schedule()
     tiles_x, tiles_y = -(-width // tile.TILE_WIDTH), -(-height // tile.TILE_HEIGHT)

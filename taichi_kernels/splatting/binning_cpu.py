@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels.runtime import WORKER_STRIDE
-from taichi_kernels.splatting.tiles import tile_range
+from taichi_kernels.splatting.tiles import check_pairs, tile_range
 
 _SHORT = 24  # lists up to this length are sorted by insertion
 _DIGIT_BITS = 8
@@ -148,8 +148,7 @@ def bin_cpu(
     count(splats, counts, points, workers, *grid)
     ends = torch.cumsum(counts.view(-1), 0)
     size = int(ends[-1])
-    if 2 * size >= 2**31:
-        raise ValueError(f"{size} splat-tile pairs exceed 2^30: use smaller radii, fewer points or a smaller image")
+    check_pairs(size, splats.shape[1])
     offsets = (ends - counts.view(-1)).to(torch.int32).view(tiles, workers)
     tile_start = torch.cat([offsets[:, 0], ends[-1:].to(torch.int32)])
     worker_sizes = counts.sum(0)

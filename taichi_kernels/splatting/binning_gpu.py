@@ -10,7 +10,7 @@ import taichi as ti
 import torch
 from torch import Tensor
 
-from taichi_kernels.splatting.tiles import tile_range
+from taichi_kernels.splatting.tiles import check_pairs, tile_range
 
 
 @cache
@@ -64,8 +64,7 @@ def bin_gpu(
     count(splats, counts, *grid)
     ends = torch.cumsum(counts, 0)
     size = int(ends[-1])
-    if size >= 2**31:
-        raise ValueError(f"{size} splat-tile pairs exceed 2^31: use smaller radii, fewer points or a smaller image")
+    check_pairs(size, splats.shape[1])
     point_slots = torch.cat([ends.new_zeros(1), ends]).to(torch.int32)
     order = torch.sort(depths.float().view(torch.int32), stable=True)[1]
     ranked = counts[order]

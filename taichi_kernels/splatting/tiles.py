@@ -23,3 +23,9 @@ def tile_range(splat, support: ti.template(), tile: ti.template(), tiles_x, tile
     if not (splat[3] > 0.0 and splat[2] > MIN_RADIUS):
         x0, x1 = 0, -1
     return ti.Vector([x0, x1, y0, y1])
+
+
+def check_pairs(count: int, columns: int) -> None:
+    """Raises ValueError for more (tile, splat) pairs than 32-bit indices can address gradient rows of."""
+    if count * max(columns, 2) >= 2**31:
+        raise ValueError(f"{count} splat-tile pairs are too many: use smaller radii, fewer points or a smaller image")
