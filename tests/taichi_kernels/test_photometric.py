@@ -35,8 +35,11 @@ def test_gradcheck_float64(device):
 def test_bytes_are_fractions_of_255(device):
     image, _ = pictures((9, 12), device)
     target = torch.randint(0, 256, (9, 12, 3), dtype=torch.uint8).to(device)
-    as_bytes, as_floats = photometric_loss(image, target)[0], photometric_loss(image, target.float() / 255)[0]
-    assert as_bytes.item() == pytest.approx(as_floats.item(), rel=1e-6)
+    leaves = [image.clone().requires_grad_() for _ in range(2)]
+    losses = [photometric_loss(leaf, t)[0] for leaf, t in zip(leaves, (target, target.float() / 255), strict=True)]
+    gradients = [torch.autograd.grad(loss, leaf)[0] for loss, leaf in zip(losses, leaves, strict=True)]
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-6)
+    assert torch.allclose(*gradients, rtol=1e-4, atol=1e-8) and gradients[0].abs().max() > 0
 
 
 def test_worked_by_hand(device):

@@ -5,6 +5,7 @@ import torch
 
 from taichi_kernels import runtime
 from taichi_kernels.splatting import splat
+from tests.reference import splatting as twin
 from tests.taichi_kernels.test_splatting import cloud
 
 
@@ -55,6 +56,30 @@ def test_many_splats_in_one_tile(device):
     order = values["depths"].argsort()
     again = splat(*(v[order] for v in values.values()), 8, 8)
     assert torch.equal(image, again.image) and alpha.max() > 0.5
+
+
+def test_rows_of_a_tile_that_finish_first_hide_what_lies_behind_and_nothing_else(device):
+    """A hundred opaque splats fill the middle rows of a tile; splats behind them show in the other rows only, as in the twin."""
+    g = torch.Generator().manual_seed(3)
+    front, back = 100, 60
+    rows = torch.cat([6 + 4 * torch.rand(front, generator=g), 16 * torch.rand(back, generator=g)])
+    values = {
+        "centers": torch.stack([8 * torch.rand(front + back, generator=g), rows], 1),
+        "depths": torch.cat([1 + torch.rand(front, generator=g), 3 + torch.rand(back, generator=g)]),
+        "radii": torch.cat([torch.full((front,), 3.0), torch.full((back,), 1.5)]),
+        "opacities": torch.full((front + back,), 0.95), "features": torch.rand(front + back, 3, generator=g),
+    }
+    results = []
+    for function, where in ((splat, device), (twin.splat, torch.device("cpu"))):
+        leaves = {k: v.to(where).requires_grad_(k != "depths") for k, v in values.items()}
+        image, alpha, _ = function(*leaves.values(), 8, 16)
+        weights = torch.rand(image.shape, generator=torch.Generator().manual_seed(1)).to(where)
+        chosen = [leaves[name] for name in ("centers", "radii", "opacities", "features")]
+        gradients = torch.autograd.grad((image * weights).sum(), chosen)
+        results.append([t.detach().cpu() for t in (image, alpha, *gradients)])
+    assert (results[1][1] > 1 - 1e-4).any() and (results[1][1] < 0.5).any()  # some rows are finished, some are not
+    for got, want in zip(*results, strict=True):
+        assert torch.allclose(got, want, rtol=2e-3, atol=2e-4), (got - want).abs().max()
 
 
 @pytest.mark.parametrize("workers", [1, 3, 8])
