@@ -111,11 +111,15 @@ def plot(results: dict, path: Path) -> None:
                                     (axes[1], "size", SIZES, "image size, px (100,000 points, radius .01 NDC)")):
         for threads, rows in results["by_threads"].items():
             chosen = [row for row in rows if (row["points"], row["size"], row["radius"]) in cases]
+            chosen.sort(key=lambda row: row[key])
             for what, style in (("forward", "-o"), ("both", "--s")):
                 name = "forward" if what == "forward" else "forward + backward"
                 line = [row[key] for row in chosen], [row[what] for row in chosen]
-                axis.loglog(*line, style, label=f"{name}, {threads} threads")
+                axis.loglog(*line, style, label=f"{name}, threads: {threads}")
         axis.set(xlabel=label, ylabel="milliseconds")
+        values = [case[0 if key == "points" else 1] for case in cases]
+        axis.set_xticks(values, [f"{value:,}" for value in values])
+        axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         axis.grid(alpha=0.3)
     axes[0].legend()
     figure.savefig(path, dpi=100)
