@@ -72,7 +72,7 @@ def _start_cloud(options):
     from taichi_kernels import runtime
     from training.checkpoint import load_weights
 
-    path, device = Path(options.ft_path), runtime.torch_device()
+    path, device = Path(options.ft_path).expanduser(), runtime.torch_device()
     if path.suffix.lower() != ".ply":
         return load_weights(path, device)
     tensors = {name: value.to(device) for name, value in load_ply(path).items()}

@@ -48,6 +48,16 @@ def measure(name: str, method: Method, options, scene, evaluation, folder: Path)
     }
 
 
+def _known_rows(table: Path, scene: str, protocol: str) -> list[dict]:
+    """The rows of an earlier call on the same scene by the same protocol; ends the program where they are of another."""
+    if not table.is_file():
+        return []
+    known = json.loads(table.read_text(encoding="utf-8"))
+    if (known["scene"], known["protocol"]) != (scene, protocol):
+        sys.exit(f"{table} holds figures of {known['scene']}, protocol {known['protocol']}: choose another --basedir")
+    return known["rows"]
+
+
 def main(argv: list[str]) -> None:
     """Run the variants that <basedir>/ablation.json does not have yet, and print the table."""
     options = parse(argv)
@@ -57,7 +67,7 @@ def main(argv: list[str]) -> None:
     evaluation, protocol = evaluation_views(scene, options.protocol)
     folder = Path(options.basedir)
     table = folder / "ablation.json"
-    rows = json.loads(table.read_text(encoding="utf-8"))["rows"] if table.is_file() else []
+    rows = _known_rows(table, scene.name, protocol)
     for name, method in VARIANTS.items():
         if any(row["variant"] == name and row["seed"] == options.seed for row in rows):
             continue

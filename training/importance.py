@@ -16,15 +16,15 @@ class Importance(NamedTuple):
     error: Tensor  # (N,) sum over views of blending weight times squared error of the pixel
 
 
-def importance(cloud: PointCloud, scene: Scene, every: int = 1) -> Importance:
-    """Blending weights T alpha and weighted squared errors of every point, summed over every n-th training view.
+def importance(cloud: PointCloud, scene: Scene) -> Importance:
+    """Blending weights T alpha and weighted squared errors of every point, over the training views.
 
     Both are the gradients of the composited picture's first two channels, so they come out of the splatting op's backward pass.
     """
     count, device = cloud.point_count(), cloud.positions.device
     most, error = torch.zeros(count, device=device), torch.zeros(count, device=device)
     white = scene.background == "white"
-    for view in range(0, len(scene.train), every):
+    for view in range(len(scene.train)):
         with torch.no_grad():
             rows, depths = cloud.splats(scene.train.cameras, view)
         rows = rows.detach().requires_grad_()

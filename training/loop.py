@@ -165,8 +165,8 @@ class _Loop:
             self.bar.update()
         if not math.isfinite(squared) or not all(value.isfinite().all() for value in run.cloud.parameters()):
             raise InputError(
-                f"the loss stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): lower --lr1 or --lr2; the "
-                f"checkpoint of the epoch before is in {self.folder}"
+                f"the loss or a parameter stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): "
+                f"lower --lr1 or --lr2; the checkpoint of the epoch before is in {self.folder}"
             )
         run.seconds["training"] += time.perf_counter() - began
         self.epochs_done += 1

@@ -47,6 +47,13 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
     def at_most_one(x):  # one instruction; ti.min, which cares for NaN, takes three
         return ti.select(x < 1.0, x, 1.0)
 
+    @ti.func
+    def inverse_square(radius):
+        result = ti.cast(0.0, dtype)
+        if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
+            result = 1.0 / (radius * radius)
+        return result
+
     @ti.kernel
     def forward(
         splats: rows,  # (N, 4 + C): column, row, radius (px), opacity, features
@@ -84,9 +91,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         feature = row(0.0)
                         for c in ti.static(range(channels)):
                             feature[c] = splat[4 + c]
-                        inv_r2 = ti.cast(0.0, dtype)
-                        if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
-                            inv_r2 = 1.0 / (radius * radius)
+                        inv_r2 = inverse_square(radius)
                         first = ti.max(first_row(v, support * radius), top)
                         last = ti.min(last_row(v, support * radius), bottom)
                         if ((live_rows >> first) & ((2 << ti.max(last - first, 0)) - 1)) == 0:
@@ -193,9 +198,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                             feature = row(0.0)
                             for c in ti.static(range(channels)):
                                 feature[c] = splat[4 + c]
-                            inv_r2 = ti.cast(0.0, dtype)
-                            if radius > 0.0:  # always; the branch keeps the compiler from dividing in the pixel loop
-                                inv_r2 = 1.0 / (radius * radius)
+                            inv_r2 = inverse_square(radius)
                             v -= 0.5
                             f0 = ti.cast(0.0, dtype)  # sums of dL/dimage * weight, by channel
                             f1, f2, f3 = f0, f0, f0
