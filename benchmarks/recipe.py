@@ -28,6 +28,7 @@ VARIANTS = {
     "no pruning": Method(least_shown=0.0),
     "2.5 times the splits": Method(growth=0.5),
     "no gradient loss": Method(gradient_weight=0.0),
+    "no alpha loss": Method(alpha_weight=0.0),
     "radius 2 px at the start": Method(radius_pixels=2.0),
     "5 points a pixel at the start": Method(points_per_pixel=5.0),
     "twice the position rate": Method(position_rate=2.4e-3),

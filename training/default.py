@@ -37,6 +37,7 @@ class Method:
     colour_rate: float = 2e-2
     position_rate: float = 1.2e-3  # for a box 4 units wide
     gradient_weight: float = 0.03
+    alpha_weight: float = 0.03  # without it, what is dark may stay transparent over black
     least_shown: float = 0.5  # pixels: a point that fills less than this in every view goes
     growth: float = 0.2  # points split at a refinement, as a share of the points kept
     spread: float = 0.3  # distance of the two halves of a split point from its place, in radii
@@ -68,7 +69,7 @@ class Method:
                 window=max(2, round(epochs / 10)),
             ))
             done += length
-        return Recipe("default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance)
+        return Recipe("default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight)
 
     def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
         """Points at random places of the hull that the alpha channels carve, coloured by the mean over the views.

@@ -184,6 +184,9 @@ class _Loop:
             image = image + (1 - alpha)[..., None]
         target = _target(self.scene, view).to(image.device)
         loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
+        if self.recipe.alpha_weight:
+            mask = torch.from_numpy(self.scene.train.alpha[view]).to(alpha.device)
+            loss = loss + self.recipe.alpha_weight * ((alpha - mask / 255) ** 2).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -51,6 +51,7 @@ class Recipe:
     initial_cloud: Callable[[Scene, Options, torch.Generator], PointCloud]
     stages: tuple[Stage, ...] = field(default_factory=tuple)
     adopt: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
+    alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss
 
     @property
     def epochs(self) -> int:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from settings.options import Options
 from tests.scenes import sphere_scene
 from training import choose_recipe, fit, load_run
 from training.checkpoint import load_weights, save_weights, weights_size
+from training.default import Method
 from training.recipe import Stage
 
 _SMALL = Options(
@@ -189,3 +191,17 @@ def test_a_run_that_learns_nothing_ends_early(tmp_path):
     assert ended.history[-1]["validation_psnr"] is not None
     again = fit(scene, scene.test, options, recipe, tmp_path)  # nothing is left to do
     assert len(again.history) == len(stages) and same(again.cloud, ended.cloud)
+
+
+def test_what_is_black_before_black_becomes_opaque(tmp_path):
+    """Colours alone say nothing about it; the alpha channel does."""
+    scene = sphere_scene()
+    scene = replace(scene, train=replace(scene.train, images=np.zeros_like(scene.train.images)))
+    opacities = []
+    for name, method in {"with": Method(opacity=0.05), "without": Method(opacity=0.05, alpha_weight=0.0)}.items():
+        options = method.settings(replace(_SMALL, recipe="default", epochs=0), scene)
+        cloud = fit(scene, scene.val, options, method.recipe(options, scene).scaled(20), tmp_path / name).cloud
+        with torch.no_grad():
+            alpha = cloud.composite(scene.test.cameras, 0)[1].cpu()
+        opacities.append(alpha[torch.from_numpy(scene.test.alpha[0]) == 255].mean())
+    assert opacities[0] > 0.9 and opacities[1] < 0.6, opacities
