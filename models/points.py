@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from datasets.cameras import Cameras
 from models.rendering import Rendering
 from taichi_kernels.projection import pack_camera, project_points
-from taichi_kernels.splatting import splat, splat_packed
+from taichi_kernels.splatting import MIN_TRANSMITTANCE, splat, splat_packed
 from taichi_kernels.splatting.profiles import PROFILES
 
 SH_COEFFICIENTS = 9  # degree 2
+SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
 
 
 class PointCloud(nn.Module):
@@ -103,9 +104,14 @@ class PointCloud(nn.Module):
             return splatted.image, splatted.alpha
         return self.composite_splats(*self.splats(cameras, view), cameras)
 
-    def composite_splats(self, rows: Tensor, depths: Tensor, cameras: Cameras) -> tuple[Tensor, Tensor]:
+    def composite_splats(
+        self, rows: Tensor, depths: Tensor, cameras: Cameras, min_transmittance: float = MIN_TRANSMITTANCE
+    ) -> tuple[Tensor, Tensor]:
         """Image (H, W, 3, or 4 with the sum of weighted depths) and alpha of the rows that `splats` returns."""
-        return splat_packed(rows, depths, cameras.width, cameras.height, profile=self.profile, max_layers=self.max_layers)
+        return splat_packed(
+            rows, depths, cameras.width, cameras.height, profile=self.profile, max_layers=self.max_layers,
+            min_transmittance=min_transmittance,
+        )
 
     def splats(self, cameras: Cameras, view: int, with_depth: bool = False) -> tuple[Tensor, Tensor]:
         """The points on the screen of one view, with colours seen from there: see `taichi_kernels.projection`."""
@@ -132,7 +138,7 @@ class PointCloud(nn.Module):
         if self.use_sh and self.sh_per == "pixel":
             image, alpha, depth = self._harmonics_per_pixel(cameras, view, with_depth)
         else:
-            image, alpha = self.composite_splats(*self.splats(cameras, view, with_depth), cameras)
+            image, alpha = self.composite_splats(*self.splats(cameras, view, with_depth), cameras, SEEN_TRANSMITTANCE)
             depth = image[..., 3] / alpha.clamp_min(1e-8) if with_depth else None
             image = image[..., :3]
         if background == "white":
