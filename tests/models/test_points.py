@@ -108,6 +108,15 @@ def test_background_shows_through(device):
     torch.testing.assert_close(silhouette.image, expected)
 
 
+def test_a_picture_to_look_at_leaves_out_what_is_hardly_seen(device):
+    model = cloud(device, count=4000, opacity_logits=torch.full((4000,), -1.0, device=device), log_radii=None)
+    with torch.no_grad():
+        image, alpha = model.composite(cameras(), 0)
+        seen = model.render(cameras(), 0)
+    assert 0 < (seen.alpha - alpha).abs().max() < 1 / 512
+    assert (seen.image - image.clamp(0, 1)).abs().max() < 2 / 512  # colours reach 2
+
+
 def test_ordering_and_selection_keep_every_point_whole(device):
     learned = {"opacity_logits": torch.arange(400.0), "log_radii": torch.full((400,), math.log(0.1))}
     model = cloud(device, **{name: value.to(device) for name, value in learned.items()})
