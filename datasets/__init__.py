@@ -1,9 +1,14 @@
 """Files on disk -> Scene. One loader a file format, and one camera convention: that of `Cameras`."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from datasets.blender import find_folder, load_blender
+from datasets.mask_corruption import corrupt
 from datasets.scene import Scene
+from settings.masks import parse_corruption
 from settings.options import Options
 
 __all__ = ["load"]
@@ -16,7 +21,14 @@ def load(options: Options) -> Scene:
     whatever is missing or wrong in the files.
     """
     folder = _demo_folder(options) if options.is_demo else find_folder(options)
-    return load_blender(folder, options, options.scene_name)
+    scene = load_blender(folder, options, options.scene_name)
+    if options.no_masks:
+        everything = np.full(scene.train.images.shape[:3], 255, np.uint8)
+        return replace(scene, carving=replace(scene.train, alpha=everything))
+    damage = parse_corruption(options.mask_corruption)
+    if options.pc_jitter_amount:
+        damage.insert(0, ("affine", options.pc_jitter_amount))
+    return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed)) if damage else scene
 
 
 def _demo_folder(options: Options) -> Path:

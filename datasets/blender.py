@@ -9,6 +9,7 @@ import torch
 from datasets import protocols
 from datasets.bounds import depth_range, scene_box
 from datasets.cameras import Cameras
+from datasets.mask_files import with_mask_files
 from datasets.pictures import read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
@@ -67,9 +68,12 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     name = name or folder.resolve().name
     splits = {split: _read_split(views[split], stored, (width, height), options.threads, f"{name} {split}")
               for split in views}
-    if options.method == "points" and splits["train"].alpha is None:
-        raise InputError(f"{views['train'][0].path} has no alpha channel: --method points carves a "
-                         "visual hull from masks, so the training images must be RGBA")
+    carving = None
+    if options.maskdir is not None:
+        splits, carving = with_mask_files(splits, views, folder, Path(options.maskdir).expanduser(), stored, options.threads)
+    if options.method == "points" and splits["train"].alpha is None and not options.no_masks:
+        raise InputError(f"{views['train'][0].path} has no alpha channel: --method points carves a visual hull from "
+                         "masks: save RGBA images, name PNG masks by --maskdir, or give --no_masks")
     cameras = splits["train"].cameras
     bounds, bounds_from = scene_box(cameras)
     ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
@@ -77,7 +81,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
               "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
               "bounds_from": bounds_from}
     return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges),
-                 far=max(far for _, far in ranges), background=options.background, extras=extras)
+                 far=max(far for _, far in ranges), background=options.background, carving=carving, extras=extras)
 
 
 def working_size(options: Options, width: int, height: int) -> tuple[int, int]:

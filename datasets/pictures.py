@@ -41,14 +41,33 @@ def read_pictures(paths: Sequence[Path], width: int, height: int, alpha: bool, t
         if alpha:
             masks[view] = picture[..., 3]
 
+    _for_each_view(read, len(paths), threads, title)
+    return images, masks
+
+
+def read_masks(paths: Sequence[Path], width: int, height: int, threads: int = 0, title: str = "") -> np.ndarray:
+    """Masks (V, height, width) uint8 from pictures of one size: their brightness, or 0 and 255 where a file holds but 0 and 1.
+
+    As `read_pictures` does, in memory, threads and what it raises.
+    """
+    masks = np.empty((len(paths), height, width), np.uint8)
+
+    def read(view: int) -> None:
+        mask = _decode(paths[view], "L")
+        masks[view] = shrink((mask * np.uint8(255) if mask.max() <= 1 else mask)[..., None], width, height)[..., 0]
+
+    _for_each_view(read, len(paths), threads, title)
+    return masks
+
+
+def _for_each_view(read, views: int, threads: int, title: str) -> None:
+    """Call read(view) for every view, some at a time, behind a progress bar; the first error ends it."""
     pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1))
     try:
-        work = pool.map(read, range(len(paths)))
-        for _ in tqdm(work, total=len(paths), desc=title, unit="image", disable=None, leave=False):
+        for _ in tqdm(pool.map(read, range(views)), total=views, desc=title, unit="image", disable=None, leave=False):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
-    return images, masks
 
 
 def shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:

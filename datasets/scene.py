@@ -51,4 +51,10 @@ class Scene:
     near: float  # world units along the camera's z axis
     far: float
     background: str = "black"  # black | white: what lies behind alpha, in training and in evaluation
+    carving: Split | None = None  # the training views as carving sees them, where their masks are damaged or come from files
     extras: dict = field(default_factory=dict)  # loader's own facts for the report (folder, format, skipped images)
+
+    @property
+    def silhouettes(self) -> Split:
+        """The training views with the masks that may be used; `train` itself where nothing was said about masks."""
+        return self.train if self.carving is None else self.carving

@@ -28,7 +28,8 @@ def parse(argv: list[str]) -> Options:
     """Options from the command line's words (without the program's name) and the config file they may name.
 
     The command line wins over the config file. Without --basedir the run's folder is named after the scene,
-    the method and the recipe. Raises InputError for anything that is not understood; `--help` prints and
+    the method and the recipe. Stages of the fork (--posFirst, --shAlone) choose recipe paper where none is
+    named. Raises InputError for anything that is not understood; `--help` prints and
     exits by SystemExit(0).
     """
     words = [word.split("=", 1)[0] for word in argv if word.startswith("--") and word != "--"]
@@ -36,7 +37,12 @@ def parse(argv: list[str]) -> Options:
         _refuse([word[2:] for word in words], "")
     if words.count("--config") > 1:
         raise InputError("--config is given twice: a run has one config file")
-    given = vars(_parser().parse_args(argv))
+    parser = _parser()
+    parser.set_defaults(recipe=None)
+    given = vars(parser.parse_args(argv))
+    if given["recipe"] is None:  # the fork's command names no recipe: its stages belong to the paper's
+        stages_of_the_fork = "YES" in (given["posFirst"], given["shAlone"])
+        given["recipe"] = "paper" if stages_of_the_fork else _SETTINGS["recipe"].default
     options = Options(**{name: given[name] for name in _SETTINGS})
     validate(options)
     if options.basedir is None:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import get_args
 
+from settings.masks import KINDS
+
 CODE = "the original point-radiance program"
+FORK = "its fork for imperfect masks"
 PAPER = "Zhang et al. 2022 (point radiance), and its program"
 NERF = "nerf-pytorch"
 GROUPS = {
     "scene": "which photographs, at which size",
     "method": "what learns the scene, and how the result is judged",
+    "masks": "what carves the cloud's start: damage on purpose, masks from files, trust",
     "points": "the cloud and its splats; where left out, recipe paper takes the value shown, "
     "recipe default chooses",
     "optimisation": "step sizes and length; where left out, recipe paper takes the value shown, "
@@ -65,6 +69,27 @@ class Options:
     protocol: str = _setting(
         "method", "paper", "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or "
         "all test views at their stored size on white (standard)", choices=("paper", "standard"))
+
+    maskdir: str | None = _setting(
+        "masks", None, "PNG masks of the views, by the names of their pictures: for photographs without an alpha channel, or "
+        "to carve from instead of it", form="FOLDER", absent="the alpha channels")
+    no_masks: bool = _setting(
+        "masks", False, "use no mask and no alpha channel: the default recipe finds the object from the photographs alone")
+    pc_jitter_amount: float = _setting(
+        "masks", 0.0, "damage the masks that carve: each view's is moved, turned, scaled and sheared at random by up to this",
+        source=FORK, low=0, high=1)
+    mask_corruption: str | None = _setting(
+        "masks", None, "damage the masks that carve, one kind after the other: " + ", ".join(KINDS) + " (docs/masks.md says "
+        "what the amounts mean)", form="KIND:AMOUNT[,...]", absent="none")
+    filter_consistency_ratio: float | None = _setting(
+        "masks", None, "keep what more than this share of the views (but one) see as foreground", source=FORK, above=0,
+        high=1, paper=1.0)
+    posFirst: str = _setting(
+        "masks", "NO", "recipe paper: first move the points alone, by silhouettes", source=FORK, choices=("YES", "NO"))
+    ridgePosition: float = _setting(
+        "masks", 0.0, "weight of the pull to the world's origin in the --posFirst stage", source=FORK, low=0, high=1e6)
+    shAlone: str = _setting(
+        "masks", "NO", "recipe paper: learn the colours alone before positions join", source=FORK, choices=("YES", "NO"))
 
     data_r: float | None = _setting(
         "points", None, "share of the visual hull's points to start from", source=CODE, above=0, high=1,

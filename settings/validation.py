@@ -4,6 +4,7 @@ import math
 from dataclasses import fields
 
 from settings.errors import InputError
+from settings.masks import parse_corruption
 from settings.options import Options, kind
 
 SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
@@ -16,6 +17,7 @@ def validate(options: Options) -> None:
         if value is not None or setting.default is not None:
             _check_type(setting, value)
             _check_value(setting, value)
+    parse_corruption(options.mask_corruption)
     _check_together(options)
 
 
@@ -36,6 +38,15 @@ def _check_together(options: Options) -> None:
             options.render_only and options.no_reload and options.ft_path is None,
         "--render_test says what --render_only renders: give --render_only too, or drop it":
             options.render_test and not options.render_only,
+        "--posFirst and --shAlone are stages of the paper's recipe: give --recipe paper, or drop them":
+            options.recipe != "paper" and "YES" in (options.posFirst, options.shAlone),
+        "--ridgePosition pulls points in the --posFirst stage only: give --posFirst YES, or drop it":
+            options.ridgePosition > 0 and options.posFirst != "YES",
+        "--no_masks trains without masks, so there are none to damage, to read or to weigh: drop the other flag":
+            options.no_masks and (options.pc_jitter_amount > 0 or options.filter_consistency_ratio is not None
+                                  or options.mask_corruption is not None or options.maskdir is not None),
+        "--no_masks needs --recipe default: the paper's recipe starts from masks":
+            options.no_masks and options.recipe == "paper",
     }
     for sentence, wrong in contradictions.items():
         if wrong:

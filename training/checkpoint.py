@@ -13,7 +13,7 @@ from settings.files import atomic
 from settings.options import Options
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
-_FORMAT = 2
+_FORMAT = 3
 # What may differ between the parts of one run.
 _FREE = {"basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test"}
 # What says how a finished model is looked at, not how it was made.

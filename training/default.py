@@ -14,7 +14,8 @@ from models.points import SH_COEFFICIENTS, PointCloud
 from settings.options import Options
 from training.hull import hull_cells, mean_colours, to_kernel_device
 from training.importance import importance
-from training.recipe import Recipe, Stage
+from training.outlines import find_outlines
+from training.recipe import Recipe, Stage, Start
 
 _ORIGINAL_GRID = 400  # --data_r counts cells of the original's grid
 # stages and their shares of the schedule; the cloud is refined before the last three
@@ -71,17 +72,20 @@ class Method:
             done += length
         return Recipe("default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight)
 
-    def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
-        """Points at random places of the hull that the alpha channels carve, coloured by the mean over the views.
+    def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> Start:
+        """Points at random places of the hull that `training.outlines` carves, coloured by the mean over the views.
 
         Their number follows the pixels that the object covers, or `data_r` of the original's grid cells where that is given.
         """
         low, high = scene.bounds
         step = (high - low) / self.grid
         axes = [low[a] + step[a] * (torch.arange(self.grid) + 0.5) for a in range(3)]
-        cells = hull_cells(scene, axes, torch.from_numpy(scene.train.alpha), margin=0.0).cpu()
+        outlines = find_outlines(scene, options, generator)
+        cells = hull_cells(
+            outlines.views, axes, torch.from_numpy(outlines.views.alpha), margin=0.0, ratio=outlines.ratio
+        ).cpu()
         if options.data_r is None:
-            count = int(self.points_per_pixel * (scene.train.alpha > 127).mean() * scene.train.alpha[0].size)
+            count = int(self.points_per_pixel * outlines.object_share() * scene.train.images[0, ..., 0].size)
         else:
             count = int(options.data_r * len(cells) * (_ORIGINAL_GRID / self.grid) ** 3)
         count = min(max(count, 1000), options.max_points)
@@ -95,10 +99,11 @@ class Method:
             "opacity_logits": torch.full((count,), math.log(self.opacity / (1 - self.opacity))),
             "log_radii": torch.full((count,), math.log(options.splatting_r)),
         }
-        return PointCloud.ordered(
+        cloud = PointCloud.ordered(
             {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
             profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
         )
+        return Start(cloud, outlines.believed, outlines.seconds)
 
     def refine(self, cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
         """Drop the points that hardly show in any view and split those that carry the most error.

@@ -1,10 +1,12 @@
 """The visual hull of a scene's training views, and a first colour for points inside it."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from datasets.cameras import Cameras
-from datasets.scene import Scene, Split
+from datasets.scene import Split
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
@@ -18,34 +20,54 @@ def pack_cameras(cameras: Cameras) -> Tensor:
     return torch.stack([pack_camera(k, pose) for k, pose in zip(cameras.intrinsics, cameras.camera_to_world, strict=True)])
 
 
-def hull_cells(scene: Scene, axes: list[Tensor], masks: Tensor, *, margin: float, allowed_misses: int = 0) -> Tensor:
-    """Indices (M, 3) of the grid cells inside the hull of the training views; masks (V, H, W) uint8.
+def allowed_misses(views: int, ratio: float) -> int:
+    """In how many views a cell may be background that more than `ratio` of the views but one must see as foreground.
 
-    Raises InputError where nothing is left, and names the view that emptied it.
+    The fork's rule: kept where votes > ratio (views - 1); ratio 1 asks for all views, whatever their number.
     """
-    cameras = pack_cameras(scene.train.cameras)
-    cells = carve_hull(*axes, cameras, masks, margin=margin, allowed_misses=allowed_misses)
+    return views - 1 - math.floor(ratio * (views - 1))
+
+
+def hull_cells(views: Split, axes: list[Tensor], masks: Tensor, *, margin: float, ratio: float = 1.0) -> Tensor:
+    """Indices (M, 3) of the grid cells inside the hull of the views; masks (V, H, W) uint8 of their cameras' size.
+
+    ratio: as in `allowed_misses`. Raises InputError where nothing is left, and says which view or ratio is to blame.
+    """
+    cameras = pack_cameras(views.cameras)
+
+    def carve(misses: int) -> Tensor:
+        return carve_hull(*axes, cameras, masks, margin=margin, allowed_misses=misses)
+
+    cells = carve(allowed_misses(len(cameras), ratio))
     if not len(cells):
-        raise InputError(_empty_hull_sentence(scene, axes, cameras, masks, margin))
+        raise InputError(_empty_hull(views, axes, masks, ratio, carve))
     return cells
 
 
-def _empty_hull_sentence(scene: Scene, axes, cameras: Tensor, masks: Tensor, margin: float) -> str:
-    """Which view stands against the others: the one in which most of the cells that almost all views agree on are background."""
-    start = f"scene {scene.name}: the visual hull of the training views is empty"
-    for allowed in range(1, len(cameras)):
-        cells = carve_hull(*axes, cameras, masks, margin=margin, allowed_misses=allowed)
-        if len(cells):
-            break
-    else:
-        return f"{start}: no point of the box {scene.bounds.tolist()} is foreground in any view: check the poses and the masks"
+def _empty_hull(views: Split, axes, masks: Tensor, ratio: float, carve) -> str:
+    """The largest ratio that keeps points, and which view stands against the others: the one in which most of the cells that
+    almost all views agree on are background."""
+    count = len(views)
+    fails, keeps = allowed_misses(count, ratio), count - 1
+    if not len(cells := carve(keeps)):
+        corners = [[round(float(axis[place]), 3) for axis in axes] for place in (0, -1)]
+        return (
+            f"the visual hull is empty: no place of the box from {corners[0]} to {corners[1]} is foreground in any training "
+            "view: check the poses and the masks"
+        )
+    while keeps - fails > 1:
+        middle = (keeps + fails) // 2
+        found = carve(middle)
+        keeps, fails, cells = (middle, fails, found) if len(found) else (keeps, middle, cells)
     points = torch.stack([axes[a][cells[:, a].cpu()] for a in range(3)], 1)
-    misses = torch.stack([(~_in_mask(scene.train.cameras, view, masks[view], points)).sum() for view in range(len(cameras))])
+    misses = torch.stack([(~_in_mask(views.cameras, view, masks[view], points)).sum() for view in range(count)])
     worst = int(misses.argmax())
     covered = 100 * (masks[worst] > 0).float().mean().item()
+    possible = math.floor(1000 * (count - keeps) / max(count - 1, 1) - 1e-6) / 1000  # votes >= count - keeps
     return (
-        f"{start}; view {scene.train.names[worst]} empties it, whose mask covers {covered:.1f} % of its picture: check that "
-        "view's alpha channel and pose, or take it out of transforms_train.json"
+        f"the visual hull of the training views is empty; view {views.names[worst]} stands most against the others, whose "
+        f"mask covers {covered:.1f} % of its picture: check that view's mask and pose, or give --filter_consistency_ratio "
+        f"{max(possible, 0.001):g} or less, the largest that keeps points"
     )
 
 

@@ -27,7 +27,8 @@ from training.checkpoint import (
     read_run,
     save_checkpoint,
 )
-from training.recipe import Recipe, Stage
+from training.losses import silhouette_loss
+from training.recipe import Recipe, Stage, Start
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
 
@@ -44,6 +45,7 @@ class Run:
     finished: bool = False
     interrupted: bool = False
     options: dict | None = None  # of the run that was loaded
+    believed: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
 
     def stages_in_words(self) -> str:
         """The epochs of each stage as they were run, in one line; empty where nothing was trained."""
@@ -57,6 +59,7 @@ class Run:
         return {
             "cloud": cloud_state(self.cloud), "optimizer": optimizer.state_dict(), "history": self.history,
             "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
+            "believed": self.believed,
         }
 
 
@@ -74,13 +77,14 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     if state:
         run = Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"], state["stage"],
-                  state["epoch"])
+                  state["epoch"], believed=state["believed"])
     else:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
-        cloud = recipe.adopt(start) if start else recipe.initial_cloud(scene, options, _generator(options, 0))
-        run = Run(cloud)
-        run.seconds["hull"] = time.perf_counter() - began
+        begun = Start(recipe.adopt(start)) if start else recipe.initial_cloud(scene, options, _generator(options, 0))
+        run = Run(begun.cloud, believed=begun.believed)
+        run.seconds["training"] = begun.seconds
+        run.seconds["hull"] = time.perf_counter() - began - begun.seconds
     run.seconds["compile"] += _warm_up(run.cloud, scene)
     write_text(folder / "config.txt", config_text)
     _Loop(scene, validation, options, recipe, folder, run).go(state)
@@ -161,7 +165,7 @@ class _Loop:
         order = torch.randperm(len(self.scene.train), generator=_generator(self.options, 1000 + self.epochs_done))
         squared = 0.0
         for view in order.tolist():
-            squared += self._step(view, optimizer)
+            squared += self._step(stage, view, optimizer)
             self.bar.update()
         if not math.isfinite(squared) or not all(value.isfinite().all() for value in run.cloud.parameters()):
             raise InputError(
@@ -178,19 +182,25 @@ class _Loop:
         self._record(stage, train_psnr, last)
         return last
 
-    def _step(self, view: int, optimizer) -> float:
-        image, alpha = self.run.cloud.composite(self.cameras, view)
-        if self.scene.background == "white":
-            image = image + (1 - alpha)[..., None]
-        target = _target(self.scene, view).to(image.device)
-        loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
-        if self.recipe.alpha_weight:
-            mask = torch.from_numpy(self.scene.train.alpha[view]).to(alpha.device)
-            loss = loss + self.recipe.alpha_weight * ((alpha - mask / 255) ** 2).mean()
+    def _step(self, stage: Stage, view: int, optimizer) -> float:
+        """One step on one view; returns the mean squared error that the stage's loss holds."""
+        loss, squared = self._loss(stage, view, *self.run.cloud.composite(self.cameras, view))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         return float(squared)
+
+    def _loss(self, stage: Stage, view: int, image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        if self.scene.background == "white":
+            image = image + (1 - alpha)[..., None]
+        target = _target(self.scene, view).to(image.device)
+        if stage.loss == "silhouette":
+            return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
+        loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
+        if self.recipe.alpha_weight and (not self.run.believed or self.run.believed[view]):
+            mask = torch.from_numpy(self.scene.silhouettes.alpha[view]).to(alpha.device)
+            loss = loss + self.recipe.alpha_weight * ((alpha - mask / 255) ** 2).mean()
+        return loss, squared
 
     def _record(self, stage: Stage, train_psnr: float, last: bool) -> None:
         run, epochs = self.run, self.recipe.epochs

@@ -1,5 +1,7 @@
 """The original program's recipe: hull, stages, filter and duplicate (Zhang et al. 2022, and the program beside the paper)."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -9,7 +11,7 @@ from datasets.scene import Scene
 from models.points import SH_COEFFICIENTS, PointCloud
 from settings.options import Options
 from training.hull import ORIGINAL_MARGIN, hull_cells, mean_colours, to_kernel_device
-from training.recipe import Recipe, Stage
+from training.recipe import Recipe, Stage, Start
 
 GRID = 400  # cells an axis
 VOXEL = 0.010  # world units: edge of the voxels of the filter, for a scene box 4 units wide
@@ -17,18 +19,30 @@ _NEIGHBOURS, _DEVIATIONS = 20, 2.0  # of the outlier filter
 
 
 def paper_recipe(options: Options) -> Recipe:
-    """20 epochs of base colours, 30 with spherical harmonics, then `refine_n` rounds of filter, duplicate and 30 epochs."""
+    """20 epochs of base colours, 30 with spherical harmonics, then `refine_n` rounds of filter, duplicate and 30 epochs.
+
+    The fork for imperfect masks puts one or two stages before them: `--posFirst`, 7 epochs that move the points to match
+    silhouettes, with a filter after them, and `--shAlone`, 10 epochs of colours and harmonics alone.
+    """
     common = {"position_rate": options.lr2, "decay": options.lrexp}
-    stages = [
-        Stage("base colours", 20, colour_rate=3e-3, use_sh=False, **common),
-        Stage("spherical harmonics", 30, colour_rate=options.lr1, **common),
-    ]
+    stages = []
+    if options.posFirst == "YES":
+        stages.append(Stage(
+            "positions", 7, colour_rate=0.0, position_rate=5 * options.lr2, decay=options.lrexp, loss="silhouette",
+            ridge=options.ridgePosition,
+        ))
+    if options.shAlone == "YES":
+        stages.append(Stage("colours alone", 10, colour_rate=1.5e-2, position_rate=0.0, decay=options.lrexp))
+    stages.append(Stage("base colours", 20, colour_rate=3e-3, use_sh=False, **common))
+    stages.append(Stage("spherical harmonics", 30, colour_rate=options.lr1, **common))
     for round_ in range(options.refine_n):
         stages.append(Stage(f"refinement {round_ + 1}", 30, colour_rate=options.lr1, change=filter_and_duplicate, **common))
+    if options.posFirst == "YES":
+        stages[1] = replace(stages[1], change=filter_points)
     return Recipe("paper", initial_cloud, tuple(stages))
 
 
-def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) -> Start:
     """A random share `data_r` of the hull's cells, coloured by the mean over the views, harmonics random in [0, 1).
 
     Foreground is a red value above zero, as in the original. Cells are tested on a grid that reaches the box's far side in x and
@@ -37,36 +51,45 @@ def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) ->
     low, high = scene.bounds
     tested = [torch.linspace(float(low[a]), float(high[a]), GRID) for a in range(2)]
     stored = [low[a] + (high[a] - low[a]) * torch.arange(GRID) / GRID for a in range(3)]
-    masks = torch.from_numpy(np.ascontiguousarray(scene.train.images[..., 0]))
-    cells = hull_cells(scene, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN).cpu()
+    masks = torch.from_numpy(np.ascontiguousarray(scene.silhouettes.images[..., 0]))
+    ratio = options.filter_consistency_ratio
+    cells = hull_cells(scene.silhouettes, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN, ratio=ratio).cpu()
     count = max(int(len(cells) * options.data_r), 1)
     if options.max_points:
         count = min(count, options.max_points)
     cells = cells[torch.randperm(len(cells), generator=generator)[:count]]
     positions = torch.stack([stored[a][cells[:, a]] for a in range(3)], 1)
-    base = mean_colours(scene.train, positions, margin=ORIGINAL_MARGIN)
+    base = mean_colours(scene.silhouettes, positions, margin=ORIGINAL_MARGIN)
     sh = torch.rand(count, SH_COEFFICIENTS, 3, generator=generator)
     tensors = {"positions": positions, "base": base, "sh": sh}
-    return PointCloud.ordered(
+    cloud = PointCloud.ordered(
         {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
         profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
     )
+    return Start(cloud)
+
+
+def filter_points(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+    """Thin the cloud to one point a voxel and drop outliers.
+
+    The centroids of the occupied voxels are filtered by the mean distance to their 20 nearest neighbours (at most two standard
+    deviations above the mean); each remaining centroid keeps the nearest original point as it is.
+    """
+    return cloud.selected(_survivors(cloud, scene).to(cloud.positions.device))
 
 
 def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
-    """Thin the cloud to one point a voxel, drop outliers, then take every point twice.
-
-    The centroids of the occupied voxels are filtered by the mean distance to their 20 nearest neighbours (at most two standard
-    deviations above the mean); each remaining centroid keeps the nearest original point as it is. The two copies of a point
-    part because they have different places in the front-to-back order.
-    """
-    size = VOXEL * float((scene.bounds[1] - scene.bounds[0]).max()) / 4
-    positions = cloud.positions.detach().cpu()
-    nearest = cKDTree(positions.numpy()).query(_filtered_centroids(positions, size).numpy(), workers=-1)[1]
-    kept = torch.from_numpy(nearest).repeat(2)
+    """`filter_points`, then every point twice; the copies part because they have different places in the front-to-back order."""
+    kept = _survivors(cloud, scene).repeat(2)
     if options.max_points and len(kept) > options.max_points:  # voxels are sorted by place: take some from everywhere
         kept = kept[torch.randperm(len(kept), generator=generator)[: options.max_points].sort()[0]]
     return cloud.selected(kept.to(cloud.positions.device))
+
+
+def _survivors(cloud: PointCloud, scene: Scene) -> Tensor:
+    size = VOXEL * float((scene.bounds[1] - scene.bounds[0]).max()) / 4
+    positions = cloud.positions.detach().cpu()
+    return torch.from_numpy(cKDTree(positions.numpy()).query(_filtered_centroids(positions, size).numpy(), workers=-1)[1])
 
 
 def _filtered_centroids(positions: Tensor, size: float) -> Tensor:

@@ -11,6 +11,16 @@ from settings.options import Options
 
 LEAST_GAIN = 0.02  # dB of training PSNR from one window of epochs to the next, below which a stage has settled
 
+
+@dataclass(frozen=True)
+class Start:
+    """What training starts from."""
+
+    cloud: PointCloud
+    believed: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
+    seconds: float = 0.0  # of fitting, which count as training
+
+
 # A change of the cloud between stages: (cloud, scene, options, generator) -> cloud.
 Change = Callable[[PointCloud, Scene, Options, torch.Generator], PointCloud]
 
@@ -32,6 +42,8 @@ class Stage:
     opacity_rate: float = 0.0  # logits
     radius_rate: float = 0.0  # log radii
     use_sh: bool = True  # False: base colours only
+    loss: str = "photometric"  # photometric | silhouette, see `training.losses`
+    ridge: float = 0.0  # weight of the mean squared coordinate in the silhouette loss
     change: Change | None = None  # applied to the cloud before the stage
     window: int = 0  # epochs over which progress is judged, see `settled`; 0: the stage runs its full length
 
@@ -48,10 +60,10 @@ class Recipe:
     """A name, the initial cloud and the stages."""
 
     name: str
-    initial_cloud: Callable[[Scene, Options, torch.Generator], PointCloud]
+    initial_cloud: Callable[[Scene, Options, torch.Generator], Start]
     stages: tuple[Stage, ...] = field(default_factory=tuple)
     adopt: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
-    alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss
+    alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss, where masks are believed
 
     @property
     def epochs(self) -> int:

@@ -71,3 +71,20 @@ def test_monotone_in_allowed_misses(device):
     axis = torch.linspace(-1, 1, 30)
     sizes = [len(carve_hull(axis, axis, axis, cameras, masks, allowed_misses=n)) for n in range(4)]
     assert sizes[0] == 0 < sizes[1] < sizes[2] < sizes[3]
+
+
+def test_two_views_by_hand(device):
+    """Cameras on the z and the x axis, 4 away, focal length 40 px, 40 px wide: a cell at (x, y, z) projects to columns
+    20 + 40 x / (4 - z) and 20 - 40 z / (4 - x). The first mask holds columns 20 to 29, the second columns 10 to 19."""
+    k = torch.tensor([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
+    front = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 4]])
+    side = torch.tensor([[0.0, 0, 1, 4], [0, 1, 0, 0], [-1, 0, 0, 0]])
+    cameras = torch.stack([pack_camera(k, front), pack_camera(k, side)])
+    masks = torch.zeros(2, 40, 40, dtype=torch.uint8)
+    masks[0, :, 20:30], masks[1, :, 10:20] = 255, 255
+    axis, zero = torch.tensor([-0.5, 0.5]), torch.tensor([0.0])
+    # x = 0.5 is right of the first picture's middle, z = 0.5 left of the second's
+    both = carve_hull(axis, zero, axis, cameras, masks).cpu().tolist()
+    assert both == [[1, 0, 1]]
+    one = carve_hull(axis, zero, axis, cameras, masks, allowed_misses=1).cpu().tolist()
+    assert one == [[0, 0, 1], [1, 0, 0], [1, 0, 1]]

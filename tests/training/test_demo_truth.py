@@ -1,37 +1,19 @@
 """Hull and trained cloud against the built-in scene's exact shape: its signed distances and its depth maps."""
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 import torch
 
-from datasets.blender import load_blender
-from datasets.demo import DemoSettings, make_demo
 from settings.options import Options
 from taichi_kernels.sphere_tracing import demo_distance
 from training import choose_recipe, fit
 from training.hull import hull_cells
 
-SIZE = 96
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("truth") / "island"
-    make_demo(folder, DemoSettings(width=SIZE, height=SIZE, train_views=40, val_views=1, test_views=4, samples=2), progress=False)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def scene(folder):
-    return load_blender(folder, replace(Options(), datadir=str(folder)))
-
-
-def test_the_hull_holds_the_scene_and_little_more(scene):
+def test_the_hull_holds_the_scene_and_little_more(demo_scene):
+    scene = demo_scene
     low, high = scene.bounds
     axes = [torch.linspace(float(low[a]), float(high[a]), 96) for a in range(3)]
-    cells = hull_cells(scene, axes, torch.from_numpy(scene.train.alpha), margin=0.0).cpu()
+    cells = hull_cells(scene.train, axes, torch.from_numpy(scene.train.alpha), margin=0.0).cpu()
     inside = torch.zeros(96, 96, 96, dtype=torch.bool)
     inside[cells[:, 0], cells[:, 1], cells[:, 2]] = True
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
@@ -42,14 +24,15 @@ def test_the_hull_holds_the_scene_and_little_more(scene):
     assert far.sum() < 0.02 * inside.sum()  # concave places stay filled, empty space does not
 
 
-def test_a_trained_cloud_has_the_scenes_depth(scene, folder, tmp_path):
+def test_a_trained_cloud_has_the_scenes_depth(demo_scene, demo_folder, tmp_path):
+    scene = demo_scene
     options = Options(basedir=str(tmp_path), epochs=20)
     recipe, options = choose_recipe(options, scene)
     cloud = fit(scene, scene.val, options, recipe, tmp_path).cloud
     cloud.use_sh = True
     errors = []
     for view in range(len(scene.test)):
-        truth = torch.from_numpy(np.load(folder / "test" / f"r_{view}_depth.npy"))
+        truth = torch.from_numpy(np.load(demo_folder / "test" / f"r_{view}_depth.npy"))
         with torch.no_grad():
             seen = cloud.render(scene.test.cameras, view)
         solid = (truth > 0) & (seen.alpha.cpu() > 0.95)

@@ -13,6 +13,9 @@ from tests.scenes import sphere_scene
 from training import choose_recipe, fit, load_run
 from training.checkpoint import load_weights, save_weights, weights_size
 from training.default import Method
+from training.hull import allowed_misses
+from training.losses import silhouette_loss
+from training.paper import filter_and_duplicate, filter_points
 from training.recipe import Stage
 
 _SMALL = Options(
@@ -104,13 +107,29 @@ def test_damaged_checkpoint_is_named(tmp_path):
         run(tmp_path)
 
 
-@pytest.mark.parametrize("recipe", ["paper", "default"])
-def test_empty_hull_names_the_view(tmp_path, recipe):
+def test_empty_hull_names_the_view(tmp_path):
     scene = sphere_scene()
     scene.train.alpha[7] = 0
     scene.train.images[7] = 0
     with pytest.raises(InputError, match="r_7"):
-        run(tmp_path, scene, replace(_SMALL, recipe=recipe))
+        run(tmp_path, scene)
+
+
+def test_an_empty_hull_names_the_largest_ratio_that_keeps_points(tmp_path):
+    scene = sphere_scene()
+    scene.train.alpha[[3, 7, 11]] = 0
+    scene.train.images[[3, 7, 11]] = 0
+    with pytest.raises(InputError, match=r"--filter_consistency_ratio 0\.\d+ or less") as caught:
+        run(tmp_path, scene, replace(_SMALL, filter_consistency_ratio=0.99))
+    largest = float(str(caught.value).split("--filter_consistency_ratio ")[1].split()[0])
+    run(tmp_path, scene, replace(_SMALL, filter_consistency_ratio=largest, epochs=1))
+    with pytest.raises(InputError):
+        run(tmp_path / "more", scene, replace(_SMALL, filter_consistency_ratio=largest + 0.06, epochs=1))
+
+
+@pytest.mark.parametrize("ratio, votes", [(1.0, 100), (0.97, 97), (0.94, 94), (0.9, 90), (0.8, 80), (0.7, 70), (0.001, 1)])
+def test_ratios_are_the_forks(ratio, votes):
+    assert 100 - allowed_misses(100, ratio) == votes
 
 
 def test_weights_round_trip(tmp_path):
@@ -167,6 +186,44 @@ def test_paper_recipe_is_the_original_schedule():
     assert [s.colour_rate for s in recipe.stages] == [3e-3, 22e-3, 22e-3, 22e-3]
     assert {s.position_rate for s in recipe.stages} == {8e-4} and {s.decay for s in recipe.stages} == {0.93}
     assert options.raster_n == 15 and options.data_r == 0.012 and options.splatting_r == 0.015
+
+
+def test_the_forks_stages_come_before_the_papers():
+    options = Options(recipe="paper", posFirst="YES", ridgePosition=1.0, shAlone="YES")
+    stages = choose_recipe(options, sphere_scene())[0].stages
+    assert [s.epochs for s in stages] == [7, 10, 20, 30, 30, 30]
+    first, colours, *_ = stages
+    assert (first.loss, first.ridge, first.colour_rate, first.position_rate, first.use_sh) == ("silhouette", 1.0, 0.0, 4e-3, True)
+    assert (colours.loss, colours.colour_rate, colours.position_rate, colours.use_sh) == ("photometric", 1.5e-2, 0.0, True)
+    assert [s.change for s in stages] == [None, filter_points, None, None, filter_and_duplicate, filter_and_duplicate]
+    assert [s.epochs for s in choose_recipe(replace(options, posFirst="NO"), sphere_scene())[0].stages] == [10, 20, 30, 30, 30]
+
+
+def test_the_position_stage_moves_points_alone_and_the_ridge_pulls_them_in(tmp_path):
+    options = replace(_SMALL, posFirst="YES", epochs=0)
+    recipe, options = choose_recipe(options, sphere_scene())
+    widths = []
+    for ridge in (0.0, 10.0):
+        stage = replace(recipe.stages[0], ridge=ridge)
+        start = recipe.initial_cloud(sphere_scene(), options, torch.Generator().manual_seed(0)).cloud
+        before = {name: value.clone() for name, value in start.tensors().items()}
+        only = replace(recipe, stages=(stage,))
+        moved = fit(sphere_scene(), sphere_scene().val, options, only, tmp_path / str(ridge), start=start).cloud.tensors()
+        assert torch.equal(moved["base"], before["base"]) and torch.equal(moved["sh"], before["sh"])
+        assert not torch.equal(moved["positions"], before["positions"])
+        widths.append(moved["positions"].norm(dim=1).mean())
+    assert widths[1] < 0.9 * widths[0]
+
+
+def test_silhouettes_do_not_know_colours():
+    red, blue = torch.zeros(2, 4, 4, 3)
+    red[1:3, 1:3, 0], blue[1:3, 1:3, 2] = 0.7, 0.7
+    loss, _ = silhouette_loss(red, blue, torch.ones(5, 3), ridge=0.0)
+    assert loss == 0
+    loss, squared = silhouette_loss(red, torch.zeros(4, 4, 3), torch.full((5, 3), 2.0), ridge=0.1)
+    assert squared == pytest.approx(math.tanh(3.5) ** 2 / 4) and loss - squared == pytest.approx(0.4)
+    byte = silhouette_loss(red, (blue * 255).to(torch.uint8), torch.ones(5, 3), ridge=0.0)[0]
+    assert byte < 1e-6
 
 
 def test_a_stage_settles_when_a_window_of_epochs_gains_nothing():

@@ -1,0 +1,172 @@
+"""Damage to masks, on purpose: what carving sees instead of the photographs' true outlines.
+
+`corrupt` gives a split whose alpha channels are damaged and whose colours follow. Every view and every kind has its own
+random numbers, drawn from the seed: the first views' damage does not depend on how many follow. Lengths are in pixels of a
+picture 400 px wide and grow with the picture.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from datasets.scene import Split
+from settings.masks import KINDS, REFERENCE_WIDTH
+
+_GREY = 128  # what is taken for the object by mistake has some colour
+_SMOOTH = 6.0  # px: width of the bumps of a ragged outline
+_HOLE, _BLOB = 12.0, 15.0  # px: mean radius
+
+
+def corrupt(split: Split, steps: Sequence[tuple[str, float]], seed: int) -> Split:
+    """The split as a careless segmentation would have masked it: `steps` as `settings.masks.parse_corruption` gives them.
+
+    An amount of 0 changes nothing. The split must have alpha channels.
+    """
+    steps = [(kind, amount) for kind, amount in steps if amount > 0]
+    if not steps:
+        return split
+    images, alpha = split.images.copy(), split.alpha.copy()
+    for place, (kind, amount) in enumerate(steps):
+        draw = (seed, place, list(KINDS).index(kind))
+        if kind in _OF_SOME_VIEWS:
+            count = math.floor(amount * len(split) + 0.5)
+            views = np.random.default_rng(draw).permutation(len(split))[:count]
+            alpha[views] = _OF_SOME_VIEWS[kind]
+            continue
+        for view in range(len(split)):
+            rng = np.random.default_rng([*draw, view])
+            if kind == "affine":
+                matrix, offset = random_affine(rng, amount, *alpha.shape[:0:-1])
+                images[view], alpha[view] = (_warped(layer, matrix, offset) for layer in (images[view], alpha[view]))
+            else:
+                kept = _OUTLINES[kind](alpha[view], amount, rng)
+                alpha[view] = np.where(kept, np.where(alpha[view] > 0, alpha[view], 255), 0)
+    return as_carved(images, alpha, split)
+
+
+def as_carved(images: np.ndarray, alpha: np.ndarray, split: Split) -> Split:
+    """A split for carving alone, whose colours show the same outline as its masks, for the original carves by colour.
+
+    Colours are black where the mask says background, and grey where it says foreground and they are black.
+    """
+    images = np.where(alpha[..., None] > 0, images, 0)
+    images[(alpha > 0) & ~images.any(-1)] = _GREY
+    return Split(images, alpha, split.cameras, split.names)
+
+
+def random_affine(
+    rng: np.random.Generator, amount: float, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """One draw of the fork's random affine map: (matrix (2, 2), offset (2,)) from a pixel (row, column) of the result,
+    counted from 0, to the place in the source that it shows.
+
+    With x the amount, about the image's centre: rotation uniform in +-90 x degrees, shift in +-0.5 x of width and height,
+    scale in [1 - 0.5 x, 1 + x], shears along both axes in +-90 x degrees. What the result does not know is background.
+    """
+    turn, shear_x, shear_y = np.radians(rng.uniform(-90 * amount, 90 * amount, 3))
+    shift = rng.uniform(-0.5 * amount, 0.5 * amount, 2) * (width, height)
+    scale = rng.uniform(1 - 0.5 * amount, 1 + amount)
+    # rotation after shear: columns and rows of a source point -> of the result, about the centre
+    sheared = np.array([
+        [math.cos(turn - shear_y) / math.cos(shear_y),
+         -math.cos(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(turn)],
+        [math.sin(turn - shear_y) / math.cos(shear_y),
+         -math.sin(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) + math.cos(turn)],
+    ])
+    back = np.linalg.pinv(scale * sheared)  # a shear of 90 degrees has no inverse
+    centre = np.array([width - 1, height - 1]) / 2
+    offset = centre - back @ (centre + shift)
+    return back[::-1, ::-1], offset[::-1]
+
+
+def _warped(layer: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The layer (H, W) or (H, W, C) moved by a map from the result's pixels to its own, nearest neighbour, 0 outside."""
+    if layer.ndim == 3:
+        return np.stack([_warped(channel, matrix, offset) for channel in np.moveaxis(layer, 2, 0)], 2)
+    return ndimage.affine_transform(layer, matrix, offset, order=0, mode="constant", cval=0, prefilter=False)
+
+
+def _signed_distance(alpha: np.ndarray) -> np.ndarray:
+    """Distance to the outline in px: positive inside the object, negative outside; infinite where there is none."""
+    inside = alpha > 0
+    if inside.all() or not inside.any():
+        return np.where(inside, np.inf, -np.inf)
+    return ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+
+
+def _pixels(alpha: np.ndarray, amount: float) -> float:
+    return amount * alpha.shape[1] / REFERENCE_WIDTH
+
+
+def _eroded(alpha, amount, rng):
+    return _signed_distance(alpha) > _pixels(alpha, amount)
+
+
+def _dilated(alpha, amount, rng):
+    return _signed_distance(alpha) >= -_pixels(alpha, amount)
+
+
+def _ragged(alpha, amount, rng):
+    bumps = ndimage.gaussian_filter(rng.standard_normal(alpha.shape), _pixels(alpha, _SMOOTH), mode="wrap")
+    return _signed_distance(alpha) + _pixels(alpha, amount) * bumps / max(bumps.std(), 1e-12) > 0
+
+
+def _without_holes(alpha, amount, rng):
+    return (alpha > 0) & ~_discs(alpha > 0, amount * (alpha > 0).sum(), _pixels(alpha, _HOLE), rng)
+
+
+def _with_blobs(alpha, amount, rng):
+    return (alpha > 0) | _discs(alpha == 0, amount * (alpha > 0).sum(), _pixels(alpha, _BLOB), rng)
+
+
+def _discs(allowed: np.ndarray, area: float, radius: float, rng) -> np.ndarray:
+    """Pixels of `allowed`, `area` of them or all there are, that lie in discs at random places of it."""
+    taken, rows, columns = np.zeros_like(allowed), *np.indices(allowed.shape)
+    area = min(round(float(area)), int(allowed.sum()))
+    while (missing := area - int(taken.sum())) > 0:
+        row, column = rng.choice(np.argwhere(allowed & ~taken))
+        distance = np.where(allowed & ~taken, (rows - row) ** 2 + (columns - column) ** 2, np.inf)
+        size = (radius * rng.uniform(0.5, 1.5)) ** 2
+        within = int((distance <= size).sum())
+        nearest = np.argsort(distance, axis=None, kind="stable")[: min(within, missing)]
+        taken.flat[nearest] = True
+    return taken
+
+
+def _without_a_side(alpha, amount, rng):
+    """The object without its pixels that lie farthest in a random direction."""
+    places = np.argwhere(alpha > 0)
+    angle = rng.uniform(0, 2 * math.pi)
+    order = np.argsort(places @ (math.sin(angle), math.cos(angle)), kind="stable")
+    kept = np.zeros(alpha.shape, bool)
+    kept[tuple(places[order[: len(places) - round(amount * len(places))]].T)] = True
+    return kept
+
+
+def _of_squares(alpha, amount, rng):
+    """Foreground where at least half of the square around it is; the squares start at a random corner."""
+    side = max(1, round(_pixels(alpha, amount)))
+    first = rng.integers(0, side, 2)
+    rows, columns = ((np.arange(size) + start) // side for size, start in zip(alpha.shape, first, strict=True))
+    inside = (alpha > 127).astype(float)
+    labels = rows[:, None] * (columns[-1] + 1) + columns[None, :]
+    mean = np.bincount(labels.ravel(), inside.ravel()) / np.bincount(labels.ravel())
+    return mean[labels] >= 0.5
+
+
+def _jpeg(alpha, amount, rng):
+    """What a JPEG shows above black: rings and blocks around the outline, and holes where it rounds to black."""
+    file = io.BytesIO()
+    Image.fromarray(alpha).save(file, "JPEG", quality=max(1, round(100 - amount)))
+    return np.asarray(Image.open(file)) > 0
+
+
+_OF_SOME_VIEWS = {"missing": 255, "empty": 0}
+_OUTLINES = {
+    "erode": _eroded, "dilate": _dilated, "ragged": _ragged, "holes": _without_holes, "parts": _without_a_side,
+    "blobs": _with_blobs, "coarse": _of_squares, "jpeg": _jpeg,
+}

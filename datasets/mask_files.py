@@ -1,0 +1,52 @@
+"""--maskdir: masks from PNG files beside the photographs, as segmentation tools write them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from datasets.mask_corruption import as_carved
+from datasets.pictures import read_header, read_masks
+from datasets.scene import Split
+from datasets.transforms import View
+from settings.errors import InputError
+
+
+def with_mask_files(
+    splits: dict[str, Split], views: dict[str, list[View]], folder: Path, maskdir: Path, stored: tuple[int, int], threads: int,
+) -> tuple[dict[str, Split], Split | None]:
+    """(splits, training views for carving, or None where those are the training views themselves).
+
+    The mask of <folder>/<path>.<ext> is <maskdir>/<path>.png. A split whose pictures have no alpha channel takes its masks as
+    alpha and turns black outside them; where the training pictures have one, the masks carve and the pictures stay as
+    they are. Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
+    """
+    if not maskdir.is_dir():
+        raise InputError(f"--maskdir {maskdir} is not a folder")
+    carving, masked = None, dict(splits)
+    for name, split in splits.items():
+        if not len(split) or (name != "train" and split.alpha is not None):
+            continue
+        paths = [_mask_file(view.path, folder, maskdir) for view in views[name]]
+        for path in paths:
+            if (size := read_header(path)[:2]) != stored:
+                raise InputError(
+                    f"the mask {path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save the mask at "
+                    "the picture's size"
+                )
+        alpha = read_masks(paths, split.cameras.width, split.cameras.height, threads, f"{name} masks")
+        if split.alpha is None:
+            masked[name] = replace(split, images=np.where(alpha[..., None] > 0, split.images, 0), alpha=alpha)
+        else:
+            carving = as_carved(split.images, alpha, split)
+    return masked, carving
+
+
+def _mask_file(picture: Path, folder: Path, maskdir: Path) -> Path:
+    try:
+        path = maskdir / picture.relative_to(folder).with_suffix(".png")
+    except ValueError:  # a picture outside the scene's folder
+        path = maskdir / f"{picture.stem}.png"
+    if not path.is_file():
+        raise InputError(f"the mask {path} of {picture} is missing: --maskdir holds a PNG for each picture, in the same folders")
+    return path

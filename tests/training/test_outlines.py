@@ -1,0 +1,82 @@
+"""Which outlines are believed, and what the photographs alone show."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.mask_corruption import corrupt
+from settings.errors import InputError
+from settings.options import Options
+from tests.scenes import sphere_scene
+from training.default import Method
+from training.loop import fit
+from training.outlines import find_outlines
+
+OPTIONS = Options(basedir="unused")
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return sphere_scene(views=30)
+
+
+def damaged(scene, *steps):
+    return replace(scene, carving=corrupt(scene.train, steps, 0))
+
+
+def outlines(scene, **options):
+    return find_outlines(scene, replace(OPTIONS, **options), torch.Generator().manual_seed(0))
+
+
+def iou(found, scene) -> float:
+    """Least intersection over union of any view's found and true mask, at the found ones' size."""
+    true = torch.nn.functional.interpolate(torch.from_numpy(scene.train.alpha)[None].float(), found.alpha.shape[1:], mode="area")
+    a, b = torch.from_numpy(found.alpha) > 127, true[0] > 127
+    return float(((a & b).sum((1, 2)) / (a | b).sum((1, 2))).min())
+
+
+def test_masks_that_agree_are_believed(scene):
+    found = outlines(scene)
+    assert found.views is scene.train and found.ratio == 1.0 and all(found.believed) and found.seconds == 0
+
+
+def test_a_view_without_a_mask_is_not(scene):
+    spoilt = damaged(scene, ("missing", 0.1))
+    found = outlines(spoilt)
+    assert found.views is spoilt.carving
+    assert found.believed == [not (mask == 255).all() for mask in spoilt.carving.alpha] and found.believed.count(False) == 3
+    assert found.object_share() == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("steps", [[("affine", 0.2)], [("empty", 0.1)], [("holes", 0.3)], [("missing", 1.0)]])
+@pytest.mark.parametrize("background", ["black", "white"])
+def test_masks_that_contradict_each_other_give_way_to_the_photographs(steps, background):
+    scene = damaged(sphere_scene(background, views=30), *steps)
+    found = outlines(scene)
+    assert not any(found.believed) and found.seconds > 0
+    assert iou(found.views, scene) > 0.7 > iou(scene.carving, scene), steps
+
+
+def test_the_users_ratio_is_taken_as_it_is(scene):
+    spoilt = damaged(scene, ("affine", 0.2))
+    found = outlines(spoilt, filter_consistency_ratio=0.8)
+    assert found.views is spoilt.carving and found.ratio == 0.8
+
+
+def test_photographs_that_show_nothing(scene):
+    dark = replace(scene.train, images=np.zeros_like(scene.train.images))
+    with pytest.raises(InputError, match="no object against the background"):
+        outlines(damaged(replace(scene, train=dark), ("missing", 1.0)))
+
+
+def test_a_run_with_spoilt_masks_ends_near_one_with_clean_ones(demo_scene, tmp_path):
+    """The affine damage of 12 %; the hard hull of such masks is far behind."""
+    spoilt, quality = damaged(demo_scene, ("affine", 0.12)), {}
+    for name, of, ratio in (("clean", demo_scene, None), ("remedy", spoilt, None), ("hard hull", spoilt, 1.0)):
+        method = Method(steps=1200)
+        options = method.settings(replace(OPTIONS, filter_consistency_ratio=ratio), of)
+        quality[name] = fit(of, of.test, options, method.recipe(options, of), tmp_path / name).history[-1]["validation_psnr"]
+    assert quality["remedy"] > quality["clean"] - 1, quality
+    assert quality["hard hull"] < quality["clean"] - 2, quality

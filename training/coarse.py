@@ -1,0 +1,91 @@
+"""Outlines of the object from the photographs themselves: a coarse cloud is fitted to small pictures, and its alpha is the mask.
+
+Half-transparent points fill the space that the object may be in. A few hundred steps of colours, opacities and positions
+on small pictures leave opaque what many views agree on; a small price on alpha clears the rest, where a point that no view needs
+would otherwise stay and be painted in the colour of the background.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.cameras import Cameras
+from datasets.scene import Scene, Split
+from models.points import SH_COEFFICIENTS, PointCloud
+from taichi_kernels.photometric import photometric_loss
+from training.hull import mean_colours, to_kernel_device
+
+WIDTH = 100  # px, or half of the pictures' own width
+STEPS = 400
+_POINTS = 30_000
+_RADIUS, _OPACITY = 2.0, 0.1  # px of the small pictures; at the start
+_ALPHA_PRICE = 0.01  # weight of the mean alpha in the loss
+_PRUNE_AFTER, _LEAST_OPACITY = 150, 0.02
+_RATES = {"positions": 5e-4, "base": 2e-2, "opacity_logits": 0.1}  # positions: of the box's width
+
+
+def estimate_outlines(scene: Scene, cells: Tensor, axes: list[Tensor], generator: torch.Generator) -> Split:
+    """The training views with masks (alpha 0 or 255) from a coarse cloud, at twice its pictures' width; without pictures.
+
+    cells (M, 3): indices into `axes` of the places that the cloud starts from.
+    """
+    cameras = scene.train.cameras
+    small = _shrunk(cameras, min(WIDTH, max(cameras.width // 2, 8)))
+    cloud = _fitted(_fog(scene, cells, axes, min(small.width, small.height), generator), small, scene, generator)
+    finer = _shrunk(cameras, min(2 * WIDTH, cameras.width))
+    with torch.no_grad():
+        masks = [(cloud.composite(finer, view)[1] > 0.5).to(torch.uint8).cpu() * 255 for view in range(len(scene.train))]
+    return Split(scene.train.images[:0], torch.stack(masks).numpy(), finer, scene.train.names)
+
+
+def _shrunk(cameras: Cameras, width: int) -> Cameras:
+    return cameras.scaled(width, max(1, round(cameras.height * width / cameras.width)))
+
+
+def _fog(scene: Scene, cells: Tensor, axes: list[Tensor], size: int, generator: torch.Generator) -> PointCloud:
+    """Half-transparent points at random places of the cells, for pictures whose shorter side is `size` px."""
+    chosen = cells[torch.randint(len(cells), (_POINTS,), generator=generator)]
+    step = torch.stack([axis[1] - axis[0] for axis in axes])
+    positions = torch.stack([axes[a][chosen[:, a]] for a in range(3)], 1)
+    positions += (torch.rand(_POINTS, 3, generator=generator) - 0.5) * step
+    tensors = {
+        "positions": positions, "base": mean_colours(scene.train, positions, margin=0.0),
+        "sh": torch.zeros(_POINTS, SH_COEFFICIENTS, 3),
+        "opacity_logits": torch.full((_POINTS,), math.log(_OPACITY / (1 - _OPACITY))),
+    }
+    return PointCloud.ordered(
+        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=2 * _RADIUS / size, use_sh=False
+    )
+
+
+def _fitted(cloud: PointCloud, cameras: Cameras, scene: Scene, generator: torch.Generator) -> PointCloud:
+    """The cloud after `STEPS` steps on pictures of the cameras' size, one random view each."""
+    pictures = [_picture(scene, view, cameras) for view in range(len(scene.train))]
+    width = float((scene.bounds[1] - scene.bounds[0]).max())
+    optimizer = _optimizer(cloud, width)
+    for step in tqdm(range(STEPS), desc="outlines", unit="step", dynamic_ncols=True, leave=False, disable=None):
+        view = int(torch.randint(len(pictures), (), generator=generator))
+        image, alpha = cloud.composite(cameras, view)
+        if scene.background == "white":
+            image = image + (1 - alpha)[..., None]
+        loss = photometric_loss(image, pictures[view])[0] + _ALPHA_PRICE * alpha.mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if step + 1 == _PRUNE_AFTER:
+            cloud = cloud.selected(torch.nonzero(cloud.opacities() > _LEAST_OPACITY)[:, 0])
+            optimizer = _optimizer(cloud, width)
+    return cloud
+
+
+def _picture(scene: Scene, view: int, cameras: Cameras) -> Tensor:
+    picture = scene.train.picture(view, scene.background).permute(2, 0, 1)[None]
+    small = torch.nn.functional.interpolate(picture, (cameras.height, cameras.width), mode="area")
+    return to_kernel_device(small[0].permute(1, 2, 0).contiguous())
+
+
+def _optimizer(cloud: PointCloud, width: float):
+    rates = {**_RATES, "positions": _RATES["positions"] * width}
+    return torch.optim.Adam([{"params": [getattr(cloud, name)], "lr": rate} for name, rate in rates.items()], fused=True)
