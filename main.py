@@ -115,7 +115,8 @@ def _record(scene, evaluation, protocol, options, folder, trained, size, device)
         hull_seconds=trained.seconds["hull"], compile_seconds=trained.seconds["compile"],
         evaluation_seconds=trained.seconds["evaluation"], history=trained.history,
         cloud=points | learned,
-        stages=trained.stages_in_words(), interrupted=trained.interrupted,
+        stages=trained.stages_in_words(), interrupted=trained.interrupted, hull_iou=trained.masks.hull_iou,
+        warnings=[trained.masks.remark] if trained.masks.remark else [],
     )
 
 

@@ -90,6 +90,7 @@ def _content(
             "evaluation_seconds": run.evaluation_seconds,
             "model_bytes": run.model_bytes,
             "points": run.model.point_count(),
+            "hull_iou": run.hull_iou,
             "peak_memory_mib": peak_memory_mib(),
             "gpu_peak_memory_mib": gpu_peak_memory_mib(),
         },

@@ -47,6 +47,7 @@ class RunRecord:
     # One dict an epoch: epoch, step, seconds, train_psnr, validation_psnr (or None), points, stage.
     history: list[dict[str, Any]] = field(default_factory=list)
     cloud: dict[str, Tensor] | None = None  # arguments of `save_ply`; None where the method has no points
+    hull_iou: float | None = None  # of the start's hull and the undamaged masks', where masks were damaged
     stages: str = ""  # the schedule in words, as it was run
     interrupted: bool = False
     warnings: list[str] = field(default_factory=list)

@@ -12,10 +12,10 @@ from torch import Tensor
 from datasets.scene import Scene
 from models.points import SH_COEFFICIENTS, PointCloud
 from settings.options import Options
-from training.hull import hull_cells, mean_colours, to_kernel_device
+from training.hull import hull_cells, hull_iou, mean_colours, to_kernel_device
 from training.importance import importance
 from training.outlines import find_outlines
-from training.recipe import Recipe, Stage, Start
+from training.recipe import MaskFacts, Recipe, Stage, Start
 
 _ORIGINAL_GRID = 400  # --data_r counts cells of the original's grid
 # stages and their shares of the schedule; the cloud is refined before the last three
@@ -39,6 +39,7 @@ class Method:
     position_rate: float = 1.2e-3  # for a box 4 units wide
     gradient_weight: float = 0.03
     alpha_weight: float = 0.03  # without it, what is dark may stay transparent over black
+    alpha_price: float = 1e-3  # without it, what is black may stay opaque before black where no mask is believed
     least_shown: float = 0.5  # pixels: a point that fills less than this in every view goes
     growth: float = 0.2  # points split at a refinement, as a share of the points kept
     spread: float = 0.3  # distance of the two halves of a split point from its place, in radii
@@ -70,7 +71,9 @@ class Method:
                 window=max(2, round(epochs / 10)),
             ))
             done += length
-        return Recipe("default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight)
+        return Recipe(
+            "default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight, self.alpha_price
+        )
 
     def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> Start:
         """Points at random places of the hull that `training.outlines` carves, coloured by the mean over the views.
@@ -85,7 +88,7 @@ class Method:
             outlines.views, axes, torch.from_numpy(outlines.views.alpha), margin=0.0, ratio=outlines.ratio
         ).cpu()
         if options.data_r is None:
-            count = int(self.points_per_pixel * outlines.object_share() * scene.train.images[0, ..., 0].size)
+            count = int(self.points_per_pixel * outlines.object_share * scene.train.images[0, ..., 0].size)
         else:
             count = int(options.data_r * len(cells) * (_ORIGINAL_GRID / self.grid) ** 3)
         count = min(max(count, 1000), options.max_points)
@@ -103,7 +106,8 @@ class Method:
             {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
             profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
         )
-        return Start(cloud, outlines.believed, outlines.seconds)
+        facts = MaskFacts(outlines.believed, outlines.remark, hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0))
+        return Start(cloud, facts, outlines.seconds)
 
     def refine(self, cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
         """Drop the points that hardly show in any view and split those that carry the most error.

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from datasets.cameras import Cameras
-from datasets.scene import Split
+from datasets.scene import Scene, Split
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
@@ -69,6 +70,21 @@ def _empty_hull(views: Split, axes, masks: Tensor, ratio: float, carve) -> str:
         f"mask covers {covered:.1f} % of its picture: check that view's mask and pose, or give --filter_consistency_ratio "
         f"{max(possible, 0.001):g} or less, the largest that keeps points"
     )
+
+
+def hull_iou(cells: Tensor, scene: Scene, axes: list[Tensor], masks: np.ndarray | None, *, margin: float) -> float | None:
+    """Intersection over union of cells (M, 3) and the hard hull of the training views' own masks (V, H, W).
+
+    None where carving saw these masks, or where there are none: then there is nothing to compare with.
+    """
+    if scene.carving is None or masks is None:
+        return None
+    cameras = pack_cameras(scene.train.cameras)
+    clean = carve_hull(*axes, cameras, torch.from_numpy(masks), margin=margin).cpu()
+    sizes = torch.tensor([len(axis) for axis in axes])
+    one, other = ((rows[:, 0] * sizes[1] + rows[:, 1]) * sizes[2] + rows[:, 2] for rows in (cells.cpu(), clean))
+    common = int(torch.isin(one, other).sum())
+    return common / max(len(one) + len(other) - common, 1)
 
 
 def _in_mask(cameras: Cameras, view: int, mask: Tensor, points: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.losses import silhouette_loss
-from training.recipe import Recipe, Stage, Start
+from training.recipe import MaskFacts, Recipe, Stage, Start
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
 
@@ -45,7 +45,7 @@ class Run:
     finished: bool = False
     interrupted: bool = False
     options: dict | None = None  # of the run that was loaded
-    believed: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
+    masks: MaskFacts = field(default_factory=MaskFacts)
 
     def stages_in_words(self) -> str:
         """The epochs of each stage as they were run, in one line; empty where nothing was trained."""
@@ -59,7 +59,7 @@ class Run:
         return {
             "cloud": cloud_state(self.cloud), "optimizer": optimizer.state_dict(), "history": self.history,
             "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
-            "believed": self.believed,
+            "masks": asdict(self.masks),
         }
 
 
@@ -77,12 +77,14 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     if state:
         run = Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"], state["stage"],
-                  state["epoch"], believed=state["believed"])
+                  state["epoch"], masks=MaskFacts(**state["masks"]))
     else:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
         begun = Start(recipe.adopt(start)) if start else recipe.initial_cloud(scene, options, _generator(options, 0))
-        run = Run(begun.cloud, believed=begun.believed)
+        run = Run(begun.cloud, masks=begun.masks)
+        if begun.masks.remark:
+            tqdm.write(begun.masks.remark, file=sys.stderr)
         run.seconds["training"] = begun.seconds
         run.seconds["hull"] = time.perf_counter() - began - begun.seconds
     run.seconds["compile"] += _warm_up(run.cloud, scene)
@@ -101,7 +103,8 @@ def load_run(folder: Path, start: PointCloud | None) -> Run:
     if (folder / CHECKPOINT).is_file():
         state = read_run(folder / CHECKPOINT)
         cloud = cloud_from(state["cloud"], runtime.torch_device())
-        return Run(cloud, state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"])
+        return Run(cloud, state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
+                   masks=MaskFacts(**state["masks"]))
     if (folder / WEIGHTS).is_file():
         return Run(load_weights(folder / WEIGHTS, runtime.torch_device()))
     raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
@@ -197,10 +200,16 @@ class _Loop:
         if stage.loss == "silhouette":
             return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
         loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
-        if self.recipe.alpha_weight and (not self.run.believed or self.run.believed[view]):
-            mask = torch.from_numpy(self.scene.silhouettes.alpha[view]).to(alpha.device)
-            loss = loss + self.recipe.alpha_weight * ((alpha - mask / 255) ** 2).mean()
-        return loss, squared
+        return loss + self._alpha_loss(view, alpha), squared
+
+    def _alpha_loss(self, view: int, alpha: Tensor) -> Tensor | float:
+        """What the view's mask says of alpha, where it is believed; else a price that clears what no photograph needs."""
+        if self.run.masks.believed and not self.run.masks.believed[view]:
+            return self.recipe.alpha_price * alpha.mean()
+        if not self.recipe.alpha_weight:
+            return 0.0
+        mask = torch.from_numpy(self.scene.silhouettes.alpha[view]).to(alpha.device)
+        return self.recipe.alpha_weight * ((alpha - mask / 255) ** 2).mean()
 
     def _record(self, stage: Stage, train_psnr: float, last: bool) -> None:
         run, epochs = self.run, self.recipe.epochs

@@ -10,8 +10,8 @@ from torch import Tensor
 from datasets.scene import Scene
 from models.points import SH_COEFFICIENTS, PointCloud
 from settings.options import Options
-from training.hull import ORIGINAL_MARGIN, hull_cells, mean_colours, to_kernel_device
-from training.recipe import Recipe, Stage, Start
+from training.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mean_colours, to_kernel_device
+from training.recipe import MaskFacts, Recipe, Stage, Start
 
 GRID = 400  # cells an axis
 VOXEL = 0.010  # world units: edge of the voxels of the filter, for a scene box 4 units wide
@@ -57,7 +57,7 @@ def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) ->
     count = max(int(len(cells) * options.data_r), 1)
     if options.max_points:
         count = min(count, options.max_points)
-    cells = cells[torch.randperm(len(cells), generator=generator)[:count]]
+    all_cells, cells = cells, cells[torch.randperm(len(cells), generator=generator)[:count]]
     positions = torch.stack([stored[a][cells[:, a]] for a in range(3)], 1)
     base = mean_colours(scene.silhouettes, positions, margin=ORIGINAL_MARGIN)
     sh = torch.rand(count, SH_COEFFICIENTS, 3, generator=generator)
@@ -66,7 +66,8 @@ def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) ->
         {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
         profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
     )
-    return Start(cloud)
+    masks = np.ascontiguousarray(scene.train.images[..., 0])
+    return Start(cloud, MaskFacts(hull_iou=hull_iou(all_cells, scene, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN)))
 
 
 def filter_points(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:

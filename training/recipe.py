@@ -13,11 +13,20 @@ LEAST_GAIN = 0.02  # dB of training PSNR from one window of epochs to the next, 
 
 
 @dataclass(frozen=True)
+class MaskFacts:
+    """What became of the masks at the start; plain values, for checkpoints and reports."""
+
+    believed: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
+    remark: str = ""  # for the user, where the masks were not taken as they are
+    hull_iou: float | None = None  # of the start's cells and those of the undamaged masks, where these are known
+
+
+@dataclass(frozen=True)
 class Start:
     """What training starts from."""
 
     cloud: PointCloud
-    believed: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
+    masks: MaskFacts = field(default_factory=MaskFacts)
     seconds: float = 0.0  # of fitting, which count as training
 
 
@@ -63,7 +72,8 @@ class Recipe:
     initial_cloud: Callable[[Scene, Options, torch.Generator], Start]
     stages: tuple[Stage, ...] = field(default_factory=tuple)
     adopt: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
-    alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss, where masks are believed
+    alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss, in views whose mask is believed
+    alpha_price: float = 0.0  # weight of the mean alpha in the others
 
     @property
     def epochs(self) -> int:

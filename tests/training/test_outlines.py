@@ -47,7 +47,7 @@ def test_a_view_without_a_mask_is_not(scene):
     found = outlines(spoilt)
     assert found.views is spoilt.carving
     assert found.believed == [not (mask == 255).all() for mask in spoilt.carving.alpha] and found.believed.count(False) == 3
-    assert found.object_share() == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
+    assert found.object_share == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
 
 
 @pytest.mark.parametrize("steps", [[("affine", 0.2)], [("empty", 0.1)], [("holes", 0.3)], [("missing", 1.0)]])
