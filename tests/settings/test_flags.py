@@ -30,6 +30,34 @@ def test_the_original_command_is_understood_verbatim():
                                           data_r=0.012, splatting_r=0.015)
 
 
+def test_the_forks_command_is_understood_verbatim():
+    line = ("--datadir ./nerf_synthetic/ --dataname hotdog --data_r 0.012 --splatting_r 0.010 "
+            "--basedir ./runs/20230509/hotdog/TEST --pc_jitter_amount 0.12 --filter_consistency_ratio 0.80 "
+            "--posFirst YES --ridgePosition 1.00 --shAlone YES")
+    options = parse(line.split())
+    assert options.recipe == "paper"  # whose stages these are
+    assert (options.pc_jitter_amount, options.filter_consistency_ratio, options.ridgePosition) == (0.12, 0.8, 1.0)
+    assert (options.posFirst, options.shAlone) == ("YES", "YES")
+    assert parse(["--dataname", "x", "--pc_jitter_amount", "0.12"]).recipe == "default"
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    ("--posFirst YES --recipe default", "stages of the paper's recipe"),
+    ("--shAlone maybe", "choose one of YES, NO"),
+    ("--ridgePosition 1", "give --posFirst YES"),
+    ("--pc_jitter_amount 1.5", "at most 1"),
+    ("--pc_jitter_amount -0.1", "at least 0"),
+    ("--filter_consistency_ratio 0", "above 0"),
+    ("--filter_consistency_ratio 1.01", "at most 1"),
+    ("--mask_corruption blur:3", "unknown kind 'blur'"),
+    ("--no_masks --pc_jitter_amount 0.1", "drop the other flag"),
+    ("--no_masks --maskdir masks", "drop the other flag"),
+    ("--no_masks --recipe paper", "needs --recipe default"),
+])
+def test_flags_about_masks_that_make_no_sense(flags, words):
+    assert words in refusal("--dataname", "x", *flags.split())
+
+
 def test_what_is_not_given_is_left_to_recipe_and_protocol():
     options = parse(["--dataname", "lego"])
     assert [options.img_s, options.data_r, options.lr1] == [None, None, None]

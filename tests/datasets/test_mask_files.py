@@ -1,0 +1,73 @@
+"""--maskdir: masks from files, for pictures without an alpha channel and instead of one; and --no_masks."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.datasets.written_scene import load, refusal, write_scene
+
+
+def write_masks(folder, value=255, size=(8, 6), splits=("train", "val", "test"), mode="L", count=3):
+    """Masks whose lower half is foreground."""
+    for split in splits:
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        for k in range(count):
+            mask = np.zeros(size[::-1], np.uint8)
+            mask[size[1] // 2 :] = value
+            Image.fromarray(mask).convert(mode).save(folder / split / f"r_{k}.png")
+    return folder
+
+
+def test_pictures_without_alpha_take_the_masks(tmp_path):
+    folder, masks = write_scene(tmp_path / "scene", mode="RGB"), write_masks(tmp_path / "masks")
+    scene = load(folder, maskdir=str(masks))
+    assert (scene.train.alpha[:, 3:] == 255).all() and (scene.train.alpha[:, :3] == 0).all()
+    assert (scene.train.images[:, :3] == 0).all() and scene.train.images[:, 3:].any()
+    assert scene.test.alpha is not None and scene.silhouettes is scene.train
+
+
+def test_pictures_with_alpha_stay_and_the_masks_carve(tmp_path):
+    folder, masks = write_scene(tmp_path / "scene"), write_masks(tmp_path / "masks", splits=("train",))
+    plain, scene = load(folder), load(folder, maskdir=str(masks))
+    assert np.array_equal(scene.train.alpha, plain.train.alpha) and np.array_equal(scene.train.images, plain.train.images)
+    assert (scene.silhouettes.alpha[:, 3:] == 255).all() and (scene.silhouettes.alpha[:, :3] == 0).all()
+
+
+@pytest.mark.parametrize("value, mode", [(1, "L"), (255, "1"), (255, "RGB"), (200, "L")])
+def test_masks_of_many_kinds_are_read(tmp_path, value, mode):
+    folder, masks = write_scene(tmp_path / "scene", mode="RGB"), write_masks(tmp_path / "masks", value, mode=mode)
+    alpha = load(folder, maskdir=str(masks)).train.alpha
+    assert (alpha[:, 3:] == (value if value == 200 else 255)).all() and (alpha[:, :3] == 0).all()
+
+
+def test_masks_shrink_with_their_pictures(tmp_path):
+    folder = write_scene(tmp_path / "scene", mode="RGB", size=(32, 24))
+    masks = write_masks(tmp_path / "masks", size=(32, 24))
+    assert load(folder, maskdir=str(masks), img_s=16).train.alpha.shape == (3, 12, 16)
+
+
+def test_wrong_masks_are_named(tmp_path):
+    folder = write_scene(tmp_path / "scene", mode="RGB")
+    assert "is not a folder" in refusal(folder, maskdir=str(tmp_path / "none"))
+    masks = write_masks(tmp_path / "masks", splits=("train",))
+    assert "test/r_0.png of" in refusal(folder, maskdir=str(masks))
+    write_masks(masks, size=(8, 5))
+    assert "is 8x5 px, but its picture is 8x6 px" in refusal(folder, maskdir=str(masks))
+    write_masks(masks)
+    (masks / "train" / "r_1.png").write_bytes(b"no picture")
+    assert "r_1.png cannot be decoded" in refusal(folder, maskdir=str(masks))
+
+
+def test_pictures_without_alpha_need_masks_or_leave_to_do_without(tmp_path):
+    folder = write_scene(tmp_path / "scene", mode="RGB")
+    assert "--maskdir" in refusal(folder) and "--no_masks" in refusal(folder)
+    scene = load(folder, no_masks=True)
+    assert scene.train.alpha is None and (scene.silhouettes.alpha == 255).all()
+
+
+def test_damage_touches_carving_alone(tmp_path):
+    folder = write_scene(tmp_path / "scene")
+    plain, scene = load(folder), load(folder, pc_jitter_amount=0.3, mask_corruption="erode:50")
+    assert np.array_equal(scene.train.alpha, plain.train.alpha) and np.array_equal(scene.train.images, plain.train.images)
+    assert not np.array_equal(scene.silhouettes.alpha, plain.train.alpha)
+    assert not np.array_equal(scene.silhouettes.alpha, load(folder, pc_jitter_amount=0.3, seed=1).silhouettes.alpha)

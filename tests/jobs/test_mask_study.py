@@ -1,0 +1,78 @@
+"""The study's grid, its table and its figure; the runs themselves are main.py's, tested elsewhere."""
+
+import csv
+import json
+
+import pytest
+
+from jobs import mask_study
+from jobs.mask_study import Cell, grid, main
+from jobs.study_table import finished, write_figure, write_table
+from settings.errors import InputError
+from settings.flags import parse
+
+
+def leave_report(folder, psnr=30.0, iou=None, interrupted=False):
+    folder.mkdir(parents=True)
+    figures = {"psnr_db": psnr, "ssim": 0.9, "points": 1000, "hull_iou": iou, "training_seconds": 5.0, "fps": 60.0}
+    report = {"figures": figures, "run": {"interrupted": interrupted}, "protocol": {"name": "paper"}}
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def test_the_grid_goes_seed_by_seed_and_shares_clean_runs(tmp_path):
+    cells = grid(["affine:0,.12", "erode:0,5", "no_masks"], ["paper", "default"], [0, 1])
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells) and len(cells) == 2 * (4 * 2 + 1)
+    assert len({cell.folder(tmp_path) for cell in cells}) == 2 * (3 * 2 + 1)
+    assert not [cell for cell in cells if cell.kind == "no_masks" and cell.method == "paper"]
+
+
+@pytest.mark.parametrize("method", mask_study.METHODS)
+def test_every_run_has_flags_that_the_program_takes(method):
+    for kind, amount in (("affine", 0.0), ("affine", 0.12), ("jpeg", 80.0), ("empty", 0.1)):
+        flags = Cell(kind, amount, method, 3).flags(["--data_r", ".08"])
+        options = parse(["--dataname", "x", *flags])
+        assert options.seed == 3 and options.data_r == (0.08 if options.recipe == "paper" else None)
+        assert options.mask_corruption == (f"{kind}:{amount:g}" if amount else None)
+    assert parse(["--dataname", "x", *Cell("no_masks", 1.0, "default", 0).flags([])]).no_masks
+
+
+@pytest.mark.parametrize("damages, methods", [(["blur:1"], ["paper"]), (["affine:2"], ["paper"]), (["affine:.1"], ["best"])])
+def test_what_is_not_understood_is_refused(damages, methods):
+    with pytest.raises(InputError):
+        grid(damages, methods, [0])
+    assert main(["--basedir", "x", *(f"--damage={d}" for d in damages), "--methods", "; ".join(methods), "--count"]) == 2
+
+
+def test_only_whole_runs_count(tmp_path):
+    leave_report(tmp_path / "a")
+    leave_report(tmp_path / "b", interrupted=True)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "report.json").write_text('{"figures"')
+    assert [finished(tmp_path / name) for name in "abcd"] == [True, False, False, False]
+
+
+def test_table_and_figure(tmp_path):
+    cells = grid(["affine:0,.12"], ["paper", "default"], [0, 1])
+    for place, cell in enumerate(cells[:-1]):
+        leave_report(cell.folder(tmp_path), 30.0 - place, 0.5 if cell.amount else None)
+    rows = write_table(tmp_path / "study.csv", {cell: cell.folder(tmp_path) for cell in cells})
+    with (tmp_path / "study.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert len(rows) == len(written) == len(cells) - 1
+    assert written[0]["hull_iou"] == "1.0" and written[2]["hull_iou"] == "0.5" and written[2]["amount"] == "0.12"
+    write_figure(tmp_path / "study.png", rows)
+    assert (tmp_path / "study.png").stat().st_size > 5000
+
+
+def test_runs_that_are_done_are_left_and_failures_are_told(tmp_path, monkeypatch, capfd):
+    program = tmp_path / "program.py"
+    program.write_text("import sys; print(sys.argv[1:]); sys.exit('--recipe paper' in ' '.join(sys.argv))")
+    monkeypatch.setattr(mask_study, "PROGRAM", program)
+    done = Cell("affine", 0.12, "default", 0).folder(tmp_path)
+    leave_report(done)
+    words = ["--basedir", str(tmp_path), "--damage", "affine:0,.12", "--methods", "default; paper", "--seeds", "0"]
+    assert main([*words, "--datadir", "x"]) == 1
+    assert not (done / "output.txt").exists()
+    errors = capfd.readouterr().err
+    assert "affine_0.12_paper_0" in errors and "clean_default" not in errors
+    assert "'--datadir', 'x'" in (tmp_path / "runs" / "clean_default_0" / "output.txt").read_text()
