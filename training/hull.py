@@ -61,7 +61,7 @@ def _empty_hull(views: Split, axes, masks: Tensor, ratio: float, carve) -> str:
         found = carve(middle)
         keeps, fails, cells = (middle, fails, found) if len(found) else (keeps, middle, cells)
     points = torch.stack([axes[a][cells[:, a].cpu()] for a in range(3)], 1)
-    misses = torch.stack([(~_in_mask(views.cameras, view, masks[view], points)).sum() for view in range(count)])
+    misses = torch.stack([(~in_mask(views.cameras, view, masks[view], points)).sum() for view in range(count)])
     worst = int(misses.argmax())
     covered = 100 * (masks[worst] > 0).float().mean().item()
     possible = math.floor(1000 * (count - keeps) / max(count - 1, 1) - 1e-6) / 1000  # votes >= count - keeps
@@ -87,7 +87,7 @@ def hull_iou(cells: Tensor, scene: Scene, axes: list[Tensor], masks: np.ndarray 
     return common / max(len(one) + len(other) - common, 1)
 
 
-def _in_mask(cameras: Cameras, view: int, mask: Tensor, points: Tensor) -> Tensor:
+def in_mask(cameras: Cameras, view: int, mask: Tensor, points: Tensor) -> Tensor:
     """Whether each point (N, 3) falls on a foreground pixel of the view, (N,) bool."""
     pixels, depth = cameras.project(points, view)
     column, row = pixels.floor().to(torch.int64).unbind(1)

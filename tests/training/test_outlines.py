@@ -50,7 +50,18 @@ def test_a_view_without_a_mask_is_not(scene):
     assert found.object_share == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
 
 
-@pytest.mark.parametrize("steps", [[("affine", 0.2)], [("empty", 0.1)], [("holes", 0.3)], [("missing", 1.0)]])
+@pytest.mark.parametrize("amount", [0.1, 0.25])
+def test_views_with_an_empty_mask_are_left_out(scene, amount):
+    spoilt = damaged(scene, ("empty", amount))
+    found = outlines(spoilt)
+    assert found.believed == [bool(mask.any()) for mask in spoilt.carving.alpha] and False in found.believed
+    good = torch.tensor(found.believed)
+    assert (found.views.alpha[good] == scene.train.alpha[good]).all() and (found.views.alpha[~good] == 255).all()
+    assert f"masks of {found.believed.count(False)} training views" in found.remark and found.seconds == 0
+    assert (spoilt.carving.alpha[~good] == 0).all()  # the scene keeps what it was given
+
+
+@pytest.mark.parametrize("steps", [[("affine", 0.2)], [("holes", 0.3)], [("missing", 1.0)]])
 @pytest.mark.parametrize("background", ["black", "white"])
 def test_masks_that_contradict_each_other_give_way_to_the_photographs(steps, background):
     scene = damaged(sphere_scene(background, views=30), *steps)
