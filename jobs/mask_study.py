@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from jobs.study_table import finished, write_figure, write_table
+from jobs.study_table import AT, finished, write_figure, write_table
 from settings.errors import InputError
 from settings.masks import parse_corruption
 
@@ -25,14 +25,10 @@ PROGRAM = Path(__file__).parents[1] / "main.py"
 NO_MASKS = "no_masks"
 METHODS = {  # what each adds to main.py's flags
     "paper": ["--recipe", "paper"],
-    "paper .9": ["--recipe", "paper", "--filter_consistency_ratio", "0.9"],
-    "paper .8": ["--recipe", "paper", "--filter_consistency_ratio", "0.8"],
-    "fork": [
-        "--recipe", "paper", "--filter_consistency_ratio", "0.8", "--posFirst", "YES", "--ridgePosition", "1", "--shAlone", "YES",
-    ],
-    "default, hard hull": ["--recipe", "default", "--filter_consistency_ratio", "1"],
+    "fork": ["--recipe", "paper", "--posFirst", "YES", "--ridgePosition", "1", "--shAlone", "YES"],
     "default": ["--recipe", "default"],
 }
+_CHOICES = f"{', '.join(METHODS)}, each alone or as in 'paper at .9', with that --filter_consistency_ratio"
 
 
 class Cell(NamedTuple):
@@ -46,14 +42,18 @@ class Cell(NamedTuple):
     def folder(self, basedir: Path) -> Path:
         """Where its run lives."""
         damage = "clean" if not self.amount else self.kind if self.kind == NO_MASKS else f"{self.kind}_{self.amount:g}"
-        return basedir / "runs" / f"{damage}_{self.method.replace(', ', '_').replace(' ', '_')}_{self.seed}"
+        return basedir / "runs" / f"{damage}_{self.method.replace(' ', '_')}_{self.seed}"
 
     def flags(self, paper: list[str]) -> list[str]:
         """What it adds to the scene's flags; `paper` is added to runs of the paper's recipe."""
+        name, _, ratio = self.method.partition(AT)
         damage = [] if not self.amount else ["--no_masks"] if self.kind == NO_MASKS else [
             "--mask_corruption", f"{self.kind}:{self.amount:g}"
         ]
-        return [*METHODS[self.method], *(paper if "paper" in METHODS[self.method] else []), *damage, "--seed", str(self.seed)]
+        return [
+            *METHODS[name], *(["--filter_consistency_ratio", ratio] if ratio else []), *damage,
+            *(paper if "paper" in METHODS[name] else []), "--seed", str(self.seed),
+        ]
 
 
 def grid(damages: list[str], methods: list[str], seeds: list[int]) -> list[Cell]:
@@ -69,11 +69,16 @@ def grid(damages: list[str], methods: list[str], seeds: list[int]) -> list[Cell]
             continue
         for amount in amounts.split(","):
             places += parse_corruption(f"{kind}:{amount}")
-    unknown = [method for method in methods if method not in METHODS]
+    unknown = [method for method in methods if not _is_method(method)]
     if unknown:
-        raise InputError(f"--methods: {unknown[0]!r} is not known: choose from {'; '.join(METHODS)}")
+        raise InputError(f"--methods: {unknown[0]!r} is not known: choose from {_CHOICES}")
     cells = [Cell(kind, amount, method, seed) for seed in seeds for kind, amount in places for method in methods]
     return [cell for cell in cells if cell.kind != NO_MASKS or cell.method == "default"]
+
+
+def _is_method(text: str) -> bool:
+    name, at, ratio = text.partition(AT)
+    return name in METHODS and (not at or ratio.replace(".", "", 1).isdigit())
 
 
 def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[str], jobs: int) -> list[Path]:
@@ -132,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--basedir", required=True, metavar="FOLDER", help="where the runs, study.csv and study.png go")
     parser.add_argument("--damage", action="append", required=True, metavar="KIND:AMOUNT,...",
                         help="a kind of --mask_corruption with its amounts, 0 for clean masks; or no_masks; may be repeated")
-    parser.add_argument("--methods", default="paper; default", metavar="NAME; NAME", help="; ".join(METHODS))
+    parser.add_argument("--methods", default="paper; default", metavar="NAME; NAME", help=_CHOICES)
     parser.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="default: 0,1,2")
     parser.add_argument("--paper", default="", metavar='"FLAGS"', help="flags for the paper's recipe alone, in one word")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time; the cores are shared out among them")

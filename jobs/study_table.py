@@ -8,7 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 COLUMNS = ("kind", "amount", "method", "seed", "psnr_db", "ssim", "points", "hull_iou", "training_seconds", "fps", "protocol")
+AT = " at "  # "paper at .9": with --filter_consistency_ratio .9
 _PANELS = {"psnr_db": "PSNR, dB", "points": "points", "hull_iou": "hull IoU with clean masks"}
+Curves = dict[str, list[tuple[float, dict]]]  # of each method: x and the row it belongs to
+Line = tuple[str, Curves]  # of panels: what x is, and the curves
 
 
 def finished(folder: Path) -> bool:
@@ -46,32 +49,62 @@ def write_table(path: Path, folders: dict) -> list[dict]:
 
 
 def write_figure(path: Path, rows: list[dict]) -> None:
-    """A page of curves: a row of panels for each kind, a curve for each method, seeds as a band from lowest to highest."""
-    kinds = list(dict.fromkeys(row["kind"] for row in rows if row["amount"]))
-    if not kinds:
+    """A page of curves, one a method, seeds as a band from lowest to highest: a line of panels over the amounts for each kind of
+    damage, and one over the ratio for each damage that a method met at several ratios ("paper at .9")."""
+    lines = _over_amounts(rows) + _over_ratios(rows)
+    if not lines:
         return
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    figure = Figure(figsize=(13, 3.4 * len(kinds)), layout="constrained")
-    panels = figure.subplots(len(kinds), len(_PANELS), squeeze=False)
-    for line, kind in zip(panels, kinds, strict=True):
+    figure = Figure(figsize=(13, 3.4 * len(lines)), layout="constrained")
+    panels = figure.subplots(len(lines), len(_PANELS), squeeze=False)
+    for line, (label, curves) in zip(panels, lines, strict=True):
         for axes, (key, title) in zip(line, _PANELS.items(), strict=True):
-            for place, method in enumerate(methods):
-                amounts, low, middle, high = _curve(rows, kind, method, key)
-                axes.plot(amounts, middle, color=f"C{place}", marker="o", markersize=3, label=method)
-                axes.fill_between(amounts, low, high, color=f"C{place}", alpha=0.2, linewidth=0)
+            for place, (method, points) in enumerate(curves.items()):
+                _draw(axes, points, key, method, f"C{place}")
             axes.set_title(title, fontsize=10)
-            axes.set_xlabel(kind)
+            axes.set_xlabel(label)
             axes.grid(alpha=0.3)
-    panels[0, 0].legend(fontsize=8)
+        line[0].legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
 
-def _curve(rows: list[dict], kind: str, method: str, key: str) -> tuple[list, list, list, list]:
-    """(amounts, lowest, median, highest over the seeds) of one figure; clean runs of any kind are amount 0."""
+def _over_amounts(rows: list[dict]) -> list[Line]:
+    """A line for each kind; clean runs, amount 0, belong to every kind."""
+    kinds = dict.fromkeys(row["kind"] for row in rows if row["amount"])
+    lines: dict[str, Curves] = {kind: {} for kind in kinds}
+    for kind, curves in lines.items():
+        for row in rows:
+            if row["kind"] == kind or not row["amount"]:
+                curves.setdefault(row["method"], []).append((row["amount"], row))
+    return list(lines.items())
+
+
+def _over_ratios(rows: list[dict]) -> list[Line]:
+    """A line for each damage with curves over the ratio; the default recipe, which finds out by itself, is level where it has none."""
+    lines = []
+    for kind, amount in dict.fromkeys((row["kind"], row["amount"]) for row in rows if row["amount"]):
+        curves, level = {}, []
+        for row in rows:
+            name, _, ratio = row["method"].partition(AT)
+            if (row["kind"], row["amount"]) != (kind, amount):
+                continue
+            if ratio or name != "default":
+                curves.setdefault(name, []).append((float(ratio or 1), row))
+            else:
+                level.append(row)
+        ratios = sorted({x for points in curves.values() for x, _ in points})
+        if len(ratios) > 1:
+            if level:
+                curves["default, by itself"] = [(x, row) for x in ratios for row in level]
+            lines.append((f"--filter_consistency_ratio, {kind} {amount:g}", curves))
+    return lines
+
+
+def _draw(axes, points: list[tuple[float, dict]], key: str, label: str, colour: str) -> None:
     found: dict[float, list[float]] = {}
-    for row in rows:
-        if row["method"] == method and (row["kind"] == kind or not row["amount"]) and row[key] is not None:
-            found.setdefault(row["amount"], []).append(row[key])
-    amounts = sorted(found)
-    values = [found[amount] for amount in amounts]
-    return amounts, [min(v) for v in values], [float(np.median(v)) for v in values], [max(v) for v in values]
+    for x, row in points:
+        if row[key] is not None:
+            found.setdefault(x, []).append(row[key])
+    places = sorted(found)
+    low, middle, high = ([float(statistic(found[x])) for x in places] for statistic in (min, np.median, max))
+    axes.plot(places, middle, color=colour, marker="o", markersize=3, label=label)
+    axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -19,7 +19,7 @@ from training.hull import mean_colours, to_kernel_device
 
 WIDTH = 100  # px, or half of the pictures' own width
 STEPS = 400
-_POINTS = 30_000
+_POINTS = 15_000
 _RADIUS, _OPACITY = 2.0, 0.1  # px of the small pictures; at the start
 _ALPHA_PRICE = 0.01  # weight of the mean alpha in the loss
 _PRUNE_AFTER, _LEAST_OPACITY = 150, 0.02

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from jobs import mask_study
+from jobs import mask_study, study_table
 from jobs.mask_study import Cell, grid, main
 from jobs.study_table import finished, write_figure, write_table
 from settings.errors import InputError
@@ -26,17 +26,21 @@ def test_the_grid_goes_seed_by_seed_and_shares_clean_runs(tmp_path):
     assert not [cell for cell in cells if cell.kind == "no_masks" and cell.method == "paper"]
 
 
-@pytest.mark.parametrize("method", mask_study.METHODS)
+@pytest.mark.parametrize("method", [*mask_study.METHODS, "fork at .8", "default at 1"])
 def test_every_run_has_flags_that_the_program_takes(method):
     for kind, amount in (("affine", 0.0), ("affine", 0.12), ("jpeg", 80.0), ("empty", 0.1)):
         flags = Cell(kind, amount, method, 3).flags(["--data_r", ".08"])
         options = parse(["--dataname", "x", *flags])
         assert options.seed == 3 and options.data_r == (0.08 if options.recipe == "paper" else None)
+        assert options.filter_consistency_ratio == (float(method.split()[-1]) if " at " in method else None)
         assert options.mask_corruption == (f"{kind}:{amount:g}" if amount else None)
     assert parse(["--dataname", "x", *Cell("no_masks", 1.0, "default", 0).flags([])]).no_masks
 
 
-@pytest.mark.parametrize("damages, methods", [(["blur:1"], ["paper"]), (["affine:2"], ["paper"]), (["affine:.1"], ["best"])])
+@pytest.mark.parametrize("damages, methods", [
+    (["blur:1"], ["paper"]), (["affine:2"], ["paper"]), (["affine:.1"], ["best"]), (["affine:.1"], ["best at 1"]),
+    (["affine:.1"], ["paper at most"]),
+])
 def test_what_is_not_understood_is_refused(damages, methods):
     with pytest.raises(InputError):
         grid(damages, methods, [0])
@@ -61,6 +65,7 @@ def test_table_and_figure(tmp_path):
     assert len(rows) == len(written) == len(cells) - 1
     assert written[0]["hull_iou"] == "1.0" and written[2]["hull_iou"] == "0.5" and written[2]["amount"] == "0.12"
     write_figure(tmp_path / "study.png", rows)
+    assert study_table._over_ratios(rows) == []
     assert (tmp_path / "study.png").stat().st_size > 5000
 
 
@@ -76,3 +81,16 @@ def test_runs_that_are_done_are_left_and_failures_are_told(tmp_path, monkeypatch
     errors = capfd.readouterr().err
     assert "affine_0.12_paper_0" in errors and "clean_default" not in errors
     assert "'--datadir', 'x'" in (tmp_path / "runs" / "clean_default_0" / "output.txt").read_text()
+
+
+def test_ratios_of_one_method_make_a_curve_over_the_ratio(tmp_path):
+    cells = grid(["affine:0,.12"], ["paper", "paper at .9", "default"], [0, 1])
+    for cell in cells:
+        leave_report(cell.folder(tmp_path))
+    rows = write_table(tmp_path / "study.csv", {cell: cell.folder(tmp_path) for cell in cells})
+    [(label, curves)] = study_table._over_ratios(rows)
+    assert "affine 0.12" in label and [x for x, _ in curves["paper"]] == [1.0, 0.9] * 2
+    assert sorted(x for x, _ in curves["default, by itself"]) == [0.9, 0.9, 1.0, 1.0]
+    [(kind, over)] = study_table._over_amounts(rows)
+    assert kind == "affine" and sorted(x for x, _ in over["paper at .9"]) == [0.0, 0.0, 0.12, 0.12]
+    write_figure(tmp_path / "study.png", rows)
