@@ -79,7 +79,7 @@ def _over_amounts(rows: list[dict]) -> list[Line]:
 
 
 def _over_ratios(rows: list[dict]) -> list[Line]:
-    """A line for each damage with curves over the ratio; the default recipe, which finds out by itself, is level where it has none."""
+    """A line for each damage with curves over the ratio; level where the default recipe has none."""
     lines = []
     for kind, amount in dict.fromkeys((row["kind"], row["amount"]) for row in rows if row["amount"]):
         curves, level = {}, []
