@@ -2,10 +2,12 @@
 
     python -m benchmarks.recipe --datadir nerf_synthetic/lego --img_s 200 --basedir runs/ablation
 
-Takes the program's own flags; prints a table (PSNR by the protocol, training seconds, points) and writes it to
-<basedir>/ablation.json after every row. Rows that are there already are not run again.
+Takes the program's own flags, damage to masks among them, and --variants "NAME; NAME" for some variants only. Prints a table
+(PSNR by the protocol, training seconds, points) and writes it to <basedir>/ablation.json after every row. Rows that are there
+already are not run again.
 """
 
+import argparse
 import json
 import sys
 from dataclasses import replace
@@ -29,6 +31,7 @@ VARIANTS = {
     "2.5 times the splits": Method(growth=0.5),
     "no gradient loss": Method(gradient_weight=0.0),
     "no alpha loss": Method(alpha_weight=0.0),
+    "no price on alpha": Method(alpha_price=0.0),  # which views without a believed mask pay
     "radius 2 px at the start": Method(radius_pixels=2.0),
     "5 points a pixel at the start": Method(points_per_pixel=5.0),
     "twice the position rate": Method(position_rate=2.4e-3),
@@ -49,32 +52,54 @@ def measure(name: str, method: Method, options, scene, evaluation, folder: Path)
     }
 
 
-def _known_rows(table: Path, scene: str, protocol: str) -> list[dict]:
-    """The rows of an earlier call on the same scene by the same protocol; ends the program where they are of another."""
+def _damage(options) -> str:
+    """What was done to the masks, in a word."""
+    if options.no_masks:
+        return "none"
+    damage = [f"affine:{options.pc_jitter_amount:g}"] if options.pc_jitter_amount else []
+    return ",".join([*damage, options.mask_corruption or ""]).strip(",") or "as they are"
+
+
+def _known_rows(table: Path, about: dict) -> list[dict]:
+    """The rows of an earlier call about the same scene, protocol and masks; ends the program where they are of another."""
     if not table.is_file():
         return []
     known = json.loads(table.read_text(encoding="utf-8"))
-    if (known["scene"], known["protocol"]) != (scene, protocol):
-        sys.exit(f"{table} holds figures of {known['scene']}, protocol {known['protocol']}: choose another --basedir")
+    if any(known[key] != value for key, value in about.items()):
+        of = ", ".join(f"{key} {known[key]}" for key in about)
+        sys.exit(f"{table} holds figures of {of}: choose another --basedir")
     return known["rows"]
+
+
+def _chosen_variants(argv: list[str]) -> tuple[list[str], list[str]]:
+    """(the variants' names, the other flags); ends the program for a name that is not known."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe", add_help=False, allow_abbrev=False)
+    parser.add_argument("--variants", default="; ".join(VARIANTS))
+    chosen, flags = parser.parse_known_args(argv)
+    names = [name.strip() for name in chosen.variants.split(";")]
+    if unknown := set(names) - set(VARIANTS):
+        sys.exit(f"--variants: {unknown.pop()!r} is not one of {'; '.join(VARIANTS)}")
+    return names, flags
 
 
 def main(argv: list[str]) -> None:
     """Run the variants that <basedir>/ablation.json does not have yet, and print the table."""
-    options = parse(argv)
+    variants, flags = _chosen_variants(argv)
+    options = parse(flags)
     runtime.keep_freed_memory()
     runtime.init(options.device, options.threads)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol)
     folder = Path(options.basedir)
     table = folder / "ablation.json"
-    rows = _known_rows(table, scene.name, protocol)
-    for name, method in VARIANTS.items():
+    about = {"scene": scene.name, "protocol": protocol, "masks": _damage(options)}
+    rows = _known_rows(table, about)
+    for name in variants:
         if any(row["variant"] == name and row["seed"] == options.seed for row in rows):
             continue
-        rows.append(measure(name, method, options, scene, evaluation, folder))
-        write_json(table, {"scene": scene.name, "protocol": protocol, "threads": runtime.workers(), "rows": rows})
-    print(f"{scene.name}, protocol {protocol}, {runtime.workers()} threads")
+        rows.append(measure(name, VARIANTS[name], options, scene, evaluation, folder))
+        write_json(table, {**about, "threads": runtime.workers(), "rows": rows})
+    print(", ".join(f"{key} {value}" for key, value in about.items()) + f", {runtime.workers()} threads")
     for row in rows:
         print(f"{row['variant']:36} {row['psnr_db']:6.2f} dB {row['training_seconds']:7.1f} s {row['points']:8,} points")
 
