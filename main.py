@@ -15,12 +15,16 @@ from settings.flags import parse, to_config_text
 
 
 def main(argv: list[str]) -> int:
-    """Run the program with these words; returns the exit code: 0, or 2 for a mistake in the input."""
+    """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 130 for a Ctrl-C
+    outside training, which saves and reports by itself."""
     try:
         print(run(argv))
     except InputError as mistake:
         print(f"main.py: {mistake}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("main.py: interrupted; the checkpoint of the last whole epoch, if there is one, is kept", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -31,6 +35,7 @@ def run(argv: list[str]) -> str:
     import datasets
     from datasets.protocols import evaluation_views
     from reporting import four_lines, report
+    from reporting.outlines import save_outlines
     from training import choose_recipe, fit, load_run
     from training.checkpoint import save_weights, weights_size
 
@@ -44,7 +49,11 @@ def run(argv: list[str]) -> str:
     if options.render_only:
         trained = load_run(folder, start)
     else:
-        trained = fit(scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options))
+        outlines = folder / "outlines.png"
+        trained = fit(
+            scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
+            begun=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
+        )
     size = weights_size(trained.cloud) if options.render_only else save_weights(folder, trained.cloud)
     result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device))
     print(f"protocol: {protocol}")

@@ -33,7 +33,8 @@ def test_trains_and_reports(scene, tmp_path, capsys):
     report = json.loads((run / "report.json").read_text())
     assert "all 4 test views" in report["protocol"]["name"]
     assert len(list((run / "pictures").glob("*.png"))) == 4
-    for name in ("config.txt", "checkpoint.pt", "weights.pt", "log.txt", "orbit.mp4", "points.ply", "report.html"):
+    kept = ("config.txt", "checkpoint.pt", "weights.pt", "log.txt", "orbit.mp4", "points.ply", "report.html", "outlines.png")
+    for name in kept:
         assert (run / name).stat().st_size > 0, name
     cloud, ply = load_weights(run / "weights.pt", "cpu"), load_ply(run / "points.ply")
     assert torch.equal(ply["positions"], cloud.positions.detach()) and torch.equal(ply["sh"], cloud.sh.detach())
@@ -68,3 +69,12 @@ def test_mistakes_are_told_in_a_sentence(scene, tmp_path, capsys, words, sentenc
     captured = capsys.readouterr()
     assert sentence in captured.err and "Traceback" not in captured.err
     assert not run.exists()
+
+
+def test_ctrl_c_while_loading_is_one_sentence(scene, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("datasets.load", interrupted)
+    assert main.main(["--datadir", str(scene), "--basedir", str(tmp_path / "run"), "--device", "cpu"]) == 130
+    assert "interrupted" in capsys.readouterr().err

@@ -107,7 +107,7 @@ class Method:
             profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
         )
         facts = MaskFacts(outlines.believed, outlines.remark, hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0))
-        return Start(cloud, facts, outlines.seconds)
+        return Start(cloud, facts, outlines.views, outlines.seconds)
 
     def refine(self, cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
         """Drop the points that hardly show in any view and split those that carry the most error.

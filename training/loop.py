@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -64,10 +65,11 @@ class Run:
 
 
 def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, *,
-        start: PointCloud | None = None, config_text: str = "") -> Run:
+        start: PointCloud | None = None, config_text: str = "", begun: Callable[[Start], None] | None = None) -> Run:
     """Train a cloud on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
-    start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt. On Ctrl-C
+    start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt; begun: called
+    with what a fresh run starts from. On Ctrl-C
     the run stops at once with `interrupted` set; the checkpoint of the last whole epoch stays. Everything random comes from the
     seed and the epoch's number, so a resumed run repeats an uninterrupted one. Raises InputError for an empty hull, a
     checkpoint of another run and a loss that is not finite.
@@ -81,12 +83,14 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     else:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
-        begun = Start(recipe.adopt(start)) if start else recipe.initial_cloud(scene, options, _generator(options, 0))
-        run = Run(begun.cloud, masks=begun.masks)
-        if begun.masks.remark:
-            tqdm.write(begun.masks.remark, file=sys.stderr)
-        run.seconds["training"] = begun.seconds
-        run.seconds["hull"] = time.perf_counter() - began - begun.seconds
+        first = Start(recipe.adopt(start)) if start else recipe.initial_cloud(scene, options, _generator(options, 0))
+        run = Run(first.cloud, masks=first.masks)
+        if first.masks.remark:
+            tqdm.write(first.masks.remark, file=sys.stderr)
+        run.seconds["training"] = first.seconds
+        run.seconds["hull"] = time.perf_counter() - began - first.seconds
+        if begun:
+            begun(first)
     run.seconds["compile"] += _warm_up(run.cloud, scene)
     write_text(folder / "config.txt", config_text)
     _Loop(scene, validation, options, recipe, folder, run).go(state)

@@ -67,7 +67,8 @@ def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) ->
         profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
     )
     masks = np.ascontiguousarray(scene.train.images[..., 0])
-    return Start(cloud, MaskFacts(hull_iou=hull_iou(all_cells, scene, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN)))
+    facts = MaskFacts(hull_iou=hull_iou(all_cells, scene, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN))
+    return Start(cloud, facts, scene.silhouettes)
 
 
 def filter_points(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:

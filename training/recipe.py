@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from datasets.scene import Scene
+from datasets.scene import Scene, Split
 from models.points import PointCloud
 from settings.options import Options
 
@@ -27,6 +27,7 @@ class Start:
 
     cloud: PointCloud
     masks: MaskFacts = field(default_factory=MaskFacts)
+    outlines: Split | None = None  # what was carved: the training views' alpha, of any size
     seconds: float = 0.0  # of fitting, which count as training
 
 

@@ -1,0 +1,37 @@
+"""outlines.png: the photographs with what carving took for background tinted."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datasets.scene import Scene, Split
+from settings.files import atomic
+
+_VIEWS, _COLUMNS = 8, 4
+_WIDTH = 240  # px of one picture, at most
+_TINT = np.array([70, 30, 140], np.float32)
+_STRENGTH = 0.7
+
+
+def save_outlines(path: Path, scene: Scene, used: Split) -> None:
+    """Eight training views, evenly spread; a view is shown beside itself where the masks as given and as used differ.
+
+    used: the training views with alpha as carving took it, of any size; atomic.
+    """
+    views = np.unique(np.linspace(0, len(scene.train) - 1, _VIEWS).round().astype(int))
+    given = scene.silhouettes.alpha
+    sources = [used.alpha] if given is None or given is used.alpha else [given, used.alpha]
+    cells = [np.concatenate([_tinted(scene.train.images[view], masks[view]) for masks in sources], 1) for view in views]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % _COLUMNS)
+    rows = [np.concatenate(cells[start : start + _COLUMNS], 1) for start in range(0, len(cells), _COLUMNS)]
+    with atomic(path) as temporary:
+        Image.fromarray(np.concatenate(rows)).save(temporary)
+
+
+def _tinted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    width = min(image.shape[1], _WIDTH)
+    size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+    picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX), np.float32)
+    outside = 1 - np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX), np.float32)[..., None] / 255
+    return np.rint(picture + _STRENGTH * outside * (_TINT - picture)).astype(np.uint8)
