@@ -17,15 +17,15 @@ def with_mask_files(
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
-    The mask of <folder>/<path>.<ext> is <maskdir>/<path>.png. A split whose pictures have no alpha channel takes its masks as
-    alpha and turns black outside them; where the training pictures have one, the masks carve and the pictures stay as
-    they are. Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
+    The mask of <folder>/<path>.<ext> is <maskdir>/<path>.png. A split whose pictures have no alpha channel, or an opaque
+    one, takes its masks as alpha and turns black outside them; where the training pictures have one, the masks carve and the
+    pictures stay as they are. Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
     """
     if not maskdir.is_dir():
         raise InputError(f"--maskdir {maskdir} is not a folder")
     carving, masked = None, dict(splits)
     for name, split in splits.items():
-        if not len(split) or (name != "train" and split.alpha is not None):
+        if not len(split) or (name != "train" and not _is_opaque(split)):
             continue
         paths = [_mask_file(view.path, folder, maskdir) for view in views[name]]
         for path in paths:
@@ -35,11 +35,15 @@ def with_mask_files(
                     "the picture's size"
                 )
         alpha = read_masks(paths, split.cameras.width, split.cameras.height, threads, f"{name} masks")
-        if split.alpha is None:
+        if _is_opaque(split):
             masked[name] = replace(split, images=np.where(alpha[..., None] > 0, split.images, 0), alpha=alpha)
         else:
             carving = as_carved(split.images, alpha, split)
     return masked, carving
+
+
+def _is_opaque(split: Split) -> bool:
+    return split.alpha is None or bool((split.alpha == 255).all())
 
 
 def _mask_file(picture: Path, folder: Path, maskdir: Path) -> Path:

@@ -51,6 +51,7 @@ class Scene:
     near: float  # world units along the camera's z axis
     far: float
     background: str = "black"  # black | white: what lies behind alpha, in training and in evaluation
+    cut_out: bool = False  # masks from files made the pictures black outside them: a wrong mask spoils its picture
     carving: Split | None = None  # the training views as carving sees them, where their masks are damaged or come from files
     extras: dict = field(default_factory=dict)  # loader's own facts for the report (folder, format, skipped images)
 

@@ -121,10 +121,11 @@ class _Loop:
         self.scene, self.validation, self.options = scene, validation, options
         self.recipe, self.folder, self.run = recipe, folder, run
         self.cameras = scene.train.cameras
+        self.views = _views_to_train(scene, run.masks)
         self.epochs_done = len(run.history)
 
     def go(self, state: dict | None) -> None:
-        views, run = len(self.scene.train), self.run
+        views, run = len(self.views), self.run
         left = sum(stage.epochs for stage in self.recipe.stages[run.stage :]) - run.epoch
         self.bar = tqdm(
             total=(self.epochs_done + left) * views, initial=self.epochs_done * views, unit="step", desc="training",
@@ -169,10 +170,10 @@ class _Loop:
         run, began = self.run, time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * stage.decay**run.epoch
-        order = torch.randperm(len(self.scene.train), generator=_generator(self.options, 1000 + self.epochs_done))
+        order = torch.randperm(len(self.views), generator=_generator(self.options, 1000 + self.epochs_done))
         squared = 0.0
-        for view in order.tolist():
-            squared += self._step(stage, view, optimizer)
+        for place in order.tolist():
+            squared += self._step(stage, self.views[place], optimizer)
             self.bar.update()
         if not math.isfinite(squared) or not all(value.isfinite().all() for value in run.cloud.parameters()):
             raise InputError(
@@ -221,7 +222,7 @@ class _Loop:
         due = self.epochs_done % every == 0 or last
         validation = self._validate() if due and len(self.validation) else None
         run.history.append({
-            "epoch": self.epochs_done, "step": self.epochs_done * len(self.scene.train), "seconds": run.seconds["training"],
+            "epoch": self.epochs_done, "step": self.epochs_done * len(self.views), "seconds": run.seconds["training"],
             "train_psnr": train_psnr, "validation_psnr": validation, "points": run.cloud.point_count(), "stage": stage.name,
         })
         known = [h["validation_psnr"] for h in run.history if h["validation_psnr"] is not None]
@@ -243,6 +244,13 @@ class _Loop:
             total += -10 * math.log10(max(float(squared), 1e-12))
         self.run.seconds["evaluation"] += time.perf_counter() - began
         return total / len(self.validation)
+
+
+def _views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
+    """All training views, but those whose pictures were cut out by masks that were left out."""
+    if not scene.cut_out or not any(masks.believed):
+        return list(range(len(scene.train)))
+    return [view for view, good in enumerate(masks.believed) if good]
 
 
 def _generator(options: Options, purpose: int) -> torch.Generator:

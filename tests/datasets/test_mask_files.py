@@ -33,6 +33,15 @@ def test_pictures_with_alpha_stay_and_the_masks_carve(tmp_path):
     assert (scene.silhouettes.alpha[:, 3:] == 255).all() and (scene.silhouettes.alpha[:, :3] == 0).all()
 
 
+def test_an_opaque_alpha_channel_is_none(tmp_path):
+    folder, masks = write_scene(tmp_path / "scene"), write_masks(tmp_path / "masks")
+    assert not load(folder, maskdir=str(masks)).cut_out
+    for path in folder.rglob("*.png"):
+        Image.open(path).convert("RGB").convert("RGBA").save(path)
+    scene = load(folder, maskdir=str(masks))
+    assert scene.cut_out and scene.silhouettes is scene.train and (scene.train.images[:, :3] == 0).all()
+
+
 @pytest.mark.parametrize("value, mode", [(1, "L"), (255, "1"), (255, "RGB"), (200, "L")])
 def test_masks_of_many_kinds_are_read(tmp_path, value, mode):
     folder, masks = write_scene(tmp_path / "scene", mode="RGB"), write_masks(tmp_path / "masks", value, mode=mode)

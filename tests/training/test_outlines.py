@@ -50,7 +50,7 @@ def test_a_view_without_a_mask_is_not(scene):
     assert found.object_share == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
 
 
-@pytest.mark.parametrize("amount", [0.1, 0.25])
+@pytest.mark.parametrize("amount", [0.1, 0.4])
 def test_views_with_an_empty_mask_are_left_out(scene, amount):
     spoilt = damaged(scene, ("empty", amount))
     found = outlines(spoilt)
@@ -61,7 +61,7 @@ def test_views_with_an_empty_mask_are_left_out(scene, amount):
     assert (spoilt.carving.alpha[~good] == 0).all()  # the scene keeps what it was given
 
 
-@pytest.mark.parametrize("steps", [[("affine", 0.2)], [("holes", 0.3)], [("missing", 1.0)]])
+@pytest.mark.parametrize("steps", [[("affine", 0.2)], [("holes", 0.3)], [("missing", 1.0)], [("empty", 0.7)]])
 @pytest.mark.parametrize("background", ["black", "white"])
 def test_masks_that_contradict_each_other_give_way_to_the_photographs(steps, background):
     scene = damaged(sphere_scene(background, views=30), *steps)

@@ -1,0 +1,65 @@
+"""Which masks are held to be wrong, by their photographs and by the other masks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.mask_corruption import corrupt
+from tests.scenes import sphere_scene
+from training.loop import _views_to_train
+from training.mask_trust import say_something, without_wrong
+from training.recipe import MaskFacts
+
+
+@pytest.fixture(scope="module", params=["black", "white"])
+def scene(request):
+    return sphere_scene(request.param, views=20)
+
+
+def left_out(scene) -> list[int]:
+    """The views whose mask was replaced by one that covers everything."""
+    low, high = scene.bounds
+    axes = [low[a] + (high[a] - low[a]) * (torch.arange(40) + 0.5) / 40 for a in range(3)]
+    kept = without_wrong(scene, axes)
+    assert all((kept.alpha[v] == scene.silhouettes.alpha[v]).all() or (kept.alpha[v] == 255).all() for v in range(len(kept)))
+    return [view for view, good in enumerate(say_something(kept)) if not good]
+
+
+def with_masks(scene, damage, views):
+    """The scene with `damage`d masks in some views."""
+    alpha = scene.train.alpha.copy()
+    alpha[views] = damage(alpha[views])
+    return replace(scene, carving=replace(scene.train, alpha=alpha))
+
+
+def test_clean_masks_are_right(scene):
+    assert left_out(scene) == left_out(replace(scene, carving=scene.train)) == []
+
+
+def test_a_mask_that_leaves_out_what_its_photograph_shows_is_wrong(scene):
+    def without_a_strip(alpha):
+        alpha = alpha.copy()
+        alpha[:, : alpha.shape[1] // 2 - 2] = 0
+        return alpha
+
+    assert left_out(with_masks(scene, without_a_strip, [3, 8])) == [3, 8]
+    assert left_out(with_masks(scene, without_a_strip, list(range(20)))) == list(range(20))
+
+
+def test_a_mask_that_covers_more_is_not_wrong_but_may_say_nothing(scene):
+    assert left_out(replace(scene, carving=corrupt(scene.train, [("dilate", 10.0)], 0))) == []
+    assert left_out(with_masks(scene, lambda alpha: np.full_like(alpha, 255), [5])) == [5]
+
+
+def test_pictures_that_were_cut_out_by_the_masks_are_held_against_the_others_alone(scene):
+    alpha = scene.train.alpha.copy()
+    alpha[[2, 9]] = 0
+    spoilt = replace(scene.train, alpha=alpha, images=np.where(alpha[..., None] > 0, scene.train.images, 0))
+    cut_out = replace(scene, train=spoilt, cut_out=True)
+    assert left_out(cut_out) == [2, 9]
+    believed = [view not in (2, 9) for view in range(20)]
+    assert _views_to_train(cut_out, MaskFacts(believed)) == [view for view in range(20) if believed[view]]
+    assert len(_views_to_train(scene, MaskFacts(believed))) == 20  # pictures of their own stay
+    assert len(_views_to_train(cut_out, MaskFacts([False] * 20))) == 20  # nothing is known to be better

@@ -1,0 +1,65 @@
+"""Which views' masks can be believed: held against the photographs, and against each other.
+
+A mask is wrong where its photograph shows something against the background outside it, or where it misses most of what the other
+views agree on. A mask that covers everything is not wrong, but says nothing.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.scene import Scene, Split
+from taichi_kernels.hull import carve_hull
+from training.hull import allowed_misses, in_mask, pack_cameras
+
+_LEFT_OUT = 0.03  # share of what a photograph shows; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
+_PIXELS = 200  # across a picture, at which that is looked at
+_COMMON = 0.7  # share of the views that see what they agree on
+_PROBES = 4000  # places of that, at most, which each mask is held against
+_MISSES = 0.5  # share of that which a mask may miss: clean masks miss .3 at most, an empty one all
+_COVERS_ALL = 0.98  # share of a picture: a mask that covers more says nothing
+
+
+def say_something(views: Split) -> list[bool]:
+    """Of each view, whether its mask leaves out any part of the picture worth the name."""
+    return [bool((mask > 0).mean() <= _COVERS_ALL) for mask in views.alpha]
+
+
+def without_wrong(scene: Scene, axes: list[Tensor]) -> Split:
+    """The scene's silhouettes, with wrong masks replaced by ones that cover everything; axes: of a grid in the scene's box."""
+    views = scene.silhouettes
+    views = _covering_all(views, [view for view, mask in enumerate(views.alpha) if _left_out(scene, view, mask) > _LEFT_OUT])
+    return _covering_all(views, _outliers(views, axes))
+
+
+def _covering_all(views: Split, wrong: list[int]) -> Split:
+    if not wrong:
+        return views
+    alpha = views.alpha.copy()
+    alpha[wrong] = 255
+    return replace(views, alpha=alpha)
+
+
+def _left_out(scene: Scene, view: int, mask: np.ndarray) -> float:
+    """Share of what the photograph shows against the background, by absolute difference, that is outside the mask."""
+    stride = max(1, mask.shape[1] // _PIXELS)
+    background = float(scene.background == "white")
+    shown = (scene.train.picture(view, scene.background)[::stride, ::stride] - background).abs().sum(-1)
+    if scene.train.alpha is not None:  # what the picture's own alpha channel hides is not shown
+        shown = shown * torch.from_numpy(scene.train.alpha[view][::stride, ::stride] > 0)
+    outside = torch.from_numpy(mask[::stride, ::stride] == 0)
+    return float(shown[outside].sum() / shown.sum().clamp(min=1e-6))
+
+
+def _outliers(views: Split, axes: list[Tensor]) -> list[int]:
+    """The views whose mask misses most of what the views agree on."""
+    misses = allowed_misses(len(views), _COMMON)
+    cells = carve_hull(*axes, pack_cameras(views.cameras), torch.from_numpy(views.alpha), allowed_misses=misses).cpu()
+    if not len(cells):
+        return []
+    some = cells[torch.linspace(0, len(cells) - 1, min(len(cells), _PROBES)).long()]
+    points = torch.stack([axes[a][some[:, a]] for a in range(3)], 1)
+    seen = [in_mask(views.cameras, view, torch.from_numpy(mask), points) for view, mask in enumerate(views.alpha)]
+    return [view for view, inside in enumerate(seen) if inside.float().mean() < 1 - _MISSES]
