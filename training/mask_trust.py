@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datasets.scene import Scene, Split
 from taichi_kernels.hull import carve_hull
-from training.hull import allowed_misses, in_mask, pack_cameras
+from training.hull import in_mask, pack_cameras
 
 _LEFT_OUT = 0.03  # share of what a photograph shows; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
 _PIXELS = 200  # across a picture, at which that is looked at
@@ -25,6 +25,12 @@ _COVERS_ALL = 0.98  # share of a picture: a mask that covers more says nothing
 def say_something(views: Split) -> list[bool]:
     """Of each view, whether its mask leaves out any part of the picture worth the name."""
     return [bool((mask > 0).mean() <= _COVERS_ALL) for mask in views.alpha]
+
+
+def seen_by(views: Split, axes: list[Tensor], share: float) -> Tensor:
+    """Indices (M, 3) of the cells that this share of the views see as foreground; of few views all, for the rest rounds down."""
+    misses = int((1 - share) * len(views) + 1e-6)
+    return carve_hull(*axes, pack_cameras(views.cameras), torch.from_numpy(views.alpha), allowed_misses=misses)
 
 
 def without_wrong(scene: Scene, axes: list[Tensor]) -> Split:
@@ -55,8 +61,7 @@ def _left_out(scene: Scene, view: int, mask: np.ndarray) -> float:
 
 def _outliers(views: Split, axes: list[Tensor]) -> list[int]:
     """The views whose mask misses most of what the views agree on."""
-    misses = allowed_misses(len(views), _COMMON)
-    cells = carve_hull(*axes, pack_cameras(views.cameras), torch.from_numpy(views.alpha), allowed_misses=misses).cpu()
+    cells = seen_by(views, axes, _COMMON).cpu()
     if not len(cells):
         return []
     some = cells[torch.linspace(0, len(cells) - 1, min(len(cells), _PROBES)).long()]

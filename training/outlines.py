@@ -16,10 +16,9 @@ from torch import Tensor
 from datasets.scene import Scene, Split
 from settings.errors import InputError
 from settings.options import Options
-from taichi_kernels.hull import carve_hull
 from training.coarse import estimate_outlines
-from training.hull import allowed_misses, hull_cells, pack_cameras
-from training.mask_trust import say_something, without_wrong
+from training.hull import hull_cells
+from training.mask_trust import say_something, seen_by, without_wrong
 
 _GRID = 100  # cells an axis of the scene's box
 _AGREEING = 0.55  # cells that all views keep, as a share of those that 90 % keep: clean masks .66 and .72, 4 % affine .50 and .47
@@ -56,7 +55,7 @@ def find_outlines(scene: Scene, options: Options, generator: torch.Generator) ->
     agreeing = without_wrong(scene, axes)
     believed = say_something(agreeing)
     most = 2 * sum(believed) > len(views)
-    if most and len(_carved(agreeing, axes, 1.0)) >= _AGREEING * max(len(_carved(agreeing, axes, _MOST)), 1):
+    if most and len(seen_by(agreeing, axes, 1.0)) >= _AGREEING * max(len(seen_by(agreeing, axes, _MOST)), 1):
         return Outlines(agreeing, 1.0, believed, _covered(agreeing, believed), _about_views_left_out(views, believed))
     return _estimated(scene, agreeing, axes, generator)
 
@@ -65,11 +64,11 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
     """Outlines from the photographs, searched for where half of the views' masks see something, wrong ones too."""
     began, views = time.perf_counter(), scene.silhouettes
     masked = any(say_something(views))
-    start = _carved(views, axes, _START if masked else _MOST)
+    start = seen_by(views, axes, _START if masked else _MOST)
     if not len(start):
         start = hull_cells(agreeing, axes, torch.from_numpy(agreeing.alpha), margin=0.0, ratio=_START)
     estimated = estimate_outlines(scene, start.cpu(), axes, generator)
-    if not len(_carved(estimated, axes, _ESTIMATED_RATIO)):
+    if not len(seen_by(estimated, axes, _ESTIMATED_RATIO)):
         found = "the masks contradict them or each other" if masked else "there are no masks"
         raise InputError(
             f"scene {scene.name}: the photographs alone show no object against the background, and {found}: mend the masks, or "
@@ -77,8 +76,9 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
         )
     found = "The masks contradict the photographs or each other, so" if masked else "There are no masks:"
     share = _ESTIMATED_SHARE * _covered(estimated, [True] * len(views))
+    ratio = _ESTIMATED_RATIO if len(views) * (1 - _ESTIMATED_RATIO) >= 1 else 1.0  # one view of a few is no small share
     return Outlines(
-        estimated, _ESTIMATED_RATIO, [False] * len(views), share,
+        estimated, ratio, [False] * len(views), share,
         f"{found} the object's outlines were estimated from the photographs.", time.perf_counter() - began,
     )
 
@@ -97,8 +97,3 @@ def _about_views_left_out(views: Split, believed: list[bool]) -> str:
         f"The masks of {len(left_out)} training views say nothing or are wrong and were left out: the first is "
         f"{left_out[0]}."
     )
-
-
-def _carved(views: Split, axes: list[Tensor], ratio: float) -> Tensor:
-    misses = allowed_misses(len(views), ratio)
-    return carve_hull(*axes, pack_cameras(views.cameras), torch.from_numpy(views.alpha), allowed_misses=misses)

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from datasets.mask_corruption import corrupt
+from settings.options import Options
 from tests.scenes import sphere_scene
 from training.loop import _views_to_train
 from training.mask_trust import say_something, without_wrong
+from training.outlines import find_outlines
 from training.recipe import MaskFacts
 
 
@@ -34,8 +36,12 @@ def with_masks(scene, damage, views):
     return replace(scene, carving=replace(scene.train, alpha=alpha))
 
 
-def test_clean_masks_are_right(scene):
-    assert left_out(scene) == left_out(replace(scene, carving=scene.train)) == []
+@pytest.mark.parametrize("views", [1, 2, 3, 4, 7, 20])
+def test_clean_masks_are_right(scene, views):
+    few = replace(scene, train=scene.train.subset(list(range(views))))
+    assert left_out(few) == left_out(replace(few, carving=few.train)) == []
+    found = find_outlines(few, Options(basedir="unused"), torch.Generator())
+    assert all(found.believed) and found.ratio == 1.0 and not found.remark
 
 
 def test_a_mask_that_leaves_out_what_its_photograph_shows_is_wrong(scene):
