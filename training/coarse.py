@@ -17,7 +17,7 @@ from models.points import SH_COEFFICIENTS, PointCloud
 from taichi_kernels.photometric import photometric_loss
 from training.hull import mean_colours, to_kernel_device
 
-WIDTH = 100  # px, or half of the pictures' own width
+WIDTH = 100  # px, at most
 STEPS = 400
 _POINTS = 15_000
 _RADIUS, _OPACITY = 2.0, 0.1  # px of the small pictures; at the start
@@ -32,7 +32,7 @@ def estimate_outlines(scene: Scene, cells: Tensor, axes: list[Tensor], generator
     cells (M, 3): indices into `axes` of the places that the cloud starts from.
     """
     cameras = scene.train.cameras
-    small = _shrunk(cameras, min(WIDTH, max(cameras.width // 2, 8)))
+    small = _shrunk(cameras, min(WIDTH, cameras.width))
     cloud = _fitted(_fog(scene, cells, axes, min(small.width, small.height), generator), small, scene, generator)
     finer = _shrunk(cameras, min(2 * WIDTH, cameras.width))
     with torch.no_grad():
