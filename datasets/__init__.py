@@ -28,7 +28,9 @@ def load(options: Options) -> Scene:
     damage = parse_corruption(options.mask_corruption)
     if options.pc_jitter_amount:
         damage.insert(0, ("affine", options.pc_jitter_amount))
-    return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed)) if damage else scene
+    if not damage:
+        return scene
+    return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed), cut_out=False)
 
 
 def _demo_folder(options: Options) -> Path:

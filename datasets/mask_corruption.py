@@ -1,8 +1,8 @@
 """Damage to masks, on purpose: what carving sees instead of the photographs' true outlines.
 
 `corrupt` gives a split whose alpha channels are damaged and whose colours follow. Every view and every kind has its own
-random numbers, drawn from the seed: the first views' damage does not depend on how many follow. Lengths are in pixels of a
-picture 400 px wide and grow with the picture.
+random numbers, drawn from the seed: what happens to a view's outline does not depend on how many follow. Lengths are in
+pixels of a picture 400 px wide and grow with the picture.
 """
 
 import io
@@ -36,6 +36,7 @@ def corrupt(split: Split, steps: Sequence[tuple[str, float]], seed: int) -> Spli
             count = math.floor(amount * len(split) + 0.5)
             views = np.random.default_rng(draw).permutation(len(split))[:count]
             alpha[views] = _OF_SOME_VIEWS[kind]
+            images[views] = _coloured(images[views], alpha[views])
             continue
         for view in range(len(split)):
             rng = np.random.default_rng([*draw, view])
@@ -45,7 +46,8 @@ def corrupt(split: Split, steps: Sequence[tuple[str, float]], seed: int) -> Spli
             else:
                 kept = _OUTLINES[kind](alpha[view], amount, rng)
                 alpha[view] = np.where(kept, np.where(alpha[view] > 0, alpha[view], 255), 0)
-    return as_carved(images, alpha, split)
+                images[view] = _coloured(images[view], alpha[view])
+    return Split(images, alpha, split.cameras, split.names)
 
 
 def as_carved(images: np.ndarray, alpha: np.ndarray, split: Split) -> Split:
@@ -53,9 +55,13 @@ def as_carved(images: np.ndarray, alpha: np.ndarray, split: Split) -> Split:
 
     Colours are black where the mask says background, and grey where it says foreground and they are black.
     """
+    return Split(_coloured(images, alpha), alpha, split.cameras, split.names)
+
+
+def _coloured(images: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     images = np.where(alpha[..., None] > 0, images, 0)
     images[(alpha > 0) & ~images.any(-1)] = _GREY
-    return Split(images, alpha, split.cameras, split.names)
+    return images
 
 
 def random_affine(

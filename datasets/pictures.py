@@ -46,18 +46,30 @@ def read_pictures(paths: Sequence[Path], width: int, height: int, alpha: bool, t
 
 
 def read_masks(paths: Sequence[Path], width: int, height: int, threads: int = 0, title: str = "") -> np.ndarray:
-    """Masks (V, height, width) uint8 from pictures of one size: their brightness, or 0 and 255 where a file holds but 0 and 1.
+    """Masks (V, height, width) uint8 from pictures of one size: 0 and 255 by `_foreground`, and between where they are shrunk.
 
     As `read_pictures` does, in memory, threads and what it raises.
     """
     masks = np.empty((len(paths), height, width), np.uint8)
 
     def read(view: int) -> None:
-        mask = _decode(paths[view], "L")
-        masks[view] = shrink((mask * np.uint8(255) if mask.max() <= 1 else mask)[..., None], width, height)[..., 0]
+        mask = np.uint8(255) * _foreground(_decode(paths[view], "RGBA"))
+        masks[view] = shrink(mask[..., None], width, height)[..., 0]
 
     _for_each_view(read, len(paths), threads, title)
     return masks
+
+
+def _foreground(mask: np.ndarray) -> np.ndarray:
+    """Which pixels (H, W) of a mask file, as RGBA, are the object's.
+
+    Where a cut-out has an alpha channel it decides, at a half. Otherwise the brightest channel does, at a quarter, which
+    holds for the dark colours of label palettes; a file with no brighter pixel holds labels, of which 0 is background.
+    """
+    if mask[..., 3].min() < 255:
+        return mask[..., 3] >= 128
+    brightest = mask[..., :3].max(-1)
+    return brightest >= 64 if brightest.max() >= 64 else brightest > 0
 
 
 def _for_each_view(read, views: int, threads: int, title: str) -> None:

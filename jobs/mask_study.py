@@ -4,11 +4,15 @@
 
 Every run is `python main.py` with a folder of its own under <basedir>/runs; a run that is done is not run again, and one that was
 cut off goes on, so the study can be stopped and started at will. At its end, or with --table at any time, <basedir>/study.csv and
-study.png are written. On a cluster, jobs/mask_study.slurm runs one --task an array element.
+study.png are written. `@FILE` stands for the flags in a file. On a cluster, jobs/mask_study.slurm runs one --task an array
+element.
 """
 
 import argparse
+import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +23,7 @@ from tqdm import tqdm
 
 from jobs.study_table import AT, finished, write_figure, write_table
 from settings.errors import InputError
+from settings.files import check_writable, write_json
 from settings.masks import parse_corruption
 
 PROGRAM = Path(__file__).parents[1] / "main.py"
@@ -73,12 +78,17 @@ def grid(damages: list[str], methods: list[str], seeds: list[int]) -> list[Cell]
     if unknown:
         raise InputError(f"--methods: {unknown[0]!r} is not known: choose from {_CHOICES}")
     cells = [Cell(kind, amount, method, seed) for seed in seeds for kind, amount in places for method in methods]
-    return [cell for cell in cells if cell.kind != NO_MASKS or cell.method == "default"]
+    cells = [cell for cell in cells if cell.kind != NO_MASKS or cell.method == "default"]
+    if not cells:
+        raise InputError("no run is left: only the default recipe trains without masks")
+    return cells
 
 
 def _is_method(text: str) -> bool:
     name, at, ratio = text.partition(AT)
-    return name in METHODS and (not at or ratio.replace(".", "", 1).isdigit())
+    if name not in METHODS or not at:
+        return name in METHODS
+    return bool(re.fullmatch(r"\d*\.?\d+", ratio)) and 0 < float(ratio) <= 1
 
 
 def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[str], jobs: int) -> list[Path]:
@@ -103,23 +113,30 @@ def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[st
 
 
 def main(argv: list[str]) -> int:
-    """Run the study, or one task of it; returns the exit code."""
+    """Run the study, or one task of it; returns the exit code: 0, 1 where a run failed, 2 for a mistake in the flags."""
     given, scene = _parser().parse_known_args(argv)
-    basedir = Path(given.basedir)
+    basedir = Path(given.basedir).expanduser()
     try:
-        methods = [name.strip() for name in given.methods.split(";")]
-        cells = grid(given.damage, methods, [int(seed) for seed in given.seeds.split(",")])
-    except (InputError, ValueError) as mistake:
+        cells = grid(given.damage, [name.strip() for name in given.methods.split(";")], _seeds(given.seeds))
+        chosen = list({cell.folder(basedir): cell for cell in cells}.values())
+        if given.count:
+            print(len(chosen))
+            return 0
+        if given.task is not None:
+            if not 0 <= given.task < len(chosen):
+                raise InputError(f"--task {given.task}: the study's runs are numbered 0 to {len(chosen) - 1}")
+            chosen = [chosen[given.task]]
+        if given.jobs < 1:
+            raise InputError(f"--jobs {given.jobs}: at least one run at a time")
+        if not given.table:
+            _remember(basedir, scene, given.paper)
+        failed = [] if given.table else run_cells(chosen, basedir, scene, given.paper.split(), given.jobs)
+    except InputError as mistake:
         print(f"mask_study: {mistake}", file=sys.stderr)
         return 2
-    chosen = list({cell.folder(basedir): cell for cell in cells}.values())
-    if given.count:
-        print(len(chosen))
-        return 0
-    failed = []
-    if not given.table:
-        chosen = chosen if given.task is None else chosen[given.task : given.task + 1]
-        failed = run_cells(chosen, basedir, scene, given.paper.split(), given.jobs)
+    except KeyboardInterrupt:
+        print("mask_study: interrupted; the same command goes on", file=sys.stderr)
+        return 130
     if given.task is None:
         rows = write_table(basedir / "study.csv", {cell: cell.folder(basedir) for cell in cells})
         write_figure(basedir / "study.png", rows)
@@ -129,10 +146,36 @@ def main(argv: list[str]) -> int:
     return 1 if failed else 0
 
 
+def _seeds(text: str) -> list[int]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise InputError(f"--seeds {text!r}: write whole numbers, as in 0,1,2")
+    return [int(seed) for seed in text.split(",")]
+
+
+def _remember(basedir: Path, scene: list[str], paper: str) -> None:
+    """Keep the flags that all runs share in <basedir>/study.json; InputError where the folder's runs were made with others."""
+    set_by_grid = {"--mask_corruption", "--no_masks", "--pc_jitter_amount", "--filter_consistency_ratio", "--recipe", "--seed"}
+    if mixed := set_by_grid & {word.partition("=")[0] for word in [*scene, *paper.split()]}:
+        raise InputError(f"{mixed.pop()} is set by the study for each of its runs: leave it out")
+    check_writable(basedir)
+    path, shared = basedir / "study.json", {"scene": scene, "paper": paper.split()}
+    if not path.is_file():
+        write_json(path, shared)
+    elif (known := json.loads(path.read_text(encoding="utf-8"))) != shared:
+        flags = shlex.join(known["scene"] + known["paper"])
+        raise InputError(f"{basedir} holds runs made with {flags}: choose another --basedir")
+
+
+class _Parser(argparse.ArgumentParser):
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        return shlex.split(arg_line, comments=True)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m jobs.mask_study", allow_abbrev=False,
-        description="A grid of runs over damage to masks. What is not listed here goes to main.py.",
+    parser = _Parser(
+        prog="python -m jobs.mask_study", allow_abbrev=False, fromfile_prefix_chars="@",
+        description="A grid of runs over damage to masks. What is not listed here goes to main.py; "
+        "@FILE stands for the flags in a file.",
     )
     parser.add_argument("--basedir", required=True, metavar="FOLDER", help="where the runs, study.csv and study.png go")
     parser.add_argument("--damage", action="append", required=True, metavar="KIND:AMOUNT,...",

@@ -106,7 +106,9 @@ class Method:
             {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
             profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
         )
-        facts = MaskFacts(outlines.believed, outlines.remark, hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0))
+        as_they_are = outlines.views is scene.train and outlines.ratio == 1
+        iou = None if as_they_are else hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0)
+        facts = MaskFacts(outlines.believed, outlines.remark, iou)
         return Start(cloud, facts, outlines.views, outlines.seconds)
 
     def refine(self, cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:

@@ -75,9 +75,9 @@ def _empty_hull(views: Split, axes, masks: Tensor, ratio: float, carve) -> str:
 def hull_iou(cells: Tensor, scene: Scene, axes: list[Tensor], masks: np.ndarray | None, *, margin: float) -> float | None:
     """Intersection over union of cells (M, 3) and the hard hull of the training views' own masks (V, H, W).
 
-    None where carving saw these masks, or where there are none: then there is nothing to compare with.
+    None where there are none.
     """
-    if scene.carving is None or masks is None:
+    if masks is None:
         return None
     cameras = pack_cameras(scene.train.cameras)
     clean = carve_hull(*axes, cameras, torch.from_numpy(masks), margin=margin).cpu()

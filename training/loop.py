@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.losses import silhouette_loss
+from training.mask_trust import say_something
 from training.recipe import MaskFacts, Recipe, Stage, Start
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
@@ -83,7 +84,10 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     else:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
-        first = Start(recipe.adopt(start)) if start else recipe.initial_cloud(scene, options, _generator(options, 0))
+        if start:
+            first = Start(recipe.adopt(start), _facts_without_hull(scene))
+        else:
+            first = recipe.initial_cloud(scene, options, _generator(options, 0))
         run = Run(first.cloud, masks=first.masks)
         if first.masks.remark:
             tqdm.write(first.masks.remark, file=sys.stderr)
@@ -122,6 +126,8 @@ class _Loop:
         self.recipe, self.folder, self.run = recipe, folder, run
         self.cameras = scene.train.cameras
         self.views = _views_to_train(scene, run.masks)
+        all_views = len(self.views) == len(scene.train)
+        self.seen = scene if all_views else replace(scene, train=scene.train.subset(self.views), carving=None)
         self.epochs_done = len(run.history)
 
     def go(self, state: dict | None) -> None:
@@ -152,7 +158,7 @@ class _Loop:
         resumed = state is not None and run.epoch > 0
         if stage.change and not resumed and stage.epochs:
             began = time.perf_counter()
-            run.cloud = stage.change(run.cloud, self.scene, self.options, _generator(self.options, 1 + index))
+            run.cloud = stage.change(run.cloud, self.seen, self.options, _generator(self.options, 1 + index))
             run.seconds["training"] += time.perf_counter() - began
         run.cloud.use_sh = stage.use_sh
         optimizer = _optimizer(run.cloud, stage)
@@ -199,11 +205,12 @@ class _Loop:
         return float(squared)
 
     def _loss(self, stage: Stage, view: int, image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        if stage.loss == "silhouette":  # what is not black is the object, so over black whatever the background
+            target = torch.from_numpy(self.scene.train.images[view]).to(image.device)
+            return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
         if self.scene.background == "white":
             image = image + (1 - alpha)[..., None]
         target = _target(self.scene, view).to(image.device)
-        if stage.loss == "silhouette":
-            return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
         loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
         return loss + self._alpha_loss(view, alpha), squared
 
@@ -251,6 +258,13 @@ def _views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
     if not scene.cut_out or not any(masks.believed):
         return list(range(len(scene.train)))
     return [view for view, good in enumerate(masks.believed) if good]
+
+
+def _facts_without_hull(scene: Scene) -> MaskFacts:
+    """For a run that starts from a cloud: the pictures' own masks are believed where they say something, others are not."""
+    if scene.carving is not None:
+        return MaskFacts([False] * len(scene.train))
+    return MaskFacts(say_something(scene.train))
 
 
 def _generator(options: Options, purpose: int) -> torch.Generator:

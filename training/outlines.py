@@ -68,7 +68,7 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
     if not len(start):
         start = hull_cells(agreeing, axes, torch.from_numpy(agreeing.alpha), margin=0.0, ratio=_START)
     estimated = estimate_outlines(scene, start.cpu(), axes, generator)
-    if not len(seen_by(estimated, axes, _ESTIMATED_RATIO)):
+    if not any(say_something(estimated)) or not len(seen_by(estimated, axes, _ESTIMATED_RATIO)):
         found = "the masks contradict them or each other" if masked else "there are no masks"
         raise InputError(
             f"scene {scene.name}: the photographs alone show no object against the background, and {found}: mend the masks, or "

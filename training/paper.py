@@ -66,6 +66,8 @@ def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) ->
         {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
         profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
     )
+    if scene.carving is None and ratio == 1:
+        return Start(cloud, outlines=scene.silhouettes)
     masks = np.ascontiguousarray(scene.train.images[..., 0])
     facts = MaskFacts(hull_iou=hull_iou(all_cells, scene, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN))
     return Start(cloud, facts, scene.silhouettes)

@@ -18,7 +18,7 @@ class MaskFacts:
 
     believed: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
     remark: str = ""  # for the user, where the masks were not taken as they are
-    hull_iou: float | None = None  # of the start's cells and those of the undamaged masks, where these are known
+    hull_iou: float | None = None  # of the start's cells and the undamaged masks' hull; None: the same, or not known
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Damaged masks: reproducible, none at amount 0, and as much damage as the amount says."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,34 @@ def test_affine_keeps_the_forks_ranges():
     assert 0.93 < scale.min() < 0.96 and 1.10 < scale.max() < 1.14
     rotations = np.array([np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])) for matrix, _ in draws])
     assert 10.8 < np.abs(rotations).max() <= 22 and abs(rotations.mean()) < 0.5
+
+
+class Drawn:
+    """A random generator whose next uniform numbers are given, and which notes their ranges."""
+
+    def __init__(self, *values):
+        self.values, self.ranges = list(values), []
+
+    def uniform(self, low, high, size=None):
+        self.ranges.append((low, high, size))
+        return np.array(self.values.pop(0), float)
+
+
+@pytest.mark.parametrize("turn, shear_x, shear_y, forward", [
+    (30, 0, 0, [[math.cos(math.pi / 6), -0.5], [0.5, math.cos(math.pi / 6)]]),
+    (0, 10, 0, [[1, -math.tan(math.radians(10))], [0, 1]]),
+    (0, 0, 10, [[1, 0], [-math.tan(math.radians(10)), 1]]),
+])
+def test_affine_worked_by_hand(turn, shear_x, shear_y, forward):
+    """Where torchvision's rotation, shears and scale, about the centre, take the columns and rows of a picture."""
+    rng = Drawn([turn, shear_x, shear_y], [0.1, -0.2], 1.5)
+    matrix, offset = random_affine(rng, 0.5, 101, 51)
+    assert rng.ranges == [(-45, 45, 3), (-0.25, 0.25, 2), (0.75, 1.5, None)]
+    back = np.linalg.inv(1.5 * np.array(forward))
+    assert matrix == pytest.approx(back[::-1, ::-1])
+    place = np.array([60.0, 20.0])  # column, row of the result; the centre is (50, 25), the shift (10.1, -10.2)
+    source = back @ (place - (50, 25) - (10.1, -10.2)) + (50, 25)
+    assert matrix @ place[::-1] + offset == pytest.approx(source[::-1])
 
 
 def test_affine_moves_a_picture_as_its_map_says(split):

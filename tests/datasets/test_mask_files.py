@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.pictures import read_masks
 from tests.datasets.written_scene import load, refusal, write_scene
 
 
@@ -42,11 +43,24 @@ def test_an_opaque_alpha_channel_is_none(tmp_path):
     assert scene.cut_out and scene.silhouettes is scene.train and (scene.train.images[:, :3] == 0).all()
 
 
-@pytest.mark.parametrize("value, mode", [(1, "L"), (255, "1"), (255, "RGB"), (200, "L")])
+@pytest.mark.parametrize("value, mode", [(1, "L"), (255, "1"), (255, "RGB"), (200, "L"), (2, "L")])
 def test_masks_of_many_kinds_are_read(tmp_path, value, mode):
     folder, masks = write_scene(tmp_path / "scene", mode="RGB"), write_masks(tmp_path / "masks", value, mode=mode)
     alpha = load(folder, maskdir=str(masks)).train.alpha
-    assert (alpha[:, 3:] == (value if value == 200 else 255)).all() and (alpha[:, :3] == 0).all()
+    assert (alpha[:, 3:] == 255).all() and (alpha[:, :3] == 0).all()
+
+
+def test_palettes_cut_outs_and_soft_masks_are_read(tmp_path):
+    inside = np.zeros((6, 8), bool)
+    inside[3:] = True
+    labels = Image.fromarray(inside.astype(np.uint8)).convert("P")
+    labels.putpalette([0, 0, 0, 128, 0, 0])
+    cut_out = np.full((6, 8, 4), 255, np.uint8)
+    cut_out[..., 3] = 255 * inside
+    soft = np.where(inside, 180, 3).astype(np.uint8)
+    for name, picture in {"labels": labels, "cut_out": Image.fromarray(cut_out), "soft": Image.fromarray(soft)}.items():
+        picture.save(tmp_path / f"{name}.png")
+        assert (read_masks([tmp_path / f"{name}.png"], 8, 6)[0] == 255 * inside).all(), name
 
 
 def test_masks_shrink_with_their_pictures(tmp_path):

@@ -69,6 +69,39 @@ def test_table_and_figure(tmp_path):
     assert (tmp_path / "study.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize("words, sentence", [
+    (["--task", "9"], "numbered 0 to 1"), (["--jobs", "0"], "at least one"), (["--seeds", "a"], "whole numbers"),
+    (["--methods", "paper at 5"], "'paper at 5' is not known"), (["--recipe", "paper"], "--recipe is set by the study"),
+    (["--no_masks"], "--no_masks is set"), (["--basedir", "{file}"], "file"),
+])
+def test_mistakes_are_one_sentence(tmp_path, capsys, words, sentence):
+    (tmp_path / "file").write_text("")
+    words = [word.format(file=tmp_path / "file") for word in words]
+    flags = ["--basedir", str(tmp_path / "study"), "--damage", "affine:.1", "--seeds", "0,1", "--methods", "default", *words]
+    assert main(flags) == 2
+    assert sentence in capsys.readouterr().err and not list((tmp_path).glob("study/runs"))
+
+
+def test_only_the_default_recipe_trains_without_masks(tmp_path, capsys):
+    assert main(["--basedir", str(tmp_path), "--damage", "no_masks", "--methods", "paper", "--count"]) == 2
+    assert "no run is left" in capsys.readouterr().err
+
+
+def test_flags_from_a_file_and_runs_of_another_scene(tmp_path, monkeypatch, capsys):
+    (tmp_path / "program.py").write_text("import sys; print(sys.argv[1:])")
+    monkeypatch.setattr(mask_study, "PROGRAM", tmp_path / "program.py")
+    flags = tmp_path / "study.txt"
+    grid_flags = '# the grid\n--damage affine:.1 --methods "paper at .9; default"'
+    flags.write_text(f'--datadir "my scene" --basedir {tmp_path / "s"}\n{grid_flags}')
+    assert main([f"@{flags}", "--count"]) == 0 and capsys.readouterr().out.strip() == "6"
+    assert main([f"@{flags}", "--task", "0"]) == 0
+    output = (tmp_path / "s" / "runs" / "affine_0.1_paper_at_.9_0" / "output.txt").read_text()
+    assert "'--datadir', 'my scene'" in output and "'--filter_consistency_ratio', '.9'" in output
+    flags.write_text(flags.read_text().replace("my scene", "another"))
+    assert main([f"@{flags}", "--task", "0"]) == 2
+    assert "holds runs made with --datadir 'my scene'" in capsys.readouterr().err
+
+
 def test_runs_that_are_done_are_left_and_failures_are_told(tmp_path, monkeypatch, capfd):
     program = tmp_path / "program.py"
     program.write_text("import sys; print(sys.argv[1:]); sys.exit('--recipe paper' in ' '.join(sys.argv))")
