@@ -1,0 +1,72 @@
+"""The feature grid as a differentiable operation."""
+
+import torch
+from torch import Tensor
+
+from taichi_kernels import runtime
+from taichi_kernels.grid_encoding import cpu, gpu
+from taichi_kernels.grid_encoding.layout import GridLayout
+from taichi_kernels.splatting.binning import taichi_type
+
+
+def _encode(positions: Tensor, table: Tensor, places: Tensor) -> Tensor:
+    features = table.shape[1]
+    out = positions.new_empty(len(positions), len(places), features)
+    kernels = (gpu if runtime.is_gpu() else cpu).kernels(taichi_type(positions), features)
+    workers = [] if runtime.is_gpu() else [runtime.workers()]
+    if len(positions):
+        kernels[0](positions, table, places, out, *workers)
+    return out.flatten(1)
+
+
+def _table_gradient(positions: Tensor, places: Tensor, grad: Tensor, table: Tensor) -> Tensor:
+    features = table.shape[1]
+    if runtime.is_gpu():
+        sums, scale = torch.zeros(table.shape, dtype=torch.int64, device=table.device), gpu.scale_for(grad)
+        if scale:
+            gpu.kernels(taichi_type(positions), features)[1](positions, places, grad, scale, sums)
+        return (sums.double() / (scale or 1.0)).to(table.dtype)
+    total, workers = torch.zeros_like(table), runtime.workers()
+    # workers on a level, a power of two: 1 where there are not more workers than levels
+    shares = 1 << max(0, (workers // len(places)).bit_length() - 1)
+    if len(positions):
+        cpu.kernels(taichi_type(positions), features)[1](positions, places, grad, total, workers, shares)
+    return total
+
+
+def _position_gradient(positions: Tensor, table: Tensor, places: Tensor, grad: Tensor) -> Tensor:
+    total = torch.zeros_like(positions)
+    kernels = (gpu if runtime.is_gpu() else cpu).kernels(taichi_type(positions), table.shape[1])
+    workers = [] if runtime.is_gpu() else [runtime.workers()]
+    if len(positions):
+        kernels[2](positions, table, places, grad, total, *workers)
+    return total
+
+
+class _EncodeGrid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, positions, table, layout):
+        inputs = [positions.detach().contiguous(), table.detach().contiguous(), layout.table.to(positions.device)]
+        ctx.save_for_backward(*inputs)
+        return _encode(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        positions, table, places = (t.detach() for t in ctx.saved_tensors)
+        grad = grad.contiguous().view(len(positions), len(places), table.shape[1])
+        to_positions, to_table, _ = ctx.needs_input_grad
+        grad_positions = _position_gradient(positions, table, places, grad) if to_positions else None
+        return grad_positions, _table_gradient(positions, places, grad, table) if to_table else None, None
+
+
+def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout) -> Tensor:
+    """Trilinear interpolation of every level's features, (N, L F): level by level, F features each.
+
+    positions (N, 3) in the unit cube (what lies outside is moved to its face, and gets no gradient in that axis); table
+    (layout.rows, F) float. Differentiable in both. Raises ValueError on shapes that do not fit.
+    """
+    if positions.ndim != 2 or positions.shape[1] != 3 or table.ndim != 2 or table.shape[0] != layout.rows:
+        shapes = f"{tuple(positions.shape)}, {tuple(table.shape)}"
+        raise ValueError(f"expected positions (N, 3) and table ({layout.rows}, F); got {shapes}")
+    runtime.ensure_init()
+    return _EncodeGrid.apply(positions, table, layout)
