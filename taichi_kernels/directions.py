@@ -1,0 +1,59 @@
+"""Spherical harmonics of directions, as an encoding for what depends on the viewing direction."""
+
+from functools import cache
+
+import taichi as ti
+import torch
+from torch import Tensor
+
+from taichi_kernels import runtime
+from taichi_kernels.spherical_harmonics import sh_basis, sh_gradient
+from taichi_kernels.splatting.binning import taichi_type
+
+
+@cache
+def _kernels(dtype, count: int):
+    vectors = ti.types.ndarray(dtype=ti.types.vector(3, dtype), ndim=1)
+    rows = ti.types.ndarray(dtype=ti.types.vector(count, dtype), ndim=1)
+
+    @ti.kernel
+    def forward(directions: vectors, out: rows):
+        for i in directions:
+            out[i] = sh_basis(count, directions[i])
+
+    @ti.kernel
+    def backward(directions: vectors, grad: rows, grad_directions: vectors):
+        for i in directions:
+            grad_directions[i] = sh_gradient(count, directions[i], grad[i])
+
+    return forward, backward
+
+
+class _Encode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, directions, count):
+        directions = directions.detach().contiguous()
+        ctx.save_for_backward(directions)
+        out = directions.new_empty(len(directions), count)
+        if len(directions):
+            _kernels(taichi_type(directions), count)[0](directions, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        (directions,) = (t.detach() for t in ctx.saved_tensors)
+        total = torch.empty_like(directions)
+        if len(directions):
+            _kernels(taichi_type(directions), grad.shape[1])[1](directions, grad.contiguous(), total)
+        return total, None
+
+
+def encode_directions(directions: Tensor, degree: int = 3) -> Tensor:
+    """The spherical harmonics up to a degree from 0 to 3 at unit vectors (N, 3): (N, (degree + 1)^2).
+
+    Differentiable in the directions, whose three components are taken as free. Raises ValueError on shapes that do not fit.
+    """
+    if directions.ndim != 2 or directions.shape[1] != 3 or degree not in (0, 1, 2, 3):
+        raise ValueError(f"expected directions (N, 3) and a degree from 0 to 3; got {tuple(directions.shape)}, {degree}")
+    runtime.ensure_init()
+    return _Encode.apply(directions, (degree + 1) ** 2)
