@@ -5,23 +5,36 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.blender import find_folder, load_blender
+from datasets.blender import load_blender
+from datasets.colmap import load_colmap
+from datasets.find import find_scene
+from datasets.llff import load_llff
 from datasets.mask_corruption import corrupt
+from datasets.nerfstudio import load_nerfstudio
 from datasets.scene import Scene
+from settings.errors import InputError
 from settings.masks import parse_corruption
 from settings.options import Options
 
 __all__ = ["load"]
+
+_LOADERS = {"blender": load_blender, "llff": load_llff, "nerfstudio": load_nerfstudio, "colmap": load_colmap}
+_PHOTOGRAPHS = ("llff", "nerfstudio", "colmap")
+_MEANT_FOR = {"factor": _PHOTOGRAPHS, "llffhold": _PHOTOGRAPHS, "no_ndc": ("llff",), "spherify": ("llff",)}
 
 
 def load(options: Options) -> Scene:
     """The scene that the options name, at the size and with the splits that they ask for.
 
     The built-in scene is made first where it is not there yet. Raises InputError, in one sentence, for
-    whatever is missing or wrong in the files.
+    whatever is missing or wrong in the files, and for flags that mean nothing to the scene's format.
     """
-    folder = _demo_folder(options) if options.is_demo else find_folder(options)
-    scene = load_blender(folder, options, options.scene_name)
+    folder, kind = (_demo_folder(options), "blender") if options.is_demo else find_scene(options)
+    for flag, kinds in _MEANT_FOR.items():
+        if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
+            raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
+                             f"{kind}: drop the flag")
+    scene = _LOADERS[kind](folder, options, options.scene_name)
     if options.no_masks:
         everything = np.full(scene.train.images.shape[:3], 255, np.uint8)
         return replace(scene, carving=replace(scene.train, alpha=everything))
@@ -30,6 +43,8 @@ def load(options: Options) -> Scene:
         damage.insert(0, ("affine", options.pc_jitter_amount))
     if not damage:
         return scene
+    if scene.silhouettes.alpha is None:
+        raise InputError(f"{folder} has no masks to damage: drop --mask_corruption and --pc_jitter_amount")
     return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed), cut_out=False)
 
 

@@ -1,15 +1,15 @@
 """NeRF-synthetic scenes (transforms_{train,val,test}.json beside RGBA images) -> Scene."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from datasets import protocols
-from datasets.bounds import depth_range, scene_box
+from datasets.bounds import ORIGINAL_CUBE, depth_range, meeting_point, scene_box
 from datasets.cameras import Cameras
-from datasets.mask_files import with_mask_files
+from datasets.mask_files import require_masks, with_mask_files
+from datasets.paths import along, blender_circle
 from datasets.pictures import read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
@@ -17,37 +17,12 @@ from settings.errors import InputError
 from settings.options import Options
 
 
-def find_folder(options: Options) -> Path:
-    """The folder that holds the scene's transforms_train.json.
-
-    --datadir is the scene's folder or, with --dataname, the one above it. Without --datadir the scene is
-    looked for in $RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic and ./nerf_synthetic. Raises
-    InputError that lists what was tried.
-    """
-    if options.datadir is not None:
-        given = Path(options.datadir).expanduser()
-        tried = [given / options.dataname, given] if options.dataname else [given]
-    else:
-        shared = os.environ.get("RADIANCE_DATA")
-        roots = [Path(shared).expanduser() / "nerf_synthetic"] if shared else []
-        roots += [Path("data/nerf_synthetic"), Path("nerf_synthetic")]
-        tried = [root / options.dataname for root in roots]
-    for folder in tried:
-        if (folder / "transforms_train.json").is_file():
-            return folder
-    if options.datadir is not None and tried[-1].is_dir():
-        scenes = sorted(path.parent.name for path in tried[-1].glob("*/transforms_train.json"))
-        if scenes:
-            raise InputError(f"{tried[-1]} holds the scenes {', '.join(scenes)}: name one by --dataname")
-    places = ", ".join(str(folder) for folder in tried)
-    raise InputError(f"no transforms_train.json was found (looked in {places}): give the scene's --datadir")
-
-
 def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     """Read a NeRF-synthetic scene: train always, val and test only where the protocol or a flag needs them.
 
     Images are shrunk to --img_s or --half_res (`working_size`), cameras with them. Each split keeps its own
-    field of view and each frame its own intrinsics. `extras` says where everything came from: `folder`,
+    field of view and each frame its own intrinsics. Cameras that stand as NeRF-synthetic's do get nerf-pytorch's
+    `render_path`, others none. `extras` says where everything came from: `folder`,
     `format`, `stored_size` (width, height in px), `val_ids` and `test_ids` (index of each view in its file),
     `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
     wrong with the files.
@@ -70,19 +45,21 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
               for split in views}
     carving = None
     if options.maskdir is not None:
-        splits, carving = with_mask_files(splits, views, folder, Path(options.maskdir).expanduser(), stored, options.threads)
-    if options.method == "points" and splits["train"].alpha is None and not options.no_masks:
-        raise InputError(f"{views['train'][0].path} has no alpha channel: --method points carves a visual hull from "
-                         "masks: save RGBA images, name PNG masks by --maskdir, or give --no_masks")
+        pictures = {split: [view.path for view in found] for split, found in views.items()}
+        maskdir = Path(options.maskdir).expanduser()
+        splits, carving = with_mask_files(splits, pictures, folder, maskdir, [stored], options.threads)
+    require_masks(options, splits["train"].alpha is not None, views["train"][0].path)
     cameras = splits["train"].cameras
     bounds, bounds_from = scene_box(cameras)
+    as_published = bool((bounds.abs() == ORIGINAL_CUBE).all()) and meeting_point(cameras) is not None
     ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
     extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": stored, "val_ids": ids["val"],
               "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
               "bounds_from": bounds_from}
     return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges),
                  far=max(far for _, far in ranges), background=options.background, carving=carving, extras=extras,
-                 cut_out=options.maskdir is not None and carving is None)
+                 cut_out=options.maskdir is not None and carving is None,
+                 render_path=along(blender_circle(), cameras) if as_published else None)
 
 
 def working_size(options: Options, width: int, height: int) -> tuple[int, int]:

@@ -60,3 +60,18 @@ def depth_range(box: Tensor, cameras: Cameras) -> tuple[float, float]:
     depths = torch.cat([cameras.project(corners, view)[1] for view in range(len(cameras))])
     far = max(float(depths.max()), 1e-6)
     return max(float(depths.min()), 0.01 * far), far
+
+
+def seen_box(cameras: Cameras, near: Tensor, far: Tensor) -> Tensor:
+    """Lower and upper corner (2, 3) float32 of the box of all that the cameras see from depth near (V,) to far (V,).
+
+    Depths are along each camera's z axis; everything is in world units.
+    """
+    k = cameras.intrinsics.double()
+    corners = torch.tensor([[0, 0], [cameras.width, 0], [0, cameras.height], [cameras.width, cameras.height]]).double()
+    x = (corners[:, 0] - k[:, 0, 2, None]) / k[:, 0, 0, None]  # (V, 4), at depth 1
+    y = (k[:, 1, 2, None] - corners[:, 1]) / k[:, 1, 1, None]
+    rays = torch.stack([x, y, -torch.ones_like(x)], -1) @ cameras.camera_to_world[:, :, :3].double().mT  # (V, 4, 3)
+    depths = torch.stack([near, far], 1).double()[:, :, None, None]
+    points = (cameras.centers.double()[:, None, None] + depths * rays[:, None]).reshape(-1, 3)
+    return torch.stack([points.amin(0), points.amax(0)]).float()

@@ -11,8 +11,11 @@ from PIL import Image, UnidentifiedImageError
 from scipy import sparse
 from tqdm import tqdm
 
+from datasets.lenses import Lens, undistort
 from settings.errors import InputError
 
+_AT_ONCE = 64_000_000  # pixels of files that are decoded at the same time
+_BLOCK = 4_000_000  # values that are averaged at the same time
 _MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1")  # what Pillow turns into 8-bit RGB(A) without loss
 
 
@@ -25,38 +28,57 @@ def read_header(path: Path) -> tuple[int, int, bool]:
 
 
 def read_pictures(paths: Sequence[Path], width: int, height: int, alpha: bool, threads: int = 0,
-                  title: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+                  title: str = "", lenses: Sequence[Lens] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Colours (V, height, width, 3) and, if `alpha`, alpha (V, height, width), uint8, of images of one size.
 
-    Every image is shrunk to width x height px by `shrink` while it is loaded, so that memory holds only a
-    few at their stored size. `threads`: 0 = up to 8; `title` heads the progress bar. Raises InputError,
-    naming the file, for an image that cannot be decoded.
+    Every image is shrunk to width x height px, and undistorted where its lens is distorted, while it is loaded
+    (`read_picture`), so that memory holds only a few at their stored size. `threads`: 0 = up to 8; `title` heads the
+    progress bar. Raises InputError, naming the file, for an image that cannot be decoded.
     """
     images = np.empty((len(paths), height, width, 3), np.uint8)
     masks = np.empty((len(paths), height, width), np.uint8) if alpha else None
 
     def read(view: int) -> None:
-        picture = shrink(_decode(paths[view], "RGBA" if alpha else "RGB"), width, height)
+        lens = lenses[view] if lenses else None
+        picture = read_picture(paths[view], "RGBA" if alpha else "RGB", width, height, lens)
         images[view] = picture[..., :3]
         if alpha:
             masks[view] = picture[..., 3]
 
-    _for_each_view(read, len(paths), threads, title)
+    for_each(read, paths, threads, title)
     return images, masks
 
 
-def read_masks(paths: Sequence[Path], width: int, height: int, threads: int = 0, title: str = "") -> np.ndarray:
+def read_picture(path: Path, mode: str, width: int, height: int, lens: Lens | None = None) -> np.ndarray:
+    """One image (height, width, C) uint8, in Pillow's `mode` RGB or RGBA, shrunk to this size by area.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough: its decoder averages blocks of
+    pixels for that. A distorted lens is undone at twice the size that is asked for, if the file has that much, so that
+    bilinear sampling does not blur. Raises InputError, naming the file, for an image that cannot be decoded.
+    """
+    if lens is None or not lens.is_distorted:
+        picture, extent = _decode(path, mode, width, height)
+        return shrink(picture, width, height, extent)
+    picture, extent = _decode(path, mode, 2 * width, 2 * height)
+    size = (2 * width, 2 * height) if picture.shape[1] >= 2 * width and picture.shape[0] >= 2 * height else picture.shape[1::-1]
+    return shrink(undistort(shrink(picture, *size, extent), lens), width, height)
+
+
+def read_masks(paths: Sequence[Path], width: int, height: int, threads: int = 0, title: str = "",
+               lenses: Sequence[Lens] | None = None) -> np.ndarray:
     """Masks (V, height, width) uint8 from pictures of one size: 0 and 255 by `_foreground`, and between where they are shrunk.
 
-    As `read_pictures` does, in memory, threads and what it raises.
+    As `read_pictures` does, in memory, threads, lenses and what it raises.
     """
     masks = np.empty((len(paths), height, width), np.uint8)
 
     def read(view: int) -> None:
-        mask = np.uint8(255) * _foreground(_decode(paths[view], "RGBA"))
-        masks[view] = shrink(mask[..., None], width, height)[..., 0]
+        mask = np.uint8(255) * _foreground(_decode(paths[view], "RGBA")[0])[..., None]
+        if lenses and lenses[view].is_distorted:
+            mask = undistort(mask, lenses[view])
+        masks[view] = shrink(mask, width, height)[..., 0]
 
-    _for_each_view(read, len(paths), threads, title)
+    for_each(read, paths, threads, title)
     return masks
 
 
@@ -72,36 +94,53 @@ def _foreground(mask: np.ndarray) -> np.ndarray:
     return brightest >= 64 if brightest.max() >= 64 else brightest > 0
 
 
-def _for_each_view(read, views: int, threads: int, title: str) -> None:
-    """Call read(view) for every view, some at a time, behind a progress bar; the first error ends it."""
-    pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1))
+def for_each(read, paths: Sequence[Path], threads: int, title: str) -> None:
+    """Call read(k) for every file, some at a time, behind a progress bar; the first error ends it.
+
+    `threads`: 0 = up to 8, and fewer for images so large that eight of them would fill the memory.
+    """
+    width, height = read_header(paths[0])[:2] if paths else (1, 1)
+    threads = min(threads or min(8, os.cpu_count() or 1), max(1, _AT_ONCE // (width * height)))
+    pool = ThreadPoolExecutor(threads)
     try:
-        for _ in tqdm(pool.map(read, range(views)), total=views, desc=title, unit="image", disable=None, leave=False):
+        work = pool.map(read, range(len(paths)))
+        for _ in tqdm(work, total=len(paths), desc=title, unit="image", disable=None, leave=False):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def shrink(image: np.ndarray, width: int, height: int, extent: tuple[float, float] | None = None) -> np.ndarray:
     """An image (H, W, C) uint8 at a smaller size by exact area averaging of each channel, rounded to uint8.
 
     Output pixel (r, c) is the mean of the input over the rectangle that it covers, with partly covered
-    pixels in proportion: what OpenCV calls INTER_AREA. Colours are averaged as stored, not weighted by
+    pixels in proportion: what OpenCV calls INTER_AREA. `extent` is how many columns and rows of the input, from the top
+    left, the picture covers; all of them if it is None. Colours are averaged as stored, not weighted by
     alpha, because the original program does so. Pillow's resize would weight them.
     """
     rows, columns, channels = image.shape
-    if (columns, rows) == (width, height):
+    across, down = extent or (columns, rows)
+    if (columns, rows) == (width, height) == (across, down):
         return image
-    down = _area_weights(rows, height) @ image.reshape(rows, columns * channels).astype(np.float32)
-    down = down.reshape(height, columns, channels).swapaxes(0, 1).reshape(columns, height * channels)
-    down = _area_weights(columns, width) @ down
-    return np.rint(down.reshape(width, height, channels).swapaxes(0, 1)).astype(np.uint8)
+    by_rows, flat = _area_weights(rows, height, down), image.reshape(rows, columns * channels)
+    narrow = np.empty((height, columns * channels), np.float32)
+    for block in np.array_split(np.arange(height), -(-flat.size // _BLOCK)):  # not all of it in float32 at once
+        if len(block):
+            weights = by_rows[block[0] : block[-1] + 1]
+            first, last = weights.indices.min(), weights.indices.max() + 1
+            narrow[block] = weights[:, first:last] @ flat[first:last].astype(np.float32)
+    narrow = narrow.reshape(height, columns, channels).swapaxes(0, 1).reshape(columns, height * channels)
+    small = _area_weights(columns, width, across) @ narrow
+    return np.rint(small.reshape(width, height, channels).swapaxes(0, 1)).astype(np.uint8)
 
 
 @lru_cache(maxsize=8)
-def _area_weights(size: int, smaller: int) -> sparse.csr_matrix:
-    """(smaller, size) matrix: each input pixel's share in each output pixel along one axis; rows sum to 1."""
-    step = size / smaller
+def _area_weights(size: int, smaller: int, extent: float) -> sparse.csr_matrix:
+    """(smaller, size) matrix: each input pixel's share in each output pixel along one axis; rows sum to 1.
+
+    The output covers the first `extent` of the input's pixels.
+    """
+    step = extent / smaller
     starts = np.arange(smaller) * step
     first = np.floor(starts + 1e-9).astype(int)
     cells = first[:, None] + np.arange(int(np.ceil(step)) + 1)  # (smaller, touched)
@@ -125,9 +164,18 @@ def _has_alpha(file: Image.Image) -> bool:
     return file.mode in ("RGBA", "LA", "PA") or "transparency" in file.info
 
 
-def _decode(path: Path, mode: str) -> np.ndarray:
+def _decode(path: Path, mode: str, width: int = 0, height: int = 0) -> tuple[np.ndarray, tuple[float, float]]:
+    """Pixels (H, W, C) uint8, and the columns and rows of them that the picture covers.
+
+    With a size, a JPEG is decoded at the smallest fraction of its own that is not below it. Its last blocks of pixels
+    then reach beyond the picture: 3001 rows at an eighth are 376, of which the picture covers 375.125.
+    """
     with _opened(path) as file:
         try:
-            return np.asarray(file.convert(mode))
+            whole = file.size
+            if width and file.format in ("JPEG", "MPO"):
+                file.draft(None, (width, height))
+            divisor = next(n for n in (1, 2, 4, 8) if file.size == (-(-whole[0] // n), -(-whole[1] // n)))
+            return np.asarray(file.convert(mode)), (whole[0] / divisor, whole[1] / divisor)
         except (OSError, SyntaxError, ValueError) as problem:
             raise InputError(f"{path} cannot be decoded: the file is damaged ({problem})") from None

@@ -48,11 +48,15 @@ class Scene:
     val: Split
     test: Split
     bounds: Tensor  # (2, 3) float32, world: lower and upper corner
-    near: float  # world units along the camera's z axis
+    near: float  # nearest and farthest content, world units along the camera's z axis
     far: float
     background: str = "black"  # black | white: what lies behind alpha, in training and in evaluation
     cut_out: bool = False  # masks from files made the pictures black outside them: a wrong mask spoils its picture
     carving: Split | None = None  # the training views as carving sees them, where their masks are damaged or come from files
+    # True: everything lies before one plane, far away too, and rays belong in normalised device coordinates, from z = -1
+    # (0 there; near is beyond it) to infinity (1)
+    forward_facing: bool = False
+    render_path: Cameras | None = None  # the path that the data's own programs film, where there is one
     extras: dict = field(default_factory=dict)  # loader's own facts for the report (folder, format, skipped images)
 
     @property

@@ -45,18 +45,30 @@ class Options:
 
     datadir: str | None = _setting(
         "scene", None, "the scene's folder, or the folder above it together with --dataname", source=CODE,
-        form="FOLDER", absent="$RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic, ./nerf_synthetic")
+        form="FOLDER", absent="$RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic, ./nerf_synthetic, and the same with "
+        "nerf_llff_data")
     dataname: str | None = _setting(
         "scene", None, "the scene's name; `demo` is the built-in scene, made on first use in --datadir or "
         "./data", source=CODE,
         form="NAME", absent="the name of the --datadir folder")
-    dataset_type: str = _setting(
-        "scene", "blender", "the files' format: NeRF-synthetic (blender), or the built-in scene (demo)",
-        source=CODE, choices=("blender", "demo"))
+    dataset_type: str | None = _setting(
+        "scene", None, "the files' format: NeRF-synthetic (blender), photographs with poses_bounds.npy (llff), transforms.json "
+        "of nerfstudio or instant-ngp (nerfstudio), a COLMAP sparse model (colmap), or the built-in scene (demo)",
+        source=CODE, choices=("blender", "demo", "llff", "nerfstudio", "colmap"), absent="told from the files")
     img_s: int | None = _setting(
         "scene", None, "image width to work at, 0 = as stored; the height keeps the proportion", source=CODE,
-        unit="px", low=0, absent="400 or the stored width if that is less; 0 under protocol standard")
+        unit="px", low=0, absent="400 or the stored width if that is less; 0 under protocol standard; see --factor")
     half_res: bool = _setting("scene", False, "work at half of the stored image size", source=CODE)
+    factor: int = _setting(
+        "scene", 8, "llff, nerfstudio, colmap: work at 1/N of the photographs' size (from images_N where that folder is there) "
+        "unless --img_s or --half_res says otherwise", source=NERF, low=1, high=64)
+    llffhold: int = _setting(
+        "scene", 8, "llff, nerfstudio, colmap: every N-th view, from the first, is kept for testing; a nerfstudio file that "
+        "names its test views wins", source=NERF, low=2)
+    no_ndc: bool = _setting(
+        "scene", False, "llff: march through world space instead of normalised device coordinates", source=NERF)
+    spherify: bool = _setting(
+        "scene", False, "llff: photographs taken around an object, not from one side of the scene", source=NERF)
     testskip: int = _setting("scene", 1, "use every n-th validation and test view", source=NERF, low=1)
     white_bkgd: bool = _setting(
         "scene", False, "composite on white in training and evaluation (protocol standard always does)",
@@ -160,8 +172,8 @@ class Options:
 
     @property
     def is_demo(self) -> bool:
-        """True where the built-in scene was asked for, by --dataname demo or --dataset_type demo."""
-        return "demo" in (self.dataname, self.dataset_type)
+        """True where the built-in scene was asked for: by --dataset_type demo, or by --dataname demo and no other type."""
+        return self.dataset_type == "demo" or (self.dataname == "demo" and self.dataset_type in (None, "blender"))
 
     @property
     def background(self) -> str:

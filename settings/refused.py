@@ -3,7 +3,6 @@
 _RAYS = "it belongs to the volume renderer; this method has no rays"
 _NETWORK = "it shapes a neural network; this method has none"
 _STEP_SIZE = "the step sizes are --lr1 (colours), --lr2 (positions) and --lrexp (decay per epoch)"
-_LLFF = "it belongs to forward-facing (LLFF) photographs, which this method does not read"
 _REPORT = "progress is shown and saved after every epoch, and pictures and video come at the end of each run"
 _UNUSED = "the original program never used it"
 
@@ -30,10 +29,6 @@ REFUSED = {
     "lrate": _STEP_SIZE,
     "lrate_decay": _STEP_SIZE,
     "render_factor": "use --img_s to render at another size",
-    "factor": _LLFF,
-    "no_ndc": _LLFF,
-    "spherify": _LLFF,
-    "llffhold": _LLFF,
     "shape": "it belongs to the DeepVoxels data sets, which this method does not read",
     "i_print": _REPORT,
     "i_img": _REPORT,

@@ -30,6 +30,8 @@ def _check_together(options: Options) -> None:
             options.dataset_type == "demo" and name not in (None, "demo"),
         "--half_res and --img_s both set the image size: give one of them":
             options.half_res and size is not None,
+        "--factor, --img_s and --half_res each set the image size: give one of them":
+            options.factor != Options.factor and (options.half_res or size is not None),
         f"--img_s {size} is too small: give {SMALLEST_IMAGE} px or more, or 0 for the stored size":
             size is not None and 0 < size < SMALLEST_IMAGE,
         "--resume continues a run and --no_reload starts one anew: give one of them":

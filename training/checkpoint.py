@@ -35,7 +35,7 @@ def load_checkpoint(folder: Path, options: Options) -> dict | None:
     then = state["options"]
     for f in fields(options):
         now = getattr(options, f.name)
-        if f.name not in _FREE and then.get(f.name) != now:
+        if f.name not in _FREE and then.get(f.name, f.default) != now:
             raise InputError(
                 f"{folder} holds a run with --{f.name} {then.get(f.name)}, this one has {now}: choose another --basedir, the "
                 "same flags to continue, or --no_reload to start anew"

@@ -84,6 +84,7 @@ def test_scene_name_and_background():
     assert parse(["--datadir", "/some/where/chair/"]).scene_name == "chair"
     assert parse(["--datadir", "/some/where", "--dataname", "ship"]).scene_name == "ship"
     assert parse(["--dataset_type", "demo"]).scene_name == "demo"
+    assert parse(["--dataname", "demo"]).is_demo and not parse(["--dataname", "demo", "--dataset_type", "llff"]).is_demo
     assert parse(["--dataname", "x"]).background == "black"
     assert parse(["--dataname", "x", "--white_bkgd"]).background == "white"
     assert parse(["--dataname", "x", "--protocol", "standard"]).background == "white"
@@ -158,7 +159,11 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
     ("--dataname x --half_res maybe", "--half_res: 'maybe' is neither True nor False"),
     ("--dataname x --device gpu", "--device gpu is not known: choose one of auto, cpu, cuda, vulkan"),
     ("--dataname x --recipe fast", "--recipe fast is not known"),
-    ("--dataname x --dataset_type llff", "--dataset_type llff is not known"),
+    ("--dataname x --dataset_type LINEMOD", "--dataset_type LINEMOD is not known: choose one of blender, demo, llff"),
+    ("--dataname x --factor 4 --img_s 200", "--factor, --img_s and --half_res each set the image size"),
+    ("--dataname x --factor 4 --half_res", "--factor, --img_s and --half_res each set the image size"),
+    ("--dataname x --factor 0", "--factor 0 is out of range: give a number of at least 1 and at most 64"),
+    ("--dataname x --llffhold 0", "--llffhold 0 is out of range: give a number of at least 2"),
     ("--dataname x --dataset_type demo", "--dataset_type demo is the built-in scene, not x"),
     ("--dataname x --resume --no_reload", "--resume continues a run and --no_reload starts one anew"),
     ("--dataname x --render_only --no_reload", "--render_only needs a model"),

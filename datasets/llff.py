@@ -1,0 +1,175 @@
+"""LLFF scenes: photographs with poses_bounds.npy, taken from one side of a scene or, with --spherify, around an object.
+
+The file holds a row of 17 numbers a photograph, in the order of the sorted names: a (3, 5) matrix of the axes down, right and
+backwards, the camera's centre, and height, width and focal length in px; then the depths of the nearest and of the farthest
+content. What is done with them is what nerf-pytorch does (`load_llff.py`; Mildenhall et al. 2019 and 2020).
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.bounds import meeting_point, scene_box, seen_box
+from datasets.cameras import Cameras
+from datasets.lenses import Lens
+from datasets.paths import along, circle, spiral
+from datasets.photographs import (
+    Photo,
+    choose_folder,
+    common_lens_size,
+    hold_out,
+    image_files,
+    missing_pictures,
+    read_splits,
+    with_poses,
+    working_size,
+)
+from datasets.poses import average_pose, checked_pose, moved, similarity
+from datasets.scene import Scene
+from datasets.smaller_copies import make_copies
+from settings.errors import InputError
+from settings.options import Options
+
+FILE = "poses_bounds.npy"
+BOUND_FACTOR = 0.75  # the nearest content lies at 1 / 0.75 world units, so that the NDC's plane at 1 is before it
+MARGIN = 0.9  # near, as a share of the nearest bound
+
+
+def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
+    """Read a scene of photographs and poses_bounds.npy.
+
+    Without --spherify the world is the cameras' average pose, scaled so that the nearest bound is 4/3: the cameras look
+    down -z, and rays belong in normalised device coordinates (`Scene.forward_facing`) unless --no_ndc says otherwise. With
+    it, the origin is where the cameras look, z is up, and the cameras are at distance 1 (root mean square). `render_path` is
+    nerf-pytorch's: a spiral of 120 views in 2 turns, or the circle of 120 views. near is 0.9 of the nearest bound, far the
+    farthest, in world units.
+
+    Pictures are those in images_N (N: --factor), which is made from `images` where it is not there (`make_copies`). Every
+    --llffhold-th view, from the first, is for testing; there is no validation split. `extras`: `folder`, `format`,
+    `pictures` (the folder that was read), `stored_size` (of the photographs, px), `test_ids`, `testskip`, `bounds_from`, and
+    `world_from_file` (4, 4): the similarity from the file's world to the scene's. Raises InputError for everything that is
+    wrong with the files.
+    """
+    matrices, bounds, lenses = read_poses_bounds(folder / FILE)
+    full = lenses[0].width, lenses[0].height
+    size = working_size(options, *full)
+    paths = _pictures(folder, options, full[0], size, len(matrices))
+    photos = [Photo(path, path.stem, pose, lens) for path, pose, lens in zip(paths, matrices, lenses, strict=True)]
+    common_lens_size(photos, str(folder / FILE))
+
+    world = similarity(1 / (BOUND_FACTOR * bounds.min()))
+    if options.spherify:
+        world = _around(moved(matrices, world)) @ world
+    else:
+        average = average_pose(moved(matrices, world))
+        world = similarity(1.0, average[:, :3].T, average[:, 3]) @ world
+    poses, bounds = moved(matrices, world), bounds * np.cbrt(np.linalg.det(world[:3, :3]))
+    one_sided = _look_one_way(poses, lenses)
+    if not (one_sided or options.spherify or options.no_ndc):
+        raise InputError(f"{folder}: some of the cameras see what lies behind the others, for which there are no normalised "
+                         "device coordinates: give --spherify for photographs around an object, or --no_ndc")
+
+    photos = with_poses(photos, poses)
+    train, test = hold_out(len(photos), options.llffhold)
+    test = test[:: options.testskip]
+    picked = {"train": [photos[k] for k in train], "val": [], "test": [photos[k] for k in test]}
+    name = name or folder.resolve().name
+    splits, carving = read_splits(picked, size, options, paths[0].parent, name)
+    cameras = splits["train"].cameras
+    if options.spherify:
+        path = along(circle(poses), cameras)
+        box, box_from = scene_box(cameras)
+    else:
+        path = along(spiral(poses, bounds.min(), bounds.max()), cameras) if one_sided else None
+        box = seen_box(cameras, *torch.from_numpy(bounds[train]).T)
+        box_from = "what the cameras see between their nearest and farthest content"
+    extras = {"folder": str(folder), "format": "LLFF", "pictures": str(paths[0].parent), "stored_size": full, "val_ids": [],
+              "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": box_from,
+              "world_from_file": world.tolist()}
+    return Scene(name=name, **splits, bounds=box, near=float(MARGIN * bounds.min()), far=float(bounds.max()),
+                 background=options.background, carving=carving, extras=extras,
+                 cut_out=options.maskdir is not None and carving is None,
+                 forward_facing=not (options.no_ndc or options.spherify), render_path=path)
+
+
+def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
+    """Camera-to-world matrices (V, 3, 4) in OpenGL axes, depths of the nearest and farthest content (V, 2), and lenses.
+
+    All in the file's world units. Raises InputError where the file is missing, no array of numbers (V, 17), or holds a pose
+    that is not rigid, a lens that is none, or bounds that are not 0 < nearest < farthest and finite.
+    """
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: an LLFF scene has its poses there") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
+        raise InputError(f"{path} cannot be read as a NumPy array: the file is damaged ({problem})") from None
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 17 or not len(rows) or rows.dtype.kind not in "fiu":
+        shape = "x".join(map(str, getattr(rows, "shape", ()))) or "no"
+        raise InputError(f"{path} holds {shape} values of type {getattr(rows, 'dtype', '?')}, not N rows of 17 numbers, one for "
+                         "each photograph")
+    rows = rows.astype(np.float64)
+    poses, lenses = [], []
+    for k, row in enumerate(rows):
+        where, matrix = f"{path}, row {k}", row[:15].reshape(3, 5)
+        nearest, farthest = row[15:]
+        if not (np.isfinite(row[15:]).all() and 0 < nearest < farthest):
+            raise InputError(f"{where}: the bounds {nearest:g} and {farthest:g} are not two finite depths, the nearest above 0")
+        height, width, focal = matrix[:, 4]
+        if not (np.isfinite(matrix[:, 4]).all() and min(width, height) >= 1 and focal > 0):
+            raise InputError(f"{where}: height {height:g}, width {width:g} and focal length {focal:g} are not those of a camera")
+        down, right, backward, center = matrix[:, :4].T
+        poses.append(checked_pose(np.stack([right, -down, backward, center], axis=1), where, "its pose"))
+        lenses.append(Lens(focal, focal, width / 2, height / 2, round(width), round(height)))
+    return np.array(poses), rows[:, 15:], lenses
+
+
+def _pictures(folder: Path, options: Options, full: int, size: tuple[int, int], count: int) -> list[Path]:
+    """The files to read, sorted by name: one for each of the `count` poses, where photographs are `full` px wide."""
+    source = choose_folder(folder, full, size)
+    if source is None:
+        raise missing_pictures(folder, size)
+    paths = image_files(source)
+    if len(paths) != count:
+        raise InputError(f"{folder / FILE} has poses of {count} photographs, but {source} holds {len(paths)} images: "
+                         + ("put back those that are missing, or take the poses anew" if source.name == "images" else
+                            "put back those that are missing, or remove the folder to have it made from `images`"))
+    factor = 2 if options.half_res else options.factor
+    if source.name == "images" and factor > 1 and (options.img_s is None or options.half_res):
+        smaller = folder / f"images_{factor}"
+        if not smaller.exists() and make_copies(paths, smaller, *size, options.threads):
+            paths = image_files(smaller)
+    return paths
+
+
+def _look_one_way(poses: np.ndarray, lenses: list[Lens]) -> bool:
+    """Whether the ray through every pixel of cameras (V, 3, 4) goes down the world's z axis."""
+    for pose, lens in zip(poses, lenses, strict=True):
+        x, y = np.array([-lens.cx, lens.width - lens.cx]) / lens.fx, np.array([lens.cy, lens.cy - lens.height]) / lens.fy
+        if (pose[2, 0] * x[:, None] + pose[2, 1] * y).max() >= pose[2, 2]:
+            return False
+    return True
+
+
+def _around(poses: np.ndarray) -> np.ndarray:
+    """The similarity (4, 4) that puts the point that the cameras (V, 3, 4) look at into the origin, and them at distance 1.
+
+    z is the direction from it to the cameras' mean; the other axes are any (nerf-pytorch's `spherify_poses`).
+    """
+    views = Cameras(torch.eye(3).expand(len(poses), 3, 3), torch.from_numpy(poses), 1, 1)
+    center = meeting_point(views)
+    if center is None:
+        raise InputError("--spherify needs cameras around an object that all of them look at, and these look the same way, or "
+                         "past each other: drop it")
+    center = center.numpy()
+    offsets = poses[:, :, 3] - center
+    up = offsets.mean(0)
+    if np.linalg.norm(up) < 1e-3 * np.linalg.norm(offsets, axis=1).mean():  # all around: no side is theirs
+        up = poses[:, :, 1].sum(0)
+    up = up / np.linalg.norm(up)
+    first = np.cross([0.1, 0.2, 0.3], up)
+    first /= np.linalg.norm(first)
+    rotation = np.stack([first, np.cross(up, first), up])
+    return similarity(1 / np.sqrt((offsets**2).sum(1).mean()), rotation, center)

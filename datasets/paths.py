@@ -1,0 +1,51 @@
+"""Camera paths that NeRF's programs show a scene along (nerf-pytorch, `load_llff.py` and `load_blender.py`)."""
+
+import math
+
+import numpy as np
+import torch
+
+from datasets.cameras import Cameras
+from datasets.poses import average_pose, look_at
+
+
+def spiral(poses: np.ndarray, nearest: float, farthest: float, views: int = 120, turns: int = 2) -> np.ndarray:
+    """Poses (views, 3, 4) on a spiral about the average of `poses` (V, 3, 4), all looking at one point in the scene.
+
+    It is as wide as nine tenths of the cameras' offsets. The depth of the point that is looked at is the mean of 0.9 times
+    the nearest content and 5 times the farthest in disparity, weighted 1 to 3; the bounds are in world units.
+    """
+    near, far = 0.9 * nearest, 5 * farthest
+    depth = 1 / (0.25 / near + 0.75 / far)
+    reach = np.percentile(np.abs(poses[:, :, 3]), 90, axis=0)
+    middle = average_pose(poses)
+    angle = np.linspace(0, 2 * math.pi * turns, views, endpoint=False)
+    offsets = np.stack([np.cos(angle), -np.sin(angle), -np.sin(angle / 2)], axis=1) * reach
+    target = middle[:, 3] - depth * middle[:, 2]
+    return look_at(offsets @ middle[:, :3].T + middle[:, 3], target, poses[:, :, 1].sum(0))
+
+
+def circle(poses: np.ndarray, views: int = 120) -> np.ndarray:
+    """Poses (views, 3, 4) on a circle about the z axis at the cameras' mean height, looking at the origin, z up.
+
+    Its distance from the origin is the root mean square of the cameras'. The first view is the last one, too.
+    """
+    height = poses[:, 2, 3].mean()
+    radius = math.sqrt(max((poses[:, :, 3] ** 2).sum(1).mean() - height**2, 0))
+    angle = np.linspace(0, 2 * math.pi, views)
+    eyes = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(views, height)], axis=1)
+    return look_at(eyes, np.zeros(3), np.array([0.0, 0, 1]))
+
+
+def blender_circle(views: int = 40, elevation: float = 30.0, distance: float = 4.0) -> np.ndarray:
+    """Poses (views, 3, 4) on a circle about the z axis, 30 degrees above the origin and 4 units from it: NeRF-synthetic's."""
+    angle = np.linspace(-math.pi, math.pi, views, endpoint=False)
+    high = math.radians(elevation)
+    around = np.stack([np.sin(angle) * math.cos(high), np.cos(angle) * math.cos(high), np.full(views, math.sin(high))], axis=1)
+    return look_at(distance * around, np.zeros(3), np.array([0.0, 0, 1]))
+
+
+def along(path: np.ndarray, cameras: Cameras) -> Cameras:
+    """Cameras at the poses (V, 3, 4) of a path, with the lens of the first of `cameras` and their picture size."""
+    lenses = cameras.intrinsics[:1].expand(len(path), 3, 3)
+    return Cameras(lenses, torch.from_numpy(path).float(), cameras.width, cameras.height)

@@ -1,0 +1,236 @@
+"""COLMAP models: known points through every camera model, the scene's own world, and every kind of damaged file."""
+
+import struct
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datasets.colmap import standard_world
+from datasets.colmap_model import read_model
+from settings.errors import InputError
+from tests.datasets import written_scene
+from tests.datasets.written_photos import (
+    COLMAP_MODELS,
+    HEIGHT,
+    POINTS,
+    WIDTH,
+    around,
+    check_dots,
+    facing,
+    opengl,
+    world_points,
+    write_colmap,
+)
+
+
+def load(folder, **settings):
+    return written_scene.load(folder, **{"factor": 2, "no_masks": True} | settings)
+
+
+def refusal(folder, **settings) -> str:
+    return written_scene.refusal(folder, **{"factor": 2, "no_masks": True} | settings)
+
+
+# Where points are seen
+
+
+@pytest.mark.parametrize("kind", ["bin", "txt"])
+@pytest.mark.parametrize("model", COLMAP_MODELS)
+def test_points_are_seen_where_they_were_photographed(tmp_path, kind, model):
+    scene = load(write_colmap(tmp_path, kind, model))
+    assert scene.train.images.shape == (7, 108, 160, 3)
+    assert scene.train.names == [f"view_{k}" for k in range(1, 8)] and scene.test.names == ["view_0", "view_8"]
+    for split in (scene.train, scene.test):
+        check_dots(split, world_points(scene), 0.15)
+
+
+@pytest.mark.parametrize("motions", [around(), facing()])
+@pytest.mark.parametrize("size", [{"factor": 1}, {"factor": 3}])
+def test_other_sizes_and_cameras_on_one_side(tmp_path, motions, size):
+    scene = load(write_colmap(tmp_path, motions=motions), **size)
+    check_dots(scene.train, world_points(scene), 0.15)
+
+
+@pytest.mark.parametrize("place", ["sparse/0", "sparse", "."])
+def test_where_the_model_may_be(tmp_path, place):
+    write_colmap(tmp_path, place_of_model=place)
+    assert len(load(tmp_path).train) == 7
+
+
+def test_binary_files_win_over_text(tmp_path):
+    write_colmap(tmp_path, "bin")
+    write_colmap(tmp_path, "txt", "SIMPLE_PINHOLE")
+    assert load(tmp_path).train.cameras.intrinsics[0, 0, 0] == 130
+    (tmp_path / "sparse/0/cameras.bin").unlink()
+    assert load(tmp_path).train.cameras.intrinsics[0, 0, 0] == 127.5
+
+
+def test_features_are_read(tmp_path):
+    for kind in ("bin", "txt"):
+        write_colmap(tmp_path / kind, kind, "PINHOLE")
+        lenses, pictures, (ids, points) = read_model(tmp_path / kind / "sparse/0")
+        assert list(lenses) == [5] and [picture.number for picture in pictures] == list(range(9, 0, -1))
+        np.testing.assert_allclose(pictures[2].camera_to_world, opengl(around()[2])[:3], atol=1e-12)
+        assert pictures[3].points.tolist() == [66, 59, 52, 45, 38, -1] and ids[:5].tolist() == [66, 59, 52, 45, 38]
+        assert pictures[3].seen[5].tolist() == [3, 4]
+        np.testing.assert_allclose(points[:5], POINTS, atol=1e-12)
+
+
+def test_names_with_folders_spaces_and_other_extensions(tmp_path):
+    write_colmap(tmp_path, "txt")
+    path = tmp_path / "sparse/0/images.txt"
+    path.write_text(path.read_text().replace("view_", "left side/view_").replace(".png", ".JPG"))
+    (tmp_path / "images").rename(tmp_path / "left side")
+    (tmp_path / "images_2").mkdir()
+    (tmp_path / "left side").rename(tmp_path / "images_2/left side")
+    for file in (tmp_path / "images_2/left side").iterdir():
+        Image.open(file).reduce(2).save(file)
+    scene = load(tmp_path)
+    assert scene.train.names[0] == "left side/view_1" and scene.extras["pictures"] == str(tmp_path / "images_2")
+    assert len(scene.train) == 7 and scene.train.images.max() > 200
+
+
+# The scene's world
+
+
+def test_the_cameras_are_four_units_from_what_they_look_at_with_z_up(tmp_path):
+    scene = load(write_colmap(tmp_path))
+    assert scene.train.cameras.centers.norm(dim=1).median().item() == pytest.approx(4, rel=0.05)
+    assert (scene.train.cameras.camera_to_world[:, 2, 1] > 0.85).all()
+    np.testing.assert_allclose(world_points(scene)[0], 0, atol=1e-3)
+    stored = np.array([opengl(motion)[:3] for motion in around()])
+    for turn in (np.eye(3), np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])):  # whatever COLMAP's axes, units and origin are
+        other = turn @ stored * [1, 1, 1, 0.01] + np.array([0, 0, 0, 50])
+        world = standard_world(other, 0.01 * POINTS @ turn.T + 50)
+        moved = world[:3, :3] @ (0.01 * POINTS @ turn.T + 50).T + world[:3, 3:]
+        np.testing.assert_allclose(moved[2], world_points(scene)[:, 2], atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(moved, axis=0), np.linalg.norm(world_points(scene), axis=1), atol=1e-5)
+
+
+def test_cameras_that_look_outward_are_centred_on_the_points():
+    poses = np.array([opengl(motion)[:3] for motion in around()]) * [-1, 1, -1, 0.1]
+    points = np.random.default_rng(0).normal(size=(5000, 3)) * 7 + 100
+    world = standard_world(poses + np.array([0, 0, 0, 100]), points)
+    moved = points @ world[:3, :3].T + world[:3, 3]
+    np.testing.assert_allclose(np.median(moved, axis=0), 0, atol=0.2)
+    assert 2 < np.median(np.linalg.norm(moved, axis=1)) < 6
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+def test_bounds_and_depths_leave_strays_out(tmp_path, tracks):
+    cloud = np.concatenate([np.random.default_rng(1).uniform(-0.5, 0.5, (1000, 3)), [[500.0, 0, 0], [0, -900, 3]]])
+    scene = load(write_colmap(tmp_path, cloud=cloud, tracks=tracks))
+    points = torch.from_numpy(world_points(scene)).float()
+    size = (scene.bounds[1] - scene.bounds[0]).tolist()
+    assert all(0.8 < edge < 2.2 for edge in size), size  # the strays at 500 and 900 do not count
+    depths = torch.cat([scene.train.cameras.project(points, view)[1] for view in range(7)])
+    if tracks:
+        assert scene.near == pytest.approx(0.9 * depths.min().item(), rel=0.05)
+        assert scene.far == pytest.approx(1.1 * depths.max().item(), rel=0.05)
+    else:
+        assert 2 < scene.near < 4 < scene.far < 6.5
+
+
+# What is wrong with a scene
+
+
+@pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
+def test_files_that_are_missing_or_cut_off(tmp_path, name):
+    write_colmap(tmp_path)
+    path = tmp_path / f"sparse/0/{name}.bin"
+    whole = path.read_bytes()
+    for length in {0, 5, 9, 20, 40, 70, len(whole) // 2, len(whole) - 1} - {len(whole)}:
+        path.write_bytes(whole[: min(length, len(whole) - 1)])
+        assert f"{path} ends too early" in refusal(tmp_path), length
+    path.write_bytes(struct.pack("<Q", 2**63) + whole[8:])  # a count that no file can hold
+    assert str(path) in refusal(tmp_path)
+    path.unlink()
+    assert (f"{path} is missing" if name != "cameras" else "COLMAP model (sparse/0/cameras.bin)") in refusal(tmp_path)
+
+
+def test_every_cut_is_noticed(tmp_path):
+    """Whatever length a file is cut to, and whatever bytes it holds, it is refused by InputError and nothing else."""
+    write_colmap(tmp_path)
+    random = np.random.default_rng(0)
+    for name in ("cameras", "images", "points3D"):
+        path = tmp_path / f"sparse/0/{name}.bin"
+        whole = path.read_bytes()
+        for trial in range(60):
+            data = np.frombuffer(whole[: random.integers(len(whole))], np.uint8).copy()
+            if trial % 2:
+                data = np.frombuffer(whole, np.uint8).copy()
+                data[random.integers(min(len(data), 300), size=4)] = random.integers(256, size=4)
+            path.write_bytes(data.tobytes())
+            try:
+                read_model(path.parent)
+            except InputError:
+                continue
+            assert trial % 2, (name, len(data))
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(("number", "name"), [(5, "OPENCV_FISHEYE"), (6, "FULL_OPENCV"), (7, "FOV"), (99, "number 99")])
+def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name):
+    write_colmap(tmp_path)
+    path = tmp_path / "sparse/0/cameras.bin"
+    data = bytearray(path.read_bytes())
+    data[12:16] = struct.pack("<i", number)
+    path.write_bytes(data)
+    assert f"cameras.bin: camera 5 is of the model {name}, which is not supported" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "old", "new", "words"), [
+    ("cameras", "OPENCV", "THIN_PRISM_FISHEYE", "the model THIN_PRISM_FISHEYE, which is not supported"),
+    ("cameras", "260.0 250", "260.0 -250", "is no camera"),
+    ("cameras", "260.0 250", "inf 250", "is no camera"),
+    ("cameras", "260.0 250 ", "260.0 ", "OPENCV has 8 parameters, and these are 7"),
+    ("cameras", "0.12", "twelve", "is damaged, or no file of COLMAP"),
+    ("cameras", "0.12", "-9", "folds the picture over"),
+    ("cameras", "5 OPENCV", "6 OPENCV", "was taken by camera 5, which is not in cameras.txt"),
+    ("images", " 5 view_3.png", " 5", "is damaged, or no file of COLMAP"),
+    ("images", "view_3.png", "view_33.png", "view_33.png is missing, as are 0 more of the 9 images"),
+    ("points3D", "0.9 0.5", "0.9 high", "is damaged, or no file of COLMAP"),
+])
+def test_texts_that_make_no_sense(tmp_path, name, old, new, words):
+    path = write_colmap(tmp_path, "txt") / f"sparse/0/{name}.txt"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert words in refusal(tmp_path)
+
+
+def test_models_with_next_to_nothing_in_them(tmp_path):
+    folder = write_colmap(tmp_path, "txt") / "sparse/0"
+    whole = (folder / "points3D.txt").read_text()
+    (folder / "points3D.txt").write_text("\n".join(whole.splitlines()[:4]))
+    assert "points3D.txt holds only 3 points: too few" in refusal(tmp_path)
+    (folder / "points3D.txt").write_text(whole)
+    (folder / "images.txt").write_text("# nothing\n")
+    assert "images.txt holds no registered images" in refusal(tmp_path)
+
+
+def test_cameras_of_several_sizes(tmp_path):
+    write_colmap(tmp_path, "txt")
+    folder = tmp_path / "sparse/0"
+    same = f"6 PINHOLE {WIDTH} {HEIGHT} 260 250 166 105\n"
+    with (folder / "cameras.txt").open("a") as file:
+        file.write(same)
+    images = (folder / "images.txt").read_text()
+    (folder / "images.txt").write_text(images.replace(" 5 view_4.png", " 6 view_4.png"))
+    assert len(load(tmp_path).train) == 7  # two cameras of one size
+    cameras = (folder / "cameras.txt").read_text()
+    (folder / "cameras.txt").write_text(cameras.replace(same, "6 PINHOLE 300 200 260 250 166 105\n"))
+    assert "the image view_4.png is 300x200 px, but view_0.png is 320x216 px" in refusal(tmp_path)
+
+
+def test_images_that_are_missing_or_damaged(tmp_path):
+    write_colmap(tmp_path)
+    (tmp_path / "images/view_2.png").write_text("no picture")
+    assert f"{tmp_path / 'images/view_2.png'} cannot be decoded" in refusal(tmp_path)
+    for k in (2, 5):
+        (tmp_path / f"images/view_{k}.png").unlink()
+    assert "view_2.png is missing, as are 1 more of the 9 images that" in refusal(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "pictures")
+    assert "has no folder `images` with photographs" in refusal(tmp_path)
+    assert "--spherify is for scenes of --dataset_type llff" in refusal(tmp_path, spherify=True)

@@ -1,0 +1,252 @@
+"""One transforms.json for all photographs: known points, lenses, splits, boxes, and every kind of damaged file."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datasets.nerfstudio import ngp_box
+from datasets.pictures import shrink
+from tests.datasets import written_scene
+from tests.datasets.written_photos import (
+    BENT,
+    HEIGHT,
+    LENS,
+    POINTS,
+    WIDTH,
+    around,
+    check_dots,
+    read_json,
+    write_json,
+    write_transforms,
+)
+
+
+def load(folder, **settings):
+    return written_scene.load(folder, **{"factor": 2, "no_masks": True} | settings)
+
+
+def refusal(folder, **settings) -> str:
+    return written_scene.refusal(folder, **{"factor": 2, "no_masks": True} | settings)
+
+
+def change(folder, **top) -> None:
+    content = read_json(folder) | top
+    write_json(folder, {key: value for key, value in content.items() if value is not None})
+
+
+def change_frame(folder, k: int, **entries) -> None:
+    content = read_json(folder)
+    content["frames"][k] |= entries
+    write_json(folder, content)
+
+
+# Where points are seen
+
+
+@pytest.mark.parametrize(("settings", "size"), [
+    ({}, (160, 108)), ({"factor": 1}, (320, 216)), ({"factor": 3}, (107, 72)), ({"factor": 8, "img_s": 150}, (150, 101))])
+@pytest.mark.parametrize("lens", [LENS, LENS | BENT, LENS | {"k3": 0.2}])
+def test_points_are_seen_where_they_were_photographed(tmp_path, settings, size, lens):
+    scene = load(write_transforms(tmp_path, lens=lens), **settings)
+    assert scene.train.images.shape == (7, *size[::-1], 3)
+    for split in (scene.train, scene.test):
+        check_dots(split, POINTS, 0.15)
+
+
+def test_frames_may_have_lenses_of_their_own(tmp_path):
+    frames = {1: {"fl_x": 300.0, "fl_y": 290.0, "cx": 150.0}, 2: {"k1": 0.2, "p1": -0.01}, 3: {"camera_angle_x": 1.1}}
+    scene = load(write_transforms(tmp_path, frames=frames))
+    check_dots(scene.train, POINTS)
+    focal = scene.train.cameras.intrinsics[:, 0, 0].tolist()
+    assert focal[:3] == pytest.approx([150, 130, 160 / 2 / math.tan(0.55)], rel=1e-5)
+
+
+def test_an_angle_alone_is_enough(tmp_path):
+    lens = {"fl_x": 270.0, "fl_y": 270.0, "cx": 160.0, "cy": 108.0}
+    write_transforms(tmp_path, lens=lens)
+    change(tmp_path, fl_x=None, fl_y=None, cx=None, cy=None, w=None, h=None, camera_angle_x=2 * math.atan(160 / 270))
+    check_dots(load(tmp_path).train, POINTS)
+
+
+def test_a_jpeg_stated_at_a_larger_size(tmp_path):
+    """w and h are those of the photographs; the files are copies at a half, and --factor counts from w."""
+    write_transforms(tmp_path, lens=LENS | BENT, extension=".jpg")
+    content = read_json(tmp_path)
+    write_json(tmp_path, content | {key: 2 * content[key] for key in ("w", "h", "fl_x", "fl_y", "cx", "cy")})
+    scene = load(tmp_path, factor=4)
+    assert scene.train.images.shape[1:3] == (108, 160) and scene.extras["stored_size"] == (640, 432)
+    check_dots(scene.train, POINTS)
+    assert "is 320x216 px, smaller than the 640x432 px to work at: give a larger --factor" in refusal(tmp_path, factor=1)
+
+
+def test_smaller_copies_are_taken_where_they_are(tmp_path):
+    write_transforms(tmp_path, extension=".jpg")
+    (tmp_path / "images_2").mkdir()
+    for path in (tmp_path / "images").iterdir():
+        copy = shrink(np.asarray(Image.open(path)), 160, 108)
+        copy[:3] = 77
+        Image.fromarray(copy).save(tmp_path / "images_2" / f"{path.stem}.png")
+    scene = load(tmp_path)
+    assert (scene.train.images[:, :3] == 77).all()
+    check_dots(scene.train, POINTS)
+    (tmp_path / "images_2/frame_00004.png").unlink()  # copies of some are no copies
+    assert not (load(tmp_path).train.images[:, :3] == 77).any()
+
+
+def test_alpha_is_kept(tmp_path):
+    write_transforms(tmp_path, lens=LENS | BENT)
+    for path in (tmp_path / "images").iterdir():
+        picture = Image.open(path)
+        picture.putalpha(Image.fromarray(np.asarray(picture)[..., 0]))
+        picture.save(path)
+    scene = load(tmp_path, no_masks=False)
+    assert np.array_equal(scene.train.alpha, scene.train.images[..., 0])
+    path = tmp_path / "images/frame_00008.png"
+    Image.open(path).convert("RGB").save(path)
+    assert "frame_00008.png has no alpha channel, but" in refusal(tmp_path)
+
+
+def test_masks_are_undistorted_with_their_pictures(tmp_path):
+    write_transforms(tmp_path / "scene", lens=LENS | BENT)
+    (tmp_path / "masks/images").mkdir(parents=True)
+    for path in (tmp_path / "scene/images").iterdir():
+        Image.fromarray(np.uint8(255) * (np.asarray(Image.open(path))[..., 0] > 60)).save(tmp_path / "masks/images" / path.name)
+    scene = load(tmp_path / "scene", no_masks=False, maskdir=str(tmp_path / "masks"))
+    bright = load(tmp_path / "scene").train.images[..., 0] > 60
+    assert ((scene.train.alpha > 127) != bright).mean() < 0.003 and bright.mean() > 0.01
+
+
+# Which views
+
+
+def test_views_are_sorted_and_held_out(tmp_path):
+    write_transforms(tmp_path)
+    content = read_json(tmp_path)
+    content["frames"] = content["frames"][::-1]
+    write_json(tmp_path, content)
+    scene = load(tmp_path)
+    assert scene.test.names == ["frame_00000", "frame_00008"] and scene.train.names == [f"frame_{k:05d}" for k in range(1, 8)]
+    assert load(tmp_path, llffhold=3, testskip=2).test.names == ["frame_00000", "frame_00006"]
+    check_dots(scene.test, POINTS)
+
+
+def names(numbers) -> list[str]:
+    return [f"images/frame_{k:05d}.png" for k in numbers]
+
+
+def test_the_files_own_splits(tmp_path):
+    write_transforms(tmp_path)
+    change(tmp_path, train_filenames=names([0, 1, 2, 3]), val_filenames=names([4, 5]), test_filenames=["./" + names([7])[0]])
+    scene = load(tmp_path)
+    assert [len(scene.train), len(scene.val), scene.test.names] == [4, 2, ["frame_00007"]]
+    change(tmp_path, test_filenames=None)
+    scene = load(tmp_path)
+    assert [len(scene.train), len(scene.val), len(scene.test)] == [4, 0, 2]
+    change(tmp_path, val_filenames=None)
+    assert [len(load(tmp_path).train), len(load(tmp_path).test)] == [4, 5]
+    change(tmp_path, test_filenames=names([3, 4]))
+    assert "images/frame_00003.png is both a training view and one to evaluate on" in refusal(tmp_path)
+    change(tmp_path, test_filenames=names([3, 40]))
+    assert "test_filenames names images/frame_00040.png, which is not the file_path of any frame" in refusal(tmp_path)
+    change(tmp_path, test_filenames="all")
+    assert "test_filenames is not a list of file names" in refusal(tmp_path)
+
+
+def test_missing_images_are_left_out_and_counted(tmp_path, capsys):
+    write_transforms(tmp_path)
+    for k in (2, 5):
+        (tmp_path / f"images/frame_{k:05d}.png").unlink()
+    scene = load(tmp_path)
+    assert "2 of 9 images are missing and left out" in capsys.readouterr().err
+    assert scene.extras["missing_images"] == 2 and (len(scene.train), len(scene.test)) == (6, 1)
+    check_dots(scene.train, POINTS)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    assert "lists 9 images, and none of them is there" in refusal(tmp_path)
+
+
+# The box
+
+
+def test_bounds_from_the_cameras_or_from_aabb_scale(tmp_path):
+    scene = load(write_transforms(tmp_path))
+    inside = torch.from_numpy(POINTS).float()
+    assert (inside > scene.bounds[0]).all() and (inside < scene.bounds[1]).all() and "axes meet" in scene.extras["bounds_from"]
+    change(tmp_path, aabb_scale=2)
+    scene = load(tmp_path)
+    np.testing.assert_allclose(scene.bounds, [[-1 / 0.33] * 3, [1 / 0.33] * 3], rtol=1e-6)
+    assert scene.extras["bounds_from"] == "aabb_scale of transforms.json" and not scene.forward_facing
+    assert 0 < scene.near < 1.5 and 5 < scene.far < 12 and scene.render_path is None
+
+
+def test_instant_ngps_own_scale_and_offset(tmp_path):
+    """p -> 0.5 p + (0.5, 0.6, 0.7) into a cube of side 4 around 0.5: from -1.5 to 2.5 there."""
+    box = ngp_box({"aabb_scale": 4, "scale": 0.5, "offset": [0.5, 0.6, 0.7]}, tmp_path)
+    np.testing.assert_allclose(box, [[-4, -4.2, -4.4], [4, 3.8, 3.6]], rtol=1e-6)
+
+
+# What is wrong with a scene
+
+
+@pytest.mark.parametrize(("top", "words"), [
+    ({"camera_model": "OPENCV_FISHEYE"}, "the camera model OPENCV_FISHEYE is not supported"),
+    ({"camera_model": "EQUIRECTANGULAR"}, "the camera model EQUIRECTANGULAR is not supported"),
+    ({"is_fisheye": True}, "the camera model is_fisheye is not supported"),
+    ({"k4": 0.01}, "frame 0 has lens distortion k4, which is not supported"),
+    ({"k1": "strong"}, "k1 is 'strong', not a finite number"),
+    ({"k2": math.nan}, "k2 is nan, not a finite number"),
+    ({"k1": -2.0}, "folds the picture over"),
+    ({"fl_x": 0}, "fl_x is 0, not a finite positive number"),
+    ({"w": 400}, "says w x h = 400x216"),
+    ({"aabb_scale": 0}, "aabb_scale is 0, not a finite positive number"),
+    ({"aabb_scale": "big"}, "aabb_scale is 'big'"),
+    ({"aabb_scale": 1, "offset": [1, 2]}, "offset is [1, 2], not three finite numbers"),
+    ({"frames": []}, "lists no frames"),
+    ({"frames": None}, "has no list `frames`"),
+])
+def test_entries_that_make_no_sense(tmp_path, top, words):
+    write_transforms(tmp_path)
+    change(tmp_path, **top)
+    assert words in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("entries", "words"), [
+    ({"transform_matrix": [[1, 0], [0, 1]]}, "frame 4: transform_matrix is not a 4x4 or 3x4 matrix"),
+    ({"transform_matrix": np.diag([2.0, 2, 2, 1]).tolist()}, "frame 4: the rotation is scaled by 2"),
+    ({"transform_matrix": np.full((4, 4), math.inf).tolist()}, "frame 4: transform_matrix holds a value that is not finite"),
+    ({"file_path": None}, "frame 4 has no file_path"),
+    ({"camera_model": "FOV"}, "frame 4: the camera model FOV is not supported"),
+    ({"w": 640, "h": 432}, "the image frame_00004.png is 640x432 px, but frame_00000.png is 320x216 px"),
+])
+def test_frames_that_make_no_sense(tmp_path, entries, words):
+    write_transforms(tmp_path)
+    change_frame(tmp_path, 4, **entries)
+    assert words in refusal(tmp_path)
+
+
+def test_images_that_make_no_sense(tmp_path):
+    write_transforms(tmp_path)
+    change(tmp_path, w=None, h=None)
+    Image.new("RGB", (300, 200)).save(tmp_path / "images/frame_00005.png")
+    assert "the image frame_00005.png is 300x200 px, but frame_00000.png is 320x216 px" in refusal(tmp_path)
+    change(tmp_path, w=WIDTH, h=HEIGHT)
+    Image.new("RGB", (160, 108)).save(tmp_path / "images/frame_00005.png")
+    assert "frame_00005.png is 160x108 px, but" in refusal(tmp_path)
+    (tmp_path / "images/frame_00005.png").write_text("no picture")
+    assert "frame_00005.png cannot be decoded" in refusal(tmp_path)
+    assert "no alpha channel: --method points carves" in refusal(write_transforms(tmp_path / "b"), no_masks=False)
+
+
+def test_one_photograph_is_too_few(tmp_path):
+    assert "has no training views among its 1 photographs" in refusal(write_transforms(tmp_path, around(1)))
+
+
+def test_unreadable_json(tmp_path):
+    write_transforms(tmp_path)
+    (tmp_path / "transforms.json").write_text('{"frames": [\n,]}')
+    assert "transforms.json, line 2: not valid JSON" in refusal(tmp_path)
+    assert "no poses_bounds.npy was found" in refusal(tmp_path, dataset_type="llff")
+    assert "--no_ndc is for scenes of --dataset_type llff" in refusal(tmp_path, no_ndc=True)
