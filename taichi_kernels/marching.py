@@ -32,75 +32,72 @@ class Samples(NamedTuple):
     reached: Tensor  # (R,) t: where marching ended, `far` or, where `most` samples were found, the end of the last
 
 
-@ti.func
-def _cell(q, cells, level):
-    """The index along one axis of the cell at q, in half sizes of the box from its centre."""
-    scaled = (q / ti.cast(1 << level, ti.f32) + 1.0) * 0.5 * cells
-    return ti.min(ti.max(ti.cast(ti.floor(scaled), ti.i32), 0), cells - 1)
-
-
-@ti.func
-def _leave(q, slope, index, cells, level):
-    """How far along t the face of cell `index` lies ahead of q, which changes by `slope` per t."""
-    face = ((index + ti.select(slope > 0.0, 1, 0)) * 2.0 / cells - 1.0) * ti.cast(1 << level, ti.f32)
-    still = ti.abs(slope) < 1e-12
-    return ti.select(still, 1e10, ti.max((face - q) / ti.select(still, 1.0, slope), 0.0))
-
-
 @ti.kernel
 def _march(
     origins: _VECTORS, directions: _VECTORS,  # (R, 3)
     near: _FLOATS, far: _FLOATS, jitter: _FLOATS,  # (R,)
-    box: _VECTORS,  # (2, 3): centre and half size
+    box: _VECTORS,  # (2, 3): centre, and cells per world unit of level 0
     bits: _INTS,  # (levels * cells * cells * cells / 32,)
+    densities: _FLOATS,  # (levels * cells * cells * cells,), or of any size where most_thickness is not asked for
+    most_thickness: float,
     cells: int, levels: int, step: float, cone: float, most_step: float, most: int,
     counts: _INTS,  # (R,) out in the first pass
     offsets: _INTS, rays: _INTS, starts: _FLOATS, ends: _FLOATS, positions: _VECTORS,  # out in the second
     reached: _FLOATS,  # (R,) out
-    write: int,
+    write: ti.template(), several: ti.template(), stop: ti.template(),  # second pass; more than one level; a limit of thickness
 ):
     for r in range(origins.shape[0]):
         o, d = origins[r], directions[r]
-        center, half = box[0], box[1]
-        per_unit = 1.0 / d.norm()
-        q0, slope = (o - center) / half, d / half
+        length = d.norm()
+        per_unit, middle = 1.0 / length, 0.5 * cells
+        # in cells of level 0, from the corner of its box
+        first, slope = (o - box[0]) * box[1] + middle, d * box[1]
+        still = ti.abs(slope) < 1e-12
+        turned = ti.select(still, 1e12, 1.0 / ti.select(still, 1.0, slope))
+        onward = ti.select(slope > 0.0, 1.0, 0.0)
         t, last = near[r], far[r]
-        t += jitter[r] * ti.min(ti.max(cone * t / per_unit, step), most_step) * per_unit
-        found, place = 0, 0
-        if write != 0:
+        width = ti.min(ti.max(cone * t * length, step), most_step) * per_unit
+        t += jitter[r] * width
+        side = 1.0 / ti.min(box[1][0], box[1][1], box[1][2])  # the largest edge of a cell
+        found, place, thickness = 0, 0, 0.0
+        if ti.static(write):
             place = offsets[r]
         while t < last and found < most:
-            world = ti.min(ti.max(cone * t / per_unit, step), most_step)
-            width = world * per_unit
-            middle = t + 0.5 * width
-            q = q0 + middle * slope
-            outermost = ti.max(ti.abs(q[0]), ti.abs(q[1]), ti.abs(q[2]))
-            level = 0
-            side = 2.0 / cells * ti.max(half[0], half[1], half[2])
-            while level < levels - 1 and (outermost > 1.0 or world > side):
-                outermost, side, level = 0.5 * outermost, 2.0 * side, level + 1
-            x, y, z = _cell(q[0], cells, level), _cell(q[1], cells, level), _cell(q[2], cells, level)
-            index = ((level * cells + z) * cells + y) * cells + x
-            if bits[index // WORD] >> (index % WORD) & 1:
-                if write != 0:
-                    rays[place], starts[place], ends[place], positions[place] = r, t, t + width, o + middle * d
+            if cone > 0.0:
+                width = ti.min(ti.max(cone * t * length, step), most_step) * per_unit
+            at = first + (t + 0.5 * width) * slope
+            shrink, layer = 1.0, 0
+            if ti.static(several):
+                off = ti.abs(at - middle)
+                outermost, edge = ti.max(off[0], off[1], off[2]) / middle, side
+                while layer < levels - 1 and (outermost > 1.0 or width * length > edge):
+                    outermost, edge, shrink, layer = 0.5 * outermost, 2.0 * edge, 0.5 * shrink, layer + 1
+                at = middle + (at - middle) * shrink
+            cell = ti.min(ti.max(ti.cast(ti.floor(at), ti.i32), 0), cells - 1)
+            index = ((layer * cells + cell[2]) * cells + cell[1]) * cells + cell[0]
+            if bits[index >> 5] >> (index & 31) & 1:
+                if ti.static(write):
+                    rays[place], starts[place], ends[place] = r, t, t + width
+                    positions[place] = o + (t + 0.5 * width) * d
                     place += 1
                 found += 1
                 t += width
+                if ti.static(stop):
+                    thickness += densities[index] * width * length
+                    if thickness > most_thickness:
+                        last = t
             else:
-                ahead = ti.min(
-                    _leave(q[0], slope[0], x, cells, level), _leave(q[1], slope[1], y, cells, level),
-                    _leave(q[2], slope[2], z, cells, level),
-                )
+                faces = (ti.cast(cell, ti.f32) + onward - at) * turned
+                ahead = ti.max(ti.min(faces[0], faces[1], faces[2]), 0.0) / shrink
                 if cone > 0.0:
                     goal = t + ahead
                     t += width
                     while t < goal:
-                        t += ti.min(ti.max(cone * t / per_unit, step), most_step) * per_unit
+                        t += ti.min(ti.max(cone * t * length, step), most_step) * per_unit
                 else:
                     t += ti.max(ti.ceil(ahead / width), 1.0) * width
         reached[r] = ti.min(t, last) if found >= most else last
-        if write == 0:
+        if ti.static(not write):
             counts[r] = found
 
 
@@ -114,13 +111,15 @@ def pack_occupancy(occupied: Tensor) -> Tensor:
 
 def march(
     origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, jitter: Tensor, bits: Tensor, box: Tensor, *, cells: int,
-    levels: int, step: float, cone: float = 0.0, most_step: float = 1e10, most: int = 1 << 20,
+    levels: int, step: float, cone: float = 0.0, most_step: float = 1e10, most: int = 1 << 20, densities: Tensor | None = None,
+    most_thickness: float = 12.0,
 ) -> Samples:
     """The samples of R rays in occupied cells, with exact counts; see the module's docstring.
 
     origins, directions (R, 3) float32; near, far (R,) in t; jitter (R,) in [0, 1); bits from `pack_occupancy`; box (2, 3): lower
-    and upper corner of level 0; step, most_step in world units; cone: step over distance; most: samples a ray, at most. Nothing
-    is differentiable. Raises ValueError on shapes that do not fit.
+    and upper corner of level 0; step, most_step in world units; cone: step over distance; most: samples a ray, at most.
+    densities (levels, cells, cells, cells): where given, a ray ends once the cells that it sampled hold more than most_thickness;
+    what lies behind is all but hidden. Nothing is differentiable. Raises ValueError on shapes that do not fit.
     """
     count = len(origins)
     if origins.shape != (count, 3) or directions.shape != (count, 3) or any(t.shape != (count,) for t in (near, far, jitter)):
@@ -129,18 +128,20 @@ def march(
         raise ValueError(f"expected {levels} x {cells}^3 bits in int32 words and a step above 0; got {tuple(bits.shape)}, {step}")
     runtime.ensure_init()
     where = origins.device
-    box = torch.stack([box.mean(0), (box[1] - box[0]) / 2]).to(origins)
+    box = torch.stack([box.mean(0), cells / (box[1] - box[0])]).to(origins)
     inputs = [t.detach().contiguous() for t in (origins, directions, near, far, jitter, box, bits)]
-    numbers = (cells, levels, step, cone, most_step, most)
+    known = origins.new_zeros(1) if densities is None else densities.reshape(-1)
+    numbers = (known, most_thickness, cells, levels, step, cone, most_step, most)
     counts, offsets = (torch.zeros(n, dtype=torch.int32, device=where) for n in (count, count + 1))
     reached = far.detach().clone()
     none = [torch.zeros(1, dtype=torch.int32, device=where), *(origins.new_zeros(s) for s in ((1,), (1,), (1, 3)))]
+    kind = levels > 1, densities is not None
     if count:
-        _march(*inputs, *numbers, counts, offsets, *none, reached, 0)
+        _march(*inputs, *numbers, counts, offsets, *none, reached, False, *kind)
     torch.cumsum(counts, 0, dtype=torch.int32, out=offsets[1:])
     total = int(offsets[-1])
     rays = torch.empty(total, dtype=torch.int32, device=where)
     starts, ends, positions = (origins.new_empty(s) for s in ((total,), (total,), (total, 3)))
     if total:
-        _march(*inputs, *numbers, counts, offsets, rays, starts, ends, positions, reached, 1)
+        _march(*inputs, *numbers, counts, offsets, rays, starts, ends, positions, reached, True, *kind)
     return Samples(offsets, rays, starts, ends, positions, reached)

@@ -8,17 +8,12 @@ from torch import Tensor
 
 from datasets.cameras import Cameras
 from datasets.scene import Scene, Split
+from models.rays import pack_cameras
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
-from taichi_kernels.projection import pack_camera
 
 ORIGINAL_MARGIN = 0.05  # the original counts projections up to 5 % of half an image outside it as foreground
-
-
-def pack_cameras(cameras: Cameras) -> Tensor:
-    """All views' cameras as the kernels take them, (V, 16)."""
-    return torch.stack([pack_camera(k, pose) for k, pose in zip(cameras.intrinsics, cameras.camera_to_world, strict=True)])
 
 
 def allowed_misses(views: int, ratio: float) -> int:

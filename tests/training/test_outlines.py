@@ -61,8 +61,9 @@ def test_views_with_an_empty_mask_are_left_out(scene, amount):
     assert (spoilt.carving.alpha[~good] == 0).all()  # the scene keeps what it was given
 
 
-@pytest.mark.parametrize("steps", [[("affine", 0.2)], [("holes", 0.3)], [("missing", 1.0)], [("empty", 0.7)]])
-@pytest.mark.parametrize("background", ["black", "white"])
+@pytest.mark.parametrize("steps, background", [
+    ([("affine", 0.2)], "black"), ([("holes", 0.3)], "white"), ([("missing", 1.0)], "white"), ([("empty", 0.7)], "black"),
+])
 def test_masks_that_contradict_each_other_give_way_to_the_photographs(steps, background):
     scene = damaged(sphere_scene(background, views=30), *steps)
     found = outlines(scene)
@@ -86,7 +87,7 @@ def test_a_run_with_spoilt_masks_ends_near_one_with_clean_ones(demo_scene, tmp_p
     """The affine damage of 12 %; the hard hull of such masks is far behind."""
     spoilt, quality = damaged(demo_scene, ("affine", 0.12)), {}
     for name, of, ratio in (("clean", demo_scene, None), ("remedy", spoilt, None), ("hard hull", spoilt, 1.0)):
-        method = Method(steps=1200)
+        method = Method(steps=800)
         options = method.settings(replace(OPTIONS, filter_consistency_ratio=ratio), of)
         quality[name] = fit(of, of.test, options, method.recipe(options, of), tmp_path / name).history[-1]["validation_psnr"]
     assert quality["remedy"] > quality["clean"] - 1, quality

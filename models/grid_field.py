@@ -1,0 +1,79 @@
+"""The fast radiance field: a hash grid of features and a small network that turns them into density and colour."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from taichi_kernels.grid_encoding import GridLayout, encode_grid
+
+_MOST_RAW = 15.0  # densities are exp(raw): gradients are those of at most exp(15)
+
+
+@dataclass(frozen=True)
+class GridShape:
+    """How large the field is."""
+
+    levels: int = 8
+    features: int = 4  # a level
+    coarsest: int = 16  # cells along an edge of the box
+    finest: int = 1024
+    log2_rows: int = 17  # of a level's table
+    hidden: int = 64  # units of a layer
+    sh_degree: int = 2  # of the colour's dependence on the direction
+
+
+class _Exp(torch.autograd.Function):
+    """exp, with a gradient that stays finite."""
+
+    @staticmethod
+    def forward(ctx, raw):
+        ctx.save_for_backward(raw)
+        return torch.exp(raw.clamp(max=80))
+
+    @staticmethod
+    def backward(ctx, grad):
+        (raw,) = ctx.saved_tensors
+        return grad * torch.exp(raw.clamp(-_MOST_RAW, _MOST_RAW))
+
+
+class GridField(nn.Module):
+    """Density and colour at points of a box.
+
+    Features of all levels go through one hidden layer to the logarithm of the density and the coefficients of spherical
+    harmonics: colour = sigmoid(sum_k Y_k(direction) coefficient_k). A point outside the box has its nearest face's values.
+    """
+
+    def __init__(self, box: Tensor, shape: GridShape, generator: torch.Generator):
+        super().__init__()
+        self.shape = shape
+        self.layout = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
+        self.register_buffer("box", box.clone())  # (2, 3) world
+        self.table = nn.Parameter((torch.rand(self.layout.rows, shape.features, generator=generator) * 2 - 1) * 1e-4)
+        outputs = 1 + 3 * (shape.sh_degree + 1) ** 2
+        self.hidden = nn.Parameter(_uniform(shape.hidden, shape.levels * shape.features, generator))
+        self.out = nn.Parameter(_uniform(outputs, shape.hidden, generator))
+
+    def settings(self) -> dict:
+        """What the field needs beside its tensors to be rebuilt."""
+        return asdict(self.shape)
+
+    def density_and_code(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Densities (M,) per world unit at positions (M, 3), and what `radiance` needs to know of them (M, ...)."""
+        unit = (positions - self.box[0]) / (self.box[1] - self.box[0])
+        features = encode_grid(unit, self.table, self.layout)
+        raw = torch.relu(features @ self.hidden.T) @ self.out.T
+        return _Exp.apply(raw[:, 0]), raw[:, 1:]
+
+    def density(self, positions: Tensor) -> Tensor:
+        """Densities (M,) per world unit at positions (M, 3)."""
+        return self.density_and_code(positions)[0]
+
+    def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
+        """Colours (M, 3) in [0, 1] from codes and the directions' harmonics (M, K)."""
+        return torch.sigmoid((code.view(len(code), 3, directions.shape[1]) * directions[:, None]).sum(-1))
+
+
+def _uniform(outputs: int, inputs: int, generator: torch.Generator) -> Tensor:
+    """Kaiming's uniform start for layers before a ReLU."""
+    return (torch.rand(outputs, inputs, generator=generator) * 2 - 1) * (6 / inputs) ** 0.5

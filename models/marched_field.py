@@ -1,0 +1,74 @@
+"""A radiance field that is sampled where its occupancy grid says that something may be."""
+
+import torch
+from torch import Tensor, nn
+
+from datasets.cameras import Cameras
+from models.grid_field import GridField
+from models.occupancy import OccupancyGrid
+from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
+from models.rendering import Rendering
+from taichi_kernels.compositing import Composite, composite
+from taichi_kernels.directions import encode_directions
+from taichi_kernels.marching import Samples
+
+CHUNK = 32_768  # rays that are rendered at a time
+SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
+_FIRST_SAMPLES = 4  # of a ray that is looked along; twice as many with every further pass
+
+
+class MarchedField(nn.Module):
+    """A field and its occupancy: the model of `--method nerf --field grid`."""
+
+    def __init__(self, field: GridField, occupancy: OccupancyGrid):
+        super().__init__()
+        self.field, self.occupancy = field, occupancy
+
+    def sample(self, rays: Rays, generator: torch.Generator | None) -> Samples:
+        """Samples of whole rays, shifted at random by up to a step; without a generator by half a step."""
+        near, far = self.occupancy.interval(rays.origins, rays.directions)
+        jitter = torch.full_like(near, 0.5) if generator is None else torch.rand(len(rays), generator=generator).to(near.device)
+        return self.occupancy.samples(rays.origins, rays.directions, jitter, near, far)
+
+    def shade(self, rays: Rays, samples: Samples) -> Composite:
+        """Colour, transmittance and depth of rays from their samples; differentiable in the field."""
+        densities, codes = self.field.density_and_code(samples.positions)
+        harmonics = encode_directions(rays.looking, self.field.shape.sh_degree)[samples.rays.long()]
+        colours = self.field.radiance(codes, harmonics)
+        return composite(densities, colours, samples.starts, samples.ends, offsets=samples.offsets, lengths=rays.lengths)
+
+    @torch.no_grad()
+    def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
+        """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays: some samples at a time, until a ray is opaque."""
+        colour, clear, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
+        clear += 1
+        at, far = self.occupancy.interval(rays.origins, rays.directions)
+        shift, most = 0.5, _FIRST_SAMPLES
+        alive = torch.nonzero(far > at)[:, 0]
+        while len(alive):
+            some = rays[alive]
+            jitter = torch.full_like(at[alive], shift)
+            samples = self.occupancy.samples(some.origins, some.directions, jitter, at[alive], far[alive], most)
+            found = self.shade(some, samples)
+            left = clear[alive]
+            colour[alive] += left[:, None] * found.colour
+            depth[alive] += left * found.depth
+            clear[alive] = left * found.transmittance
+            at[alive] = samples.reached
+            going = (samples.reached < far[alive]) & (clear[alive] > SEEN_TRANSMITTANCE)
+            alive, shift, most = alive[going], 0.0, 2 * most
+        return colour, clear, depth
+
+    @torch.no_grad()
+    def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
+        """One view over a background (`black` or `white`), in chunks of rays, so that memory does not grow with the picture."""
+        device = self.field.table.device
+        packed = pack_cameras(cameras[view]).to(device)
+        pixels = view_pixels(0, cameras.width, cameras.height, device)
+        parts = [self.look(pixel_rays(packed, some)) for some in pixels.split(CHUNK)]
+        colour, clear, depth = (torch.cat(part) for part in zip(*parts, strict=True))
+        if background == "white":
+            colour = colour + clear[:, None]
+        alpha, size = 1 - clear, (cameras.height, cameras.width)
+        mean = (depth / alpha.clamp_min(1e-8)).view(size) if with_depth else None
+        return Rendering(colour.clamp(0, 1).view(*size, 3), alpha.view(size), mean)

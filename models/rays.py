@@ -1,0 +1,45 @@
+"""Rays of views, in the form that every volume model takes."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from datasets.cameras import Cameras
+from taichi_kernels.projection import pack_camera
+from taichi_kernels.rays import camera_rays
+
+
+class Rays(NamedTuple):
+    """R rays p(t) = origin + t direction; t is the depth along the camera's z axis."""
+
+    origins: Tensor  # (R, 3) world
+    directions: Tensor  # (R, 3) world units per t
+    lengths: Tensor  # (R,) |direction|
+    looking: Tensor  # (R, 3) unit: the direction that colours depend on
+
+    def __getitem__(self, rays) -> "Rays":
+        """Some of the rays: a slice, a mask or indices."""
+        return Rays(*(tensor[rays] for tensor in self))
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+
+def pack_cameras(cameras: Cameras) -> Tensor:
+    """The cameras (V, 16) as the kernels take them."""
+    return torch.stack([pack_camera(k, pose) for k, pose in zip(cameras.intrinsics, cameras.camera_to_world, strict=True)])
+
+
+def pixel_rays(packed: Tensor, pixels: Tensor) -> Rays:
+    """Rays through the centres of pixels (R, 3) int32, [view, row, column], of cameras (V, 16)."""
+    origins, directions = camera_rays(packed, pixels)
+    lengths = directions.norm(dim=1)
+    return Rays(origins, directions, lengths, directions / lengths[:, None])
+
+
+def view_pixels(view: int, width: int, height: int, device) -> Tensor:
+    """All pixels of a view, row by row, (H W, 3) int32."""
+    sides = (torch.arange(size, dtype=torch.int32, device=device) for size in (height, width))
+    rows, columns = torch.meshgrid(*sides, indexing="ij")
+    return torch.stack([torch.full_like(rows, view), rows, columns], -1).reshape(-1, 3)

@@ -1,0 +1,52 @@
+"""Random pixels of the training views: the rays through them, and what was photographed there."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from datasets.scene import Split
+from models.rays import Rays, pack_cameras, pixel_rays
+
+
+class Batch(NamedTuple):
+    """R rays with their colours over a background."""
+
+    rays: Rays
+    colours: Tensor  # (R, 3) in [0, 1], over the background
+    background: Tensor  # (R, 3) what lies behind the scene
+
+
+class RayBatches:
+    """Draws rays from all pixels of a split, or from one view at a time. Pictures stay uint8 in memory."""
+
+    def __init__(self, split: Split, background: str, device):
+        """background: `black`, `white`, or `random`, another colour behind each ray at each draw."""
+        self.cameras = pack_cameras(split.cameras).to(device)
+        self.images = torch.from_numpy(split.images).to(device)  # (V, H, W, 3)
+        self.alpha = None if split.alpha is None else torch.from_numpy(split.alpha).to(device)  # (V, H, W)
+        self.background = background
+
+    def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
+        """`count` rays at random; one_view: all of one view; middle: only from this share of the width and the height."""
+        views, height, width = self.images.shape[:3]
+        sizes = [max(1, round(size * middle)) for size in (height, width)]
+        corner = [(size - inner) // 2 for size, inner in zip((height, width), sizes, strict=True)]
+        view = torch.randint(0, views, (1 if one_view else count,), generator=generator).expand(count)
+        row, column = (
+            first + torch.randint(0, size, (count,), generator=generator) for first, size in zip(corner, sizes, strict=True)
+        )
+        pixels = torch.stack([view, row, column], 1).to(self.images.device)
+        return self._batch(pixels, generator)
+
+    def _batch(self, pixels: Tensor, generator: torch.Generator) -> Batch:
+        view, row, column = pixels.unbind(1)
+        colours = self.images[view, row, column].float() / 255
+        if self.background == "random":
+            background = torch.rand(len(pixels), 3, generator=generator).to(colours.device)
+        else:
+            background = torch.full_like(colours, float(self.background == "white"))
+        if self.alpha is not None:
+            alpha = self.alpha[view, row, column].float()[:, None] / 255
+            colours = colours * alpha + background * (1 - alpha)
+        return Batch(pixel_rays(self.cameras, pixels.to(torch.int32)), colours, background)
