@@ -2,6 +2,7 @@
 
     python main.py --dataname demo
     python main.py --datadir ./nerf_synthetic/ --dataname hotdog --basedir runs/hotdog --recipe paper
+    python main.py --method nerf --datadir ./nerf_synthetic/lego
 """
 
 import sys
@@ -35,30 +36,63 @@ def run(argv: list[str]) -> str:
     import datasets
     from datasets.protocols import evaluation_views
     from reporting import four_lines, report
-    from reporting.outlines import save_outlines
-    from training import choose_recipe, fit, load_run
     from training.checkpoint import save_weights, weights_size
 
     device = _start_device(options)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
-    recipe, options = choose_recipe(options, scene)
+    if options.method == "nerf" and scene.background == "black":  # clouds are measured as their original program does it
+        evaluation = evaluation.over_black()
     folder = Path(options.basedir).expanduser()
     check_writable(folder)
-    start = _start_cloud(options) if options.ft_path else None
-    if options.render_only:
-        trained = load_run(folder, start)
-    else:
-        outlines = folder / "outlines.png"
-        trained = fit(
-            scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
-            begun=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
-        )
-    size = weights_size(trained.cloud) if options.render_only else save_weights(folder, trained.cloud)
-    result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device))
+    learn = {"points": _points, "nerf": _field}[options.method]
+    trained, options, own = learn(options, scene, evaluation, folder)
+    size = weights_size(trained.model) if options.render_only else save_weights(folder, trained.model)
+    result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device, own))
     print(f"protocol: {protocol}")
     print(f"report: {folder / 'report.html'}   pictures: {folder / 'pictures'}   video: {folder / 'orbit.mp4'}")
     return four_lines(result["figures"])
+
+
+def _points(options, scene, evaluation, folder):
+    """Train or load a cloud: the run, the options with the recipe's values, and what the report holds of clouds alone."""
+    from reporting.outlines import save_outlines
+    from training import choose_recipe, fit, load_run
+
+    recipe, options = choose_recipe(options, scene)
+    start = _start_cloud(options) if options.ft_path else None
+    if options.render_only:
+        run = load_run(folder, start)
+    else:
+        outlines = folder / "outlines.png"
+        run = fit(
+            scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
+            begun=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
+        )
+    cloud, tensors = run.model, {k: v.cpu() for k, v in run.model.tensors().items()}
+    learned = {
+        "opacity": None if cloud.opacity_logits is None else cloud.opacities().detach().cpu(),
+        "radius": None if cloud.log_radii is None else tensors["log_radii"].exp(),
+    }
+    points = {"positions": tensors["positions"], "base": tensors["base"], "sh": tensors["sh"], "settings": cloud.settings()}
+    settings = {"splatting_r": cloud.radius, "raster_n": cloud.max_layers, "profile": cloud.profile, "sh_per": cloud.sh_per}
+    return run, options, {
+        "cloud": points | learned, "points": cloud.point_count(), "hull_iou": run.masks.hull_iou,
+        "warnings": [run.masks.remark] if run.masks.remark else [], "options": settings,
+    }
+
+
+def _field(options, scene, evaluation, folder):
+    """The same for a radiance field."""
+    from training.fields import fit_field, load_field_run
+
+    if scene.forward_facing:
+        raise InputError("--method nerf marches through world space so far: give --no_ndc for these photographs, or --spherify")
+
+    path = Path(options.ft_path).expanduser() if options.ft_path else None
+    if options.render_only:
+        return load_field_run(folder, path), options, {}
+    return fit_field(scene, evaluation, options, folder, config_text=to_config_text(options)), options, {}
 
 
 def _start_device(options) -> str:
@@ -95,37 +129,21 @@ def _start_cloud(options):
         raise InputError(f"{path} has settings that do not fit: {problem}") from problem
 
 
-def _options_as_run(options, trained):
-    """The flags that the model was made with, not those it is looked at with, and its own settings."""
-    from training.checkpoint import HOW_IT_IS_SEEN
-
-    made = {k: v for k, v in (trained.options or {}).items() if k not in HOW_IT_IS_SEEN}
-    cloud = trained.cloud
-    own = {"splatting_r": cloud.radius, "raster_n": cloud.max_layers, "profile": cloud.profile, "sh_per": cloud.sh_per}
-    return asdict(options) | made | own
-
-
-def _record(scene, evaluation, protocol, options, folder, trained, size, device):
-    """Everything that the report is made of."""
+def _record(scene, evaluation, protocol, options, folder, run, size, device, own):
+    """Everything that the report is made of. Flags are those that the model was made with, not those it is looked at with."""
     from reporting import RunRecord
     from taichi_kernels import runtime
+    from training.checkpoint import HOW_IT_IS_SEEN
 
-    as_run = _options_as_run(options, trained)
-    cloud, tensors = trained.cloud, {k: v.cpu() for k, v in trained.cloud.tensors().items()}
-    learned = {
-        "opacity": None if cloud.opacity_logits is None else cloud.opacities().detach().cpu(),
-        "radius": None if cloud.log_radii is None else tensors["log_radii"].exp(),
-    }
-    points = {"positions": tensors["positions"], "base": tensors["base"], "sh": tensors["sh"], "settings": cloud.settings()}
+    made = {k: v for k, v in (run.options or {}).items() if k not in HOW_IT_IS_SEEN}
+    as_run = asdict(options) | made | own.pop("options", {})
     return RunRecord(
-        folder=folder, scene_name=scene.name, options=as_run, model=cloud, evaluation=evaluation, protocol=protocol,
+        folder=folder, scene_name=scene.name, options=as_run, model=run.model, evaluation=evaluation, protocol=protocol,
         background=scene.background, train_cameras=scene.train.cameras, bounds=scene.bounds, model_bytes=size, device=device,
-        threads=runtime.workers(), seed=as_run["seed"], training_seconds=trained.seconds["training"],
-        hull_seconds=trained.seconds["hull"], compile_seconds=trained.seconds["compile"],
-        evaluation_seconds=trained.seconds["evaluation"], history=trained.history,
-        cloud=points | learned,
-        stages=trained.stages_in_words(), interrupted=trained.interrupted, hull_iou=trained.masks.hull_iou,
-        warnings=[trained.masks.remark] if trained.masks.remark else [],
+        threads=runtime.workers(), seed=as_run["seed"], training_seconds=run.seconds["training"],
+        hull_seconds=run.seconds["hull"], compile_seconds=run.seconds["compile"],
+        evaluation_seconds=run.seconds["evaluation"], history=run.history, stages=run.stages_in_words(),
+        interrupted=run.interrupted, **own,
     )
 
 

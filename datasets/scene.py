@@ -1,6 +1,6 @@
 """What a loader gives: a scene of photographed views, split for training, validation and test."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,13 @@ class Split:
             alpha = torch.from_numpy(self.alpha[view]).float()[..., None] / 255
             image = image * alpha + (1 - alpha)
         return image
+
+    def over_black(self) -> "Split":
+        """The same views with their colours multiplied by alpha: what a model with exact alpha shows before black."""
+        if self.alpha is None:
+            return self
+        product = self.images.astype(np.uint16) * self.alpha[..., None]
+        return replace(self, images=((product + 127) // 255).astype(np.uint8))
 
     def subset(self, views: list[int]) -> "Split":
         """The same split with only some views, in the given order."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets.cameras import Cameras
-from models.grid_field import GridField
+from models.grid_field import GridField, GridShape
 from models.occupancy import OccupancyGrid
 from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
 from models.rendering import Rendering
@@ -23,6 +23,31 @@ class MarchedField(nn.Module):
     def __init__(self, field: GridField, occupancy: OccupancyGrid):
         super().__init__()
         self.field, self.occupancy = field, occupancy
+
+    def state(self, step: float | None = None, *, training: bool = True) -> dict:
+        """The model as plain tensors and numbers; without what only training needs, where `training` is False.
+
+        step: the marching step to keep instead of the present one, world units.
+        """
+        left_out = () if training else ("occupancy.density", "occupancy.open")
+        tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
+        settings = {"cells": self.occupancy.cells, "step": step or self.occupancy.step, "shape": self.field.settings()}
+        return {"tensors": tensors, "settings": settings}
+
+    def describe(self) -> str:
+        """The grid's size, in words."""
+        shape, rows = self.field.shape, self.field.layout.rows
+        return f"{shape.levels} grids of up to {shape.finest}\u00b3 cells, {rows:,} rows of {shape.features} features"
+
+    @staticmethod
+    def from_state(state: dict) -> "MarchedField":
+        """The model of `state`."""
+        settings, tensors = state["settings"], state["tensors"]
+        field = GridField(tensors["field.box"], GridShape(**settings["shape"]), torch.Generator())
+        occupancy = OccupancyGrid(tensors["occupancy.box"], cells=settings["cells"], step=settings["step"])
+        model = MarchedField(field, occupancy)
+        model.load_state_dict(tensors, strict=False)
+        return model
 
     def sample(self, rays: Rays, generator: torch.Generator | None) -> Samples:
         """Samples of whole rays, shifted at random by up to a step; without a generator by half a step."""
@@ -48,7 +73,7 @@ class MarchedField(nn.Module):
         while len(alive):
             some = rays[alive]
             jitter = torch.full_like(at[alive], shift)
-            samples = self.occupancy.samples(some.origins, some.directions, jitter, at[alive], far[alive], most)
+            samples = self.occupancy.samples(some.origins, some.directions, jitter, at[alive], far[alive], most=most)
             found = self.shade(some, samples)
             left = clear[alive]
             colour[alive] += left[:, None] * found.colour

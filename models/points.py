@@ -84,6 +84,10 @@ class PointCloud(nn.Module):
         """N."""
         return self.positions.shape[0]
 
+    def describe(self) -> str:
+        """N, in words."""
+        return f"{self.point_count():,} points"
+
     def opacities(self) -> Tensor:
         """Opacity of every point, (N,) in [0, 1]."""
         if self.opacity_logits is None:

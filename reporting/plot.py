@@ -41,7 +41,7 @@ _STYLE = {
 
 
 def training_plot(history: list[dict[str, Any]]) -> Markup | None:
-    """Training and validation PSNR and the number of points over the seconds of training, as inline SVG.
+    """Training and validation PSNR, and the number of points or of rays a step, over the seconds of training, as inline SVG.
 
     history: one dict an epoch as in `RunRecord.history`; None where it has no epochs. Values that are None or
     not finite leave a gap.
@@ -65,14 +65,15 @@ def training_plot(history: list[dict[str, Any]]) -> Markup | None:
         if train or validation:
             quality.legend(loc="lower right", frameon=False, labelcolor=_INK)
         _mark_stages(quality, time, history)
-        count = _series(time, history, "points")
+        kind = "rays" if "rays" in history[-1] else "points"
+        count = _series(time, history, kind)
         if count:  # an epoch's row is written at its end, and holds for all of it
             count = [0.0, *count[0]], [count[1][0], *count[1]]
             points.plot(*count, color=_ACCENT, linewidth=2, drawstyle="steps-pre")
             points.fill_between(*count, color=_ACCENT, alpha=0.15, linewidth=0, step="pre")
         points.set_ylim(bottom=0)
         points.set_xlim(left=0)
-        points.set_ylabel("points")
+        points.set_ylabel("rays a step" if kind == "rays" else "points")
         points.yaxis.set_major_formatter(EngFormatter(sep=""))
         points.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
         points.set_xlabel(f"training time ({name})")
@@ -120,5 +121,5 @@ def _inline(figure: Figure) -> Markup:
         svg,
         count=1,
     )
-    title = '<title id="plot-title">PSNR and point count over training time</title>'
+    title = '<title id="plot-title">PSNR and size over training time</title>'
     return Markup(svg.replace(">", ">" + title, 1))

@@ -18,8 +18,8 @@ class RadianceModel(Protocol):
         """One view; called under `torch.no_grad()`. Without depth the rendering's depth may be None."""
         ...
 
-    def point_count(self) -> int:
-        """How many points the model has."""
+    def describe(self) -> str:
+        """How large the model is, in a few words, as in "105,498 points"."""
         ...
 
 
@@ -44,9 +44,10 @@ class RunRecord:
     hull_seconds: float = 0.0
     compile_seconds: float = 0.0
     evaluation_seconds: float = 0.0  # validation during training
-    # One dict an epoch: epoch, step, seconds, train_psnr, validation_psnr (or None), points, stage.
+    # One dict an epoch: epoch, step, seconds, train_psnr, validation_psnr (or None), stage, and points or rays (of a step).
     history: list[dict[str, Any]] = field(default_factory=list)
     cloud: dict[str, Tensor] | None = None  # arguments of `save_ply`; None where the method has no points
+    points: int | None = None
     hull_iou: float | None = None  # of the start's hull and the undamaged masks', where masks were damaged
     stages: str = ""  # the schedule in words, as it was run
     interrupted: bool = False

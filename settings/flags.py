@@ -19,6 +19,7 @@ _EXAMPLES = """\
 examples:
   python main.py --dataname demo
   python main.py --datadir ./nerf_synthetic/ --dataname hotdog --basedir runs/hotdog --recipe paper
+  python main.py --method nerf --datadir ./nerf_synthetic/lego
   python main.py --config configs/lego_points.txt --img_s 200 --epochs 20
   python main.py --config configs/lego_points.txt --render_only --render_test
 """
@@ -38,15 +39,17 @@ def parse(argv: list[str]) -> Options:
     if words.count("--config") > 1:
         raise InputError("--config is given twice: a run has one config file")
     parser = _parser()
-    parser.set_defaults(recipe=None)
+    parser.set_defaults(recipe=None, protocol=None)
     given = vars(parser.parse_args(argv))
     if given["recipe"] is None:  # the fork's command names no recipe: its stages belong to the paper's
         stages_of_the_fork = "YES" in (given["posFirst"], given["shAlone"])
         given["recipe"] = "paper" if stages_of_the_fork else _SETTINGS["recipe"].default
+    if given["protocol"] is None:
+        given["protocol"] = "paper" if given["method"] == "points" else "standard"
     options = Options(**{name: given[name] for name in _SETTINGS})
     validate(options)
     if options.basedir is None:
-        name = f"{options.scene_name}_{options.method}_{options.recipe}"
+        name = f"{options.scene_name}_{options.method}" + (f"_{options.recipe}" if options.method == "points" else "")
         options = replace(options, basedir=f"./logs/{name}")
     return options
 
@@ -127,7 +130,7 @@ def _refuse(names: list[str], where: str) -> None:
 def _parser() -> _Parser:
     parser = _Parser(
         prog="python main.py", usage="python main.py [--config FILE] [--flag value ...]", allow_abbrev=False,
-        description="Learn a scene from photographs as a cloud of points; show and measure what was learned.",
+        description="Learn a scene from photographs as a cloud of points or a radiance field; show and measure what was learned.",
         epilog=_EXAMPLES, formatter_class=_wide_help, add_config_file_help=False, add_env_var_help=False,
         config_file_parser_class=_ConfigFile, config_file_open_func=_open_config)
     parser.add_argument("--config", is_config_file=True, metavar="FILE",

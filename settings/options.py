@@ -20,8 +20,9 @@ GROUPS = {
     "masks": "what carves the cloud's start: damage on purpose, masks from files, trust",
     "points": "the cloud and its splats; where left out, recipe paper takes the value shown, "
     "recipe default chooses",
-    "optimisation": "step sizes and length; where left out, recipe paper takes the value shown, "
-    "recipe default chooses",
+    "optimisation": "step sizes and length of --method points; where left out, recipe paper takes the value shown, "
+    "recipe default chooses; the seed is every method's",
+    "rays": "--method nerf: batches of rays, and how long they are learned from",
     "run": "where results go, and what to do with a run that is already there",
     "machine": "where the work is done",
 }
@@ -74,13 +75,16 @@ class Options:
         "scene", False, "composite on white in training and evaluation (protocol standard always does)",
         source=CODE)
 
-    method: str = _setting("method", "points", "what represents the scene", choices=("points",))
+    method: str = _setting(
+        "method", "points", "what represents the scene: a cloud of splatted points, or a radiance field along rays (nerf)",
+        choices=("points", "nerf"))
     recipe: str = _setting(
         "method", "default", "the steps of training: the published program's (paper), or this program's own",
         choices=("paper", "default"))
     protocol: str = _setting(
         "method", "paper", "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or "
-        "all test views at their stored size on white (standard)", choices=("paper", "standard"))
+        "all test views at their stored size on white (standard)", choices=("paper", "standard"),
+        absent="paper for points, standard for nerf")
 
     maskdir: str | None = _setting(
         "masks", None, "PNG masks of the views, by the names of their pictures: for photographs without an alpha channel, or "
@@ -140,6 +144,19 @@ class Options:
     seed: int = _setting(
         "optimisation", 0, "start of every random number: the same seed gives the same result", low=0,
         high=2**31 - 1)
+
+    N_iters: int = _setting(
+        "rays", 5000, "steps of training", source=NERF, low=1, high=10_000_000)
+    N_rand: int = _setting(
+        "rays", 0, "rays of a step, 0 = as many as make 65,536 samples", source=NERF, low=0, high=1 << 20)
+    lrate: float = _setting("rays", 0.02, "step size at the start; it falls to 3 % at the end", source=NERF, above=0, high=10)
+    no_batching: bool = _setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
+    precrop_iters: int = _setting("rays", 0, "steps that look at the middle of the pictures only", source=NERF, low=0)
+    precrop_frac: float = _setting("rays", 0.5, "share of the width and height that is the middle", source=NERF, above=0, high=1)
+    random_bkgd: bool = _setting(
+        "rays", True, "put a random colour behind each ray in training, where pictures have an alpha channel: what is empty is "
+        "then learned as empty")
+    i_weights: int = _setting("rays", 500, "steps between checkpoints", source=NERF, low=1)
 
     basedir: str | None = _setting(
         "run", None, "the run's folder", source=CODE, form="FOLDER",

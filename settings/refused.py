@@ -1,19 +1,17 @@
 """Flags of the programs that users come from that mean nothing here, and why: refused, never swallowed."""
 
-_RAYS = "it belongs to the volume renderer; this method has no rays"
-_NETWORK = "it shapes a neural network; this method has none"
-_STEP_SIZE = "the step sizes are --lr1 (colours), --lr2 (positions) and --lrexp (decay per epoch)"
-_REPORT = "progress is shown and saved after every epoch, and pictures and video come at the end of each run"
+_SAMPLES = "samples lie where the field's occupancy grid says, not at a number of places that is set"
+_NETWORK = "it shapes nerf-pytorch's network; the field here is a grid of features"
+_REPORT = "progress is shown all the time, and pictures and video come at the end of each run"
 _UNUSED = "the original program never used it"
 
 REFUSED = {
-    "N_rand": _RAYS,
-    "N_samples": _RAYS,
-    "N_importance": _RAYS,
-    "perturb": _RAYS,
-    "raw_noise_std": _RAYS,
-    "lindisp": _RAYS,
-    "chunk": _RAYS,
+    "N_samples": _SAMPLES,
+    "N_importance": _SAMPLES,
+    "perturb": _SAMPLES,
+    "raw_noise_std": _SAMPLES,
+    "lindisp": _SAMPLES,
+    "chunk": _SAMPLES,
     "netchunk": _NETWORK,
     "netdepth": _NETWORK,
     "netwidth": _NETWORK,
@@ -23,16 +21,11 @@ REFUSED = {
     "multires": _NETWORK,
     "multires_views": _NETWORK,
     "use_viewdirs": "colour always depends on the viewing direction, through spherical harmonics",
-    "no_batching": "every step takes one whole view; there are no batches of rays to switch off",
-    "precrop_iters": "every step takes one whole view; --img_s sets its size",
-    "precrop_frac": "every step takes one whole view; --img_s sets its size",
-    "lrate": _STEP_SIZE,
-    "lrate_decay": _STEP_SIZE,
+    "lrate_decay": "the step size of --method nerf falls to 3 % over --N_iters, that of points by --lrexp",
     "render_factor": "use --img_s to render at another size",
     "shape": "it belongs to the DeepVoxels data sets, which this method does not read",
     "i_print": _REPORT,
     "i_img": _REPORT,
-    "i_weights": _REPORT,
     "i_testset": _REPORT,
     "i_video": _REPORT,
     "expname": "a run's folder is named by --basedir alone",

@@ -47,6 +47,11 @@ def _check_together(options: Options) -> None:
         "--no_masks trains without masks, so there are none to damage, to read or to weigh: drop the other flag":
             options.no_masks and (options.pc_jitter_amount > 0 or options.filter_consistency_ratio is not None
                                   or options.mask_corruption is not None or options.maskdir is not None),
+        "--method nerf carves nothing: drop the flags about damage to masks, their trust, and --no_masks":
+            options.method != "points" and (options.no_masks or options.pc_jitter_amount > 0
+                                            or options.mask_corruption is not None
+                                            or options.filter_consistency_ratio is not None),
+        "--recipe is about --method points: drop it": options.method != "points" and options.recipe != "default",
         "--no_masks needs --recipe default: the paper's recipe starts from masks":
             options.no_masks and options.recipe == "paper",
     }

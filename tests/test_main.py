@@ -78,3 +78,22 @@ def test_ctrl_c_while_loading_is_one_sentence(scene, tmp_path, monkeypatch, caps
     monkeypatch.setattr("datasets.load", interrupted)
     assert main.main(["--datadir", str(scene), "--basedir", str(tmp_path / "run"), "--device", "cpu"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_radiance_field_from_pictures_to_report(scene, tmp_path, capsys):
+    """One command, then the report alone; another method's run in the folder is told apart."""
+    run = tmp_path / "field"
+    words = ["--method", "nerf", "--datadir", str(scene), "--basedir", str(run), "--device", "cpu"]
+    assert main.main([*words, "--N_iters", "60"]) == 0
+    shown = capsys.readouterr().out.strip().splitlines()
+    assert shown[0] == "protocol: standard"
+    report = json.loads((run / "report.json").read_text())
+    assert report["figures"]["psnr_db"] > 18 and report["figures"]["points"] is None and report["method"] == "nerf"
+    assert "rows of 4 features" in (run / "report.html").read_text()
+    assert (run / "orbit.mp4").is_file() and not (run / "points.ply").exists()
+    assert main.main([*words, "--render_only"]) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-3] == shown[-3]
+    assert main.main([*words[2:], "--render_only"]) == 2
+    assert "holds no point cloud" in capsys.readouterr().err
+    assert main.main([*words[2:], "--epochs", "1"]) == 2
+    assert "--method nerf, this one has points" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from models.marched_field import MarchedField
 from models.points import PointCloud
 from settings.errors import InputError
 from settings.files import atomic
@@ -46,23 +47,28 @@ def load_checkpoint(folder: Path, options: Options) -> dict | None:
 def read_run(path: Path) -> dict:
     """The state in a checkpoint. Raises InputError where the file holds something else."""
     state = read(path)
-    if not isinstance(state, dict) or state.get("format") != _FORMAT or not {"optimizer", "cloud", "finished"} <= state.keys():
+    if not isinstance(state, dict) or state.get("format") != _FORMAT or not {"optimizer", "finished"} <= state.keys():
         raise InputError(f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload")
     return state
 
 
-def weights_size(cloud: PointCloud) -> int:
+def weights_size(model: PointCloud | MarchedField) -> int:
     """Bytes that `save_weights` would write."""
     buffer = io.BytesIO()
-    torch.save({"format": _FORMAT, "cloud": cloud_state(cloud)}, buffer)
+    torch.save(_weights(model), buffer)
     return buffer.tell()
 
 
-def save_weights(folder: Path, cloud: PointCloud) -> int:
+def save_weights(folder: Path, model: PointCloud | MarchedField) -> int:
     """Write the model alone, `folder/weights.pt`; returns the file's size in bytes."""
     path = folder / WEIGHTS
-    _save(path, {"format": _FORMAT, "cloud": cloud_state(cloud)})
+    _save(path, _weights(model))
     return path.stat().st_size
+
+
+def _weights(model: PointCloud | MarchedField) -> dict:
+    known = {"cloud": cloud_state(model)} if isinstance(model, PointCloud) else {"field": model.state(training=False)}
+    return {"format": _FORMAT} | known
 
 
 def cloud_state(cloud: PointCloud) -> dict:
@@ -81,8 +87,18 @@ def load_weights(path: Path, device) -> PointCloud:
         raise InputError(f"no such file: {path}")
     state = read(path)
     if not isinstance(state, dict) or "cloud" not in state:
-        raise InputError(f"{path} holds no point cloud of this program")
+        raise InputError(f"{path} holds no point cloud of this program: --method nerf shows radiance fields")
     return cloud_from(state["cloud"], device)
+
+
+def load_field(path: Path) -> dict:
+    """What a weights file or a checkpoint of a field holds, its state under `field`. Raises InputError where there is none."""
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    state = read(path)
+    if not isinstance(state, dict) or "field" not in state:
+        raise InputError(f"{path} holds no radiance field of this program: --method points shows clouds")
+    return state
 
 
 def read(path: Path):

@@ -31,42 +31,36 @@ from training.checkpoint import (
 from training.losses import silhouette_loss
 from training.mask_trust import say_something
 from training.recipe import MaskFacts, Recipe, Stage, Start
+from training.run import Run
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
 
 
 @dataclass
-class Run:
-    """A training run and where it stands."""
+class PointRun(Run):
+    """A cloud in training."""
 
-    cloud: PointCloud
-    history: list[dict] = field(default_factory=list)  # one dict an epoch, see `reporting.record.RunRecord`
-    seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "hull": 0.0, "compile": 0.0, "evaluation": 0.0})
+    model: PointCloud | None = None
     stage: int = 0  # of the next epoch
     epoch: int = 0  # of the next epoch, within the stage
-    finished: bool = False
-    interrupted: bool = False
-    options: dict | None = None  # of the run that was loaded
     masks: MaskFacts = field(default_factory=MaskFacts)
 
-    def stages_in_words(self) -> str:
-        """The epochs of each stage as they were run, in one line; empty where nothing was trained."""
-        lengths: dict[str, int] = {}
-        for epoch in self.history:
-            lengths[epoch["stage"]] = lengths.get(epoch["stage"], 0) + 1
-        return ", ".join(f"{name} {length}" for name, length in lengths.items()) + (" epochs" if lengths else "")
+    @property
+    def cloud(self) -> PointCloud:
+        """The model."""
+        return self.model
 
     def state(self, optimizer) -> dict:
         """What a checkpoint holds."""
         return {
-            "cloud": cloud_state(self.cloud), "optimizer": optimizer.state_dict(), "history": self.history,
+            "cloud": cloud_state(self.model), "optimizer": optimizer.state_dict(), "history": self.history,
             "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
             "masks": asdict(self.masks),
         }
 
 
 def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, *,
-        start: PointCloud | None = None, config_text: str = "", begun: Callable[[Start], None] | None = None) -> Run:
+        start: PointCloud | None = None, config_text: str = "", begun: Callable[[Start], None] | None = None) -> PointRun:
     """Train a cloud on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
     start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt; begun: called
@@ -79,8 +73,8 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     if state:
-        run = Run(cloud_from(state["cloud"], runtime.torch_device()), state["history"], state["seconds"], state["stage"],
-                  state["epoch"], masks=MaskFacts(**state["masks"]))
+        run = PointRun(state["history"], state["seconds"], model=cloud_from(state["cloud"], runtime.torch_device()),
+                       stage=state["stage"], epoch=state["epoch"], masks=MaskFacts(**state["masks"]))
     else:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
@@ -88,7 +82,7 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
             first = Start(recipe.adopt(start), _facts_without_hull(scene))
         else:
             first = recipe.initial_cloud(scene, options, _generator(options, 0))
-        run = Run(first.cloud, masks=first.masks)
+        run = PointRun(model=first.cloud, masks=first.masks)
         if first.masks.remark:
             tqdm.write(first.masks.remark, file=sys.stderr)
         run.seconds["training"] = first.seconds
@@ -101,27 +95,29 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     return run
 
 
-def load_run(folder: Path, start: PointCloud | None) -> Run:
+def load_run(folder: Path, start: PointCloud | None) -> PointRun:
     """The run in `folder` as its checkpoint left it, or just its weights; `start` takes the place of its cloud.
 
     Raises InputError where there is neither.
     """
     if start is not None:
-        return Run(start)
+        return PointRun(model=start)
     if (folder / CHECKPOINT).is_file():
         state = read_run(folder / CHECKPOINT)
+        if "cloud" not in state:
+            raise InputError(f"{folder} holds no point cloud, but a run of --method {state['options'].get('method')}: give that")
         cloud = cloud_from(state["cloud"], runtime.torch_device())
-        return Run(cloud, state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
-                   masks=MaskFacts(**state["masks"]))
+        return PointRun(state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
+                        model=cloud, masks=MaskFacts(**state["masks"]))
     if (folder / WEIGHTS).is_file():
-        return Run(load_weights(folder / WEIGHTS, runtime.torch_device()))
+        return PointRun(model=load_weights(folder / WEIGHTS, runtime.torch_device()))
     raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
 
 
 class _Loop:
     """The state that `fit` moves through: one instance a call."""
 
-    def __init__(self, scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, run: Run):
+    def __init__(self, scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, run: PointRun):
         self.scene, self.validation, self.options = scene, validation, options
         self.recipe, self.folder, self.run = recipe, folder, run
         self.cameras = scene.train.cameras
@@ -158,7 +154,7 @@ class _Loop:
         resumed = state is not None and run.epoch > 0
         if stage.change and not resumed and stage.epochs:
             began = time.perf_counter()
-            run.cloud = stage.change(run.cloud, self.seen, self.options, _generator(self.options, 1 + index))
+            run.model = stage.change(run.cloud, self.seen, self.options, _generator(self.options, 1 + index))
             run.seconds["training"] += time.perf_counter() - began
         run.cloud.use_sh = stage.use_sh
         optimizer = _optimizer(run.cloud, stage)

@@ -54,8 +54,8 @@ class FakeModel:
         self.rendered: list[int] = []
         self.seen: list[Cameras] = []
 
-    def point_count(self) -> int:
-        return 7
+    def describe(self) -> str:
+        return "7 points"
 
     def render(self, cameras: Cameras, view: int, background: str, with_depth: bool = True) -> Rendering:
         assert not torch.is_grad_enabled()
@@ -111,6 +111,7 @@ def fake_run(folder, **changes) -> RunRecord:
         "compile_seconds": 1.5,
         "evaluation_seconds": 12.0,
         "history": history,
+        "points": 7,
         "cloud": {
             "positions": torch.randn(7, 3, generator=generator),
             "base": torch.rand(7, 3, generator=generator),

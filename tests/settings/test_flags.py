@@ -142,7 +142,7 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
     ("--dataname x --qqq", "--help lists all flags"),
     ("--dataname x stray", "not understood: stray"),
     ("--dataname x -v", "not understood: -v"),
-    ("--dataname x --N_samples 64", "--N_samples has no meaning here: it belongs to the volume renderer"),
+    ("--dataname x --N_samples 64", "--N_samples has no meaning here: samples lie where"),
     ("--dataname x --chunk=4 --grey 1", "--grey has no meaning here"),
     ("--dataname x --data_r half", "--data_r: 'half' is not a number"),
     ("--dataname x --data_r nan", "--data_r nan is out of range"),
@@ -177,7 +177,7 @@ def test_mistakes_on_the_command_line(argv, words):
 
 
 @pytest.mark.parametrize(("line", "words"), [
-    ("N_rand = 1024", "line 2: --N_rand has no meaning here"),
+    ("N_samples = 64", "line 2: --N_samples has no meaning here"),
     ("data_R = 0.1", "line 2: --data_R is not a flag of this program: did you mean --data_r?"),
     ("data_r = much", "--data_r: 'much' is not a number"),
     ("data_r = 7", "--data_r 7.0 is out of range"),

@@ -27,12 +27,11 @@ def grid(levels, cells, share, seed=1):
 
 
 def run(device, occupied, count=60, **settings):
-    levels, cells = occupied.shape[:2]
+    levels = len(occupied)
     origins, directions, jitter = (t.to(device) for t in rays(count))
     near, far = box_intersection(origins, directions, outer(levels).to(device))
     samples = march(
-        origins, directions, near, far, jitter, pack_occupancy(occupied.to(device)), BOX.to(device), cells=cells, levels=levels,
-        **settings,
+        origins, directions, near, far, jitter, pack_occupancy(occupied.to(device)), BOX.to(device), **settings,
     )
     return samples, (origins, directions, near, far, jitter)
 
@@ -40,11 +39,11 @@ def run(device, occupied, count=60, **settings):
 @pytest.mark.parametrize("levels, settings", [
     (1, {"step": 0.05}), (1, {"step": 0.2}), (3, {"step": 0.05}), (3, {"step": 0.02, "cone": 0.03, "most_step": 0.6}),
 ])
-@pytest.mark.parametrize("share", [0.03, 0.5])
-def test_samples_are_those_of_marching_step_by_step(device, levels, settings, share):
-    occupied = grid(levels, 8, share)
+@pytest.mark.parametrize("cells, share", [(8, 0.03), (8, 0.5), (16, 0.004)])
+def test_samples_are_those_of_marching_step_by_step(device, levels, settings, cells, share):
+    occupied = grid(levels, cells, share)
     samples, inputs = run(device, occupied, **settings)
-    lookup = (lambda level, x, y, z: bool(occupied[level, z, y, x]), 8, levels)
+    lookup = (lambda level, x, y, z: bool(occupied[level, z, y, x]), cells, levels)
     wrong = total = 0
     for r, ray in enumerate(zip(*(t.tolist() for t in inputs), strict=True)):
         want = twin.march(*ray, lookup, BOX.tolist(), **settings)
@@ -54,7 +53,7 @@ def test_samples_are_those_of_marching_step_by_step(device, levels, settings, sh
         # in float32 some middles fall on the other side of a face: those samples alone may differ
         wrong += len([a for a, _ in want if not any(abs(a - b) < 1e-3 for b in got)])
         wrong += len([b for b in got if not any(abs(a - b) < 1e-3 for a, _ in want)])
-    assert total > 10 and wrong <= max(1, 0.01 * total)
+    assert total > 4 and wrong <= max(1, 0.01 * total)
 
 
 def test_what_a_sample_says(device):
@@ -76,8 +75,7 @@ def test_marching_in_parts_finds_the_same(device):
     parts, at = [], near + run(device, occupied, step=0.04)[1][4] * 0.04 / directions.norm(dim=1)
     still = torch.zeros_like(near)
     for _ in range(60):
-        some = march(origins, directions, at, far, still, pack_occupancy(occupied.to(device)), BOX.to(device), cells=16, levels=1,
-                     step=0.04, most=3)
+        some = march(origins, directions, at, far, still, pack_occupancy(occupied.to(device)), BOX.to(device), step=0.04, most=3)
         assert (some.offsets.diff() <= 3).all()
         parts.append(torch.stack([some.rays.float(), some.starts]))
         at = some.reached
@@ -95,8 +93,8 @@ def test_empty_and_full_grids_and_no_rays(device):
     full, (_, directions, near, far, jitter) = run(device, torch.ones(1, 8, 8, 8, dtype=torch.bool), step=0.1)
     steps = ((far - near) * directions.norm(dim=1) / 0.1 - jitter).ceil().clamp(min=0)
     assert ((full.offsets.diff() - steps).abs() <= 1).all() and full.offsets[-1] > 500
-    none, bits = torch.zeros(0, 3, device=device), torch.zeros(16, dtype=torch.int32, device=device)
-    empty = march(none, none, *[none[:, 0]] * 3, bits, BOX, cells=8, levels=1, step=0.1)
+    none, nowhere = torch.zeros(0, 3, device=device), pack_occupancy(torch.zeros(1, 8, 8, 8, dtype=torch.bool, device=device))
+    empty = march(none, none, *[none[:, 0]] * 3, nowhere, BOX, step=0.1)
     assert empty.starts.numel() == 0 and empty.offsets.tolist() == [0]
 
 
@@ -106,16 +104,19 @@ def test_rays_along_faces_end(device):
     directions = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, -1]], device=device)
     near, far = box_intersection(origins, directions, BOX.to(device))
     for share in (0.0, 1.0, 0.4):
-        occupied = grid(1, 4, share) if 0 < share < 1 else torch.full((1, 4, 4, 4), bool(share))
+        occupied = grid(1, 8, share) if 0 < share < 1 else torch.full((1, 8, 8, 8), bool(share))
         samples = march(origins, directions, near, far, torch.zeros(3, device=device), pack_occupancy(occupied.to(device)),
-                        BOX.to(device), cells=4, levels=1, step=0.1)
+                        BOX.to(device), step=0.1)
         if share == 1:
             assert (samples.offsets.diff() >= torch.tensor([30, 30, 20], device=device)).all()
 
 
 def test_wrong_shapes_are_told(device):
-    with pytest.raises(ValueError, match="multiple of 32"):
-        pack_occupancy(torch.zeros(1, 3, 3, 3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="multiple of 8"):
+        pack_occupancy(torch.zeros(1, 12, 12, 12, dtype=torch.bool))
     one, three = torch.zeros(2, device=device), torch.zeros(2, 3, device=device)
-    with pytest.raises(ValueError, match="bits in int32 words"):
-        march(three, three, one, one, one, torch.zeros(5, dtype=torch.int32, device=device), BOX, cells=8, levels=1, step=0.1)
+    nowhere = pack_occupancy(torch.zeros(1, 8, 8, 8, dtype=torch.bool, device=device))
+    with pytest.raises(ValueError, match="step above 0"):
+        march(three, three, one, one, one, nowhere, BOX, step=0.0)
+    with pytest.raises(ValueError, match="expected origins"):
+        march(three, three, one, one, one[:1], nowhere, BOX, step=0.1)

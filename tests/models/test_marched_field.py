@@ -1,0 +1,113 @@
+"""The marched field: what is rendered in passes is what whole rays show, and a field comes back from its state."""
+
+import pytest
+import torch
+
+from models.grid_field import GridField, GridShape
+from models.marched_field import CHUNK, MarchedField
+from models.occupancy import OccupancyGrid
+from models.rays import pack_cameras, pixel_rays, view_pixels
+from taichi_kernels.rays import box_intersection
+from tests.scenes import sphere_scene
+
+BOX = torch.tensor([[-1.0, -1, -1], [1, 1, 1]])
+SHAPE = GridShape(levels=3, coarsest=4, finest=32, log2_rows=12)
+
+
+class Ball(GridField):
+    """A field with the density of a soft ball, and the grid's colours."""
+
+    def density_and_code(self, positions):
+        _, code = super().density_and_code(positions)
+        return 200 * torch.sigmoid(40 * (0.7 - positions.norm(dim=1))), code
+
+
+def model(kind=Ball, device="cpu"):
+    g = torch.Generator().manual_seed(0)
+    field = kind(BOX, SHAPE, g)
+    with torch.no_grad():
+        field.table.copy_(torch.randn(field.table.shape, generator=g))
+    occupancy = OccupancyGrid(BOX, cells=32, step=0.01)
+    found = MarchedField(field, occupancy).to(device)
+    for _ in range(8):
+        occupancy.update(found.field.density, g, some=0, decay=1.0, threshold=0.001)
+    return found
+
+
+def test_passes_show_what_whole_rays_show(device):
+    """To half a level of 8 bits, that is 50 dB and more, with most rays ended early."""
+    cameras, marched = sphere_scene().test.cameras, model(device=device)
+    rendering = marched.render(cameras, 1, "white")
+    rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
+    whole = marched.shade(rays, marched.sample(rays, None))
+    image = (whole.colour + whole.transmittance[:, None]).view(cameras.height, cameras.width, 3)
+    assert ((rendering.image - image) ** 2).mean() < 1e-5
+    assert (rendering.image - image).abs().max() < 2.1 / 512
+    assert 0.1 < rendering.alpha.mean() < 0.5
+    solid = rendering.alpha > 0.99
+    depth = (whole.depth / (1 - whole.transmittance)).view(cameras.height, cameras.width)
+    assert (rendering.depth - depth)[solid].abs().max() < 0.02
+
+
+def test_marching_past_empty_cells_changes_nothing(device):
+    """Beside a march through every cell: 50 dB and more."""
+    cameras, marched = sphere_scene().test.cameras, model(device=device)
+    sparse = marched.render(cameras, 0).image
+    marched.occupancy.set_occupied(torch.ones_like(marched.occupancy.occupied))
+    full = marched.render(cameras, 0).image
+    assert ((sparse - full) ** 2).mean() < 1e-5 and not torch.equal(full, torch.zeros_like(full))
+
+
+def test_depth_of_the_ball(device):
+    cameras, marched = sphere_scene().test.cameras, model(device=device)
+    rendering = marched.render(cameras, 0)
+    middle = rendering.depth[cameras.height // 2, cameras.width // 2]
+    assert middle == pytest.approx(4 - 0.75, abs=0.03)  # 4 away; the density rises to 200 around 0.7
+
+
+def test_a_picture_of_many_chunks(device, monkeypatch):
+    cameras, marched = sphere_scene().test.cameras, model(device=device)
+    whole = marched.render(cameras, 0).image
+    assert cameras.width * cameras.height < CHUNK
+    monkeypatch.setattr("models.marched_field.CHUNK", 1000)
+    assert torch.allclose(marched.render(cameras, 0).image, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_state_round_trip(device, training):
+    cameras, marched = sphere_scene().test.cameras, model(GridField, device)
+    again = MarchedField.from_state(marched.state(training=training)).to(device)
+    assert torch.equal(again.render(cameras, 0).image, marched.render(cameras, 0).image)
+    assert torch.equal(again.occupancy.occupied, marched.occupancy.occupied) and again.occupancy.step == 0.01
+
+
+def test_occupancy_forgets_what_is_gone_and_keeps_closed_cells_empty(device):
+    occupancy = OccupancyGrid(BOX, cells=16, step=0.1).to(device)
+    g = torch.Generator().manual_seed(0)
+    half = torch.zeros(16, 16, 16, dtype=torch.bool)
+    half[:, :, 8:] = True  # x above 0
+    occupancy.restrict(half)
+    ball = lambda x: 10.0 * (x.norm(dim=1) < 0.6)  # noqa: E731
+    occupancy.update(ball, g, some=0, decay=0.5, threshold=0.05)
+    unit = (torch.arange(16) + 0.5) / 8 - 1
+    z, y, x = torch.meshgrid(unit, unit, unit, indexing="ij")
+    centers = torch.stack([x, y, z], -1).to(device)
+    deep = (centers.norm(dim=-1) < 0.45) & half.to(device)
+    assert occupancy.occupied[0][deep].all() and not occupancy.occupied[0][~half.to(device)].any()
+    assert not occupancy.occupied[0][centers.norm(dim=-1) > 0.75].any()
+    nothing = lambda x: torch.zeros(len(x), device=x.device)  # noqa: E731
+    for expected in (True, True, True, True, True, False):  # 1 a step halves until it is below 0.05
+        assert bool(occupancy.occupied.any()) is expected
+        occupancy.update(nothing, g, some=0, decay=0.5, threshold=0.05)
+
+
+def test_rays_beside_the_box_are_background(device):
+    marched = model(device=device)
+    origins = torch.tensor([[0.0, 0, 5], [3, 3, 5]], device=device)
+    directions = torch.tensor([[0.0, 0, -1], [0, 0, -1]], device=device)
+    near, far = box_intersection(origins, directions, BOX)
+    assert near[1] == far[1]
+    from models.rays import Rays
+
+    colour, clear, _ = marched.look(Rays(origins, directions, torch.ones(2, device=device), directions))
+    assert clear[1] == 1 and (colour[1] == 0).all() and clear[0] < 0.01

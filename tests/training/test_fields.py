@@ -1,0 +1,172 @@
+"""Training of radiance fields: it learns, it goes on to the bit, and what goes wrong is told."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import training.fields as fields
+from settings.errors import InputError
+from settings.options import Options
+from tests.scenes import sphere_scene
+from training.checkpoint import load_field, save_weights
+from training.field_start import field_box, initial_field
+from training.fields import fit_field, load_field_run
+from training.ray_batches import RayBatches
+
+OPTIONS = Options(method="nerf", basedir="unused", N_iters=40, i_weights=10)
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch):
+    monkeypatch.setattr(fields, "SAMPLES", 1 << 12)
+    monkeypatch.setattr("training.field_start.CELLS", 32)
+    monkeypatch.setattr("training.field_start.DIVISIONS", 128)
+
+
+def run(folder, scene=None, **changes):
+    scene = scene or sphere_scene("white")
+    test = scene.test.over_black() if scene.background == "black" else scene.test
+    return fit_field(scene, test, replace(OPTIONS, **changes), folder)
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("background", ["white", "black"])
+def test_learns_a_sphere(tmp_path, background):
+    """In 250 steps; with a frozen table, or frozen layers, it stays below."""
+    trained = run(tmp_path, sphere_scene(background), N_iters=250)
+    figures = [h["validation_psnr"] for h in trained.history]
+    assert figures[-1] > 30 and trained.finished, figures
+    seen = trained.model.render(sphere_scene().test.cameras, 0)
+    truth = torch.from_numpy(sphere_scene().test.alpha[0]).float() / 255
+    assert (seen.alpha.cpu() - truth).abs().mean() < 0.02
+
+
+def test_learns_without_an_alpha_channel(tmp_path):
+    scene = sphere_scene("white")
+    flat = [(255 * torch.stack([s.picture(v, "white") for v in range(len(s))])).round().byte().numpy()
+            for s in (scene.train, scene.test)]
+    train, test = (replace(s, images=i, alpha=None) for s, i in zip((scene.train, scene.test), flat, strict=True))
+    trained = run(tmp_path, replace(scene, train=train, test=test), N_iters=250)
+    assert trained.history[-1]["validation_psnr"] > 21, trained.history[-1]  # 22.9; it stays near 16 with a frozen table
+
+
+@pytest.mark.parametrize("after", [7, 23, 39])
+def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after):
+    """Cut off between checkpoints, as by kill -9; then run again."""
+    whole = run(tmp_path / "whole")
+    original, steps = fields._Loop._step, []
+
+    def failing(self):
+        steps.append(1)
+        if len(steps) > after:
+            raise SystemExit("cut off")
+        original(self)
+
+    monkeypatch.setattr(fields._Loop, "_step", failing)
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut")
+    monkeypatch.setattr(fields._Loop, "_step", original)
+    resumed = run(tmp_path / "cut")
+    assert same(whole.model, resumed.model) and resumed.step == 40
+    assert [h["train_psnr"] for h in resumed.history] == [h["train_psnr"] for h in whole.history]
+
+
+def test_seeds(tmp_path):
+    first, again, other = run(tmp_path / "a"), run(tmp_path / "b"), run(tmp_path / "c", seed=1)
+    assert same(first.model, again.model) and not same(first.model, other.model)
+
+
+def test_interrupted_runs_keep_their_checkpoint(tmp_path, monkeypatch):
+    original, steps = fields._Loop._step, []
+
+    def interrupting(self):
+        steps.append(1)
+        if len(steps) > 15:
+            raise KeyboardInterrupt
+        original(self)
+
+    monkeypatch.setattr(fields._Loop, "_step", interrupting)
+    assert run(tmp_path).interrupted
+    kept = load_field_run(tmp_path, None)
+    assert kept.interrupted and kept.options["N_iters"] == 40
+
+
+def test_weights_hold_what_is_shown(tmp_path):
+    trained = run(tmp_path)
+    size = save_weights(tmp_path, trained.model)
+    assert size == (tmp_path / "weights.pt").stat().st_size < (tmp_path / "checkpoint.pt").stat().st_size
+    (tmp_path / "checkpoint.pt").unlink()
+    shown = load_field_run(tmp_path, None).model
+    cameras = sphere_scene().test.cameras
+    assert torch.equal(shown.render(cameras, 0).image, trained.model.render(cameras, 0).image)
+
+
+def test_mistakes_are_told(tmp_path):
+    with pytest.raises(InputError, match="--resume"):
+        run(tmp_path, resume=True)
+    with pytest.raises(InputError, match="holds neither"):
+        load_field_run(tmp_path, None)
+    run(tmp_path, N_iters=5)
+    with pytest.raises(InputError, match=r"--lrate 0\.02, this one has 0\.5"):
+        run(tmp_path, N_iters=5, lrate=0.5)
+    torch.save({"format": 3, "cloud": {}}, tmp_path / "cloud.pt")
+    with pytest.raises(InputError, match="no radiance field"):
+        load_field(tmp_path / "cloud.pt")
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    original = fields._Loop._step
+
+    def spoiling(self):
+        if self.run.step == 25:
+            with torch.no_grad():
+                self.run.model.field.out[3] = float("nan")
+        original(self)
+
+    monkeypatch.setattr(fields._Loop, "_step", spoiling)
+    with pytest.raises(InputError, match="not finite at step 25: lower --lrate; the checkpoint of step 20 is kept"):
+        run(tmp_path)
+    monkeypatch.setattr(fields._Loop, "_step", original)
+    assert run(tmp_path).finished
+
+
+def test_the_field_covers_the_object_and_little_more():
+    scene = sphere_scene()
+    box = field_box(scene)  # of a ball of radius 0.8 in a cube of half edge 2, by cells of 1/16
+    assert (box[0] < -0.8).all() and (box[1] > 0.8).all() and box.abs().max() < 1.6
+    grid = initial_field(scene, torch.Generator().manual_seed(0)).occupancy
+    unit = (torch.arange(32) + 0.5) / 32
+    axes = [box[0, a] + unit * (box[1, a] - box[0, a]) for a in (2, 1, 0)]
+    distance = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).norm(dim=-1)
+    assert grid.occupied[0].cpu()[distance < 0.8].all() and grid.occupied.float().mean() < 0.8
+    blank = replace(scene, train=replace(scene.train, alpha=np.zeros_like(scene.train.alpha)))
+    assert torch.equal(field_box(blank), scene.bounds)
+
+
+@pytest.mark.parametrize("background", ["black", "white", "random"])
+def test_rays_have_the_colours_of_their_pixels(background):
+    split = sphere_scene().train
+    batch = RayBatches(split, background, "cpu").draw(500, torch.Generator().manual_seed(0))
+    column, depth = split.cameras.project(batch.rays.origins + 3 * batch.rays.directions, 0)
+    assert column.shape == (500, 2) and depth.shape == (500,)
+    g = torch.Generator().manual_seed(0)
+    view, row, col = (torch.randint(0, n, (500,), generator=g) for n in split.images.shape[:3])
+    alpha = torch.from_numpy(split.alpha)[view, row, col, None].float() / 255
+    straight = torch.from_numpy(split.images)[view, row, col].float() / 255
+    assert torch.allclose(batch.colours, straight * alpha + batch.background * (1 - alpha))
+    assert batch.background.std(0).min() > 0.2 if background == "random" else batch.background.unique().numel() == 1
+
+
+def test_one_view_and_the_middle():
+    split = sphere_scene().train
+    batch = RayBatches(split, "white", "cpu").draw(300, torch.Generator().manual_seed(0), one_view=True, middle=0.25)
+    assert batch.rays.origins.unique(dim=0).shape[0] == 1
+    view = int((split.cameras.centers - batch.rays.origins[0]).norm(dim=1).argmin())
+    places, _ = split.cameras.project(batch.rays.origins + batch.rays.directions, view)
+    middle = torch.tensor([split.cameras.width / 2, split.cameras.height / 2])
+    assert ((places - middle).abs() <= middle * 0.25 + 0.5).all()

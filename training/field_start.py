@@ -1,0 +1,72 @@
+"""Where a radiance field lies and which of its cells are looked at first, from the cameras and the alpha channels."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from datasets.scene import Scene, Split
+from models.grid_field import GridField, GridShape
+from models.marched_field import MarchedField
+from models.occupancy import OccupancyGrid
+from models.rays import pack_cameras
+from taichi_kernels import runtime
+from taichi_kernels.hull import carve_hull
+
+CELLS = 128  # of the occupancy grid, along an edge
+DIVISIONS = 320  # steps along the box's diagonal
+_COARSE = 64  # cells along an edge in which the object is looked for
+_SHOWN = 0.5  # share of the views that must see what is in the box: close to a camera, it alone does
+_UNSEEN = 1e3  # half image widths beyond a picture's edge that say nothing
+
+
+def initial_field(scene: Scene, generator: torch.Generator) -> MarchedField:
+    """An untrained field over the scene's object, with the cells that the alpha channels leave open."""
+    box = field_box(scene)
+    occupancy = OccupancyGrid(box, cells=CELLS, step=float((box[1] - box[0]).norm()) / DIVISIONS)
+    occupancy.restrict(_open_cells(scene.train, box, CELLS))
+    field = GridField(box, GridShape(), generator)
+    return MarchedField(field, occupancy).to(runtime.torch_device())
+
+
+def field_box(scene: Scene) -> Tensor:
+    """The box (2, 3), world, that the field covers: around the visual hull of the alpha channels, or the scene's."""
+    open_ = _open_cells(scene.train, scene.bounds, _COARSE)
+    if scene.train.alpha is None or not open_.any():
+        return scene.bounds
+    cells = torch.nonzero(open_)[:, [2, 1, 0]]
+    size = (scene.bounds[1] - scene.bounds[0]) / _COARSE
+    low, high = cells.amin(0) - 1, cells.amax(0) + 2  # a cell more on each side
+    return torch.stack([scene.bounds[0] + low * size, scene.bounds[0] + high * size])
+
+
+def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
+    """Which cells (n, n, n), in z, y, x, may hold something: with alpha channels, those that no view shows as background and
+    enough views show as more; without, all that some view sees."""
+    unit = (torch.arange(cells) + 0.5) / cells
+    axes = [box[0, a] + unit * (box[1, a] - box[0, a]) for a in range(3)]
+    cameras, count = pack_cameras(views.cameras), len(views)
+    found = torch.zeros(cells, cells, cells, dtype=torch.bool)
+    if views.alpha is None:
+        everything = torch.full(views.images.shape[:3], 255, dtype=torch.uint8)
+        index = carve_hull(*axes, cameras, everything, allowed_misses=count - 1).cpu()
+        found[index[:, 2], index[:, 1], index[:, 0]] = True
+        return found
+    masks = _grown(views, box, cells)
+    nowhere_empty = carve_hull(*axes, cameras, masks, margin=_UNSEEN).cpu()
+    found[nowhere_empty[:, 2], nowhere_empty[:, 1], nowhere_empty[:, 0]] = True
+    shown = torch.zeros_like(found)
+    index = carve_hull(*axes, cameras, masks, allowed_misses=count - max(1, round(_SHOWN * count))).cpu()
+    shown[index[:, 2], index[:, 1], index[:, 0]] = True
+    return found & shown
+
+
+def _grown(views: Split, box: Tensor, cells: int) -> Tensor:
+    """Masks (V, H, W) grown by what a cell's corner may be from its centre on the screen: cells are judged by their centres."""
+    reach = float(((box[1] - box[0]) / cells).norm()) / 2
+    distance = float((views.cameras.centers - box.mean(0)).norm(dim=1).min())
+    pixels = math.ceil(float(views.cameras.intrinsics[:, 0, 0].max()) * reach / max(distance - reach, reach))
+    side = 2 * min(pixels, max(views.alpha.shape[1:])) + 1
+    masks = torch.from_numpy(views.alpha)
+    grown = [torch.nn.functional.max_pool2d(mask[None, None].float(), side, 1, side // 2)[0, 0] for mask in masks]
+    return torch.stack(grown).to(torch.uint8)
