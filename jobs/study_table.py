@@ -63,19 +63,22 @@ def write_figure(path: Path, rows: list[dict]) -> None:
             axes.set_title(title, fontsize=10)
             axes.set_xlabel(label)
             axes.grid(alpha=0.3)
+            axes.locator_params(axis="x", nbins=6)
         line[0].legend(fontsize=8)
     figure.savefig(path, dpi=110)
 
 
 def _over_amounts(rows: list[dict]) -> list[Line]:
-    """A line for each kind; clean runs, amount 0, belong to every kind."""
+    """A line for each kind; clean runs, amount 0, belong to every kind. A ratio met at one amount is left to `_over_ratios`."""
     kinds = dict.fromkeys(row["kind"] for row in rows if row["amount"])
     lines: dict[str, Curves] = {kind: {} for kind in kinds}
     for kind, curves in lines.items():
         for row in rows:
             if row["kind"] == kind or not row["amount"]:
                 curves.setdefault(row["method"], []).append((row["amount"], row))
-    return list(lines.items())
+        for method in [method for method, points in curves.items() if AT in method and len({x for x, _ in points}) == 1]:
+            del curves[method]
+    return [(kind, curves) for kind, curves in lines.items() if curves]
 
 
 def _over_ratios(rows: list[dict]) -> list[Line]:

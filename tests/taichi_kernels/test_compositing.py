@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from taichi_kernels import runtime
 from taichi_kernels.compositing import composite
 from tests.reference import compositing as twin
 
@@ -37,6 +38,8 @@ def test_agrees_with_twin(device, counts, channels):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 30.0])
 def test_gradcheck_float64(device, scale):
+    if runtime.device() == "vulkan":
+        pytest.skip("Vulkan has no exp of float64")
     (densities, *rest), offsets, lengths = packed([4, 0, 6, 1], 2, torch.float64, device)
     leaves = [t.requires_grad_() for t in (densities * scale, *rest)]
 

@@ -28,9 +28,9 @@ def test_inverse_agrees_with_twin(device, rays, count, samples):
 
 
 def test_samples_are_distributed_as_the_weights(device):
-    edges = torch.tensor([[0.0, 1, 1.5, 4, 5]], device=device)
-    weights = torch.tensor([[1.0, 0, 2, 5]], device=device)
-    samples = inverse_cdf(edges, weights, stratified(1, 80_000, torch.Generator().manual_seed(0), device))[0]
+    edges = torch.tensor([[0.0, 1, 1.5, 4, 5]], device=device).expand(100, 5)
+    weights = torch.tensor([[1.0, 0, 2, 5]], device=device).expand(100, 4)
+    samples = inverse_cdf(edges, weights, stratified(100, 800, torch.Generator().manual_seed(0), device)).flatten()
     shares = torch.histogram(samples.cpu(), torch.tensor([0.0, 1, 1.5, 4, 5]))[0] / 80_000
     assert shares.tolist() == pytest.approx([1 / 8, 0, 2 / 8, 5 / 8], abs=2e-4)
     # even inside each bin: no bias in the offset
