@@ -7,6 +7,7 @@ from settings.errors import InputError
 from settings.masks import parse_corruption
 from settings.options import Options, kind
 
+_METHOD_OF = {"points": "points", "optimisation": "points", "rays": "nerf"}  # whose flags a group holds
 SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
 
 
@@ -18,7 +19,16 @@ def validate(options: Options) -> None:
             _check_type(setting, value)
             _check_value(setting, value)
     parse_corruption(options.mask_corruption)
+    _check_method(options)
     _check_together(options)
+
+
+def _check_method(options: Options) -> None:
+    """Flags of another method than the one that runs would do nothing."""
+    for setting in fields(Options):
+        method = _METHOD_OF.get(setting.metadata["group"], options.method)
+        if method != options.method and setting.name != "seed" and getattr(options, setting.name) != setting.default:
+            raise InputError(f"--{setting.name} is about --method {method}, and this is --method {options.method}: drop the flag")
 
 
 def _check_together(options: Options) -> None:

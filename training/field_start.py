@@ -67,6 +67,8 @@ def _grown(views: Split, box: Tensor, cells: int) -> Tensor:
     distance = float((views.cameras.centers - box.mean(0)).norm(dim=1).min())
     pixels = math.ceil(float(views.cameras.intrinsics[:, 0, 0].max()) * reach / max(distance - reach, reach))
     side = 2 * min(pixels, max(views.alpha.shape[1:])) + 1
-    masks = torch.from_numpy(views.alpha)
-    grown = [torch.nn.functional.max_pool2d(mask[None, None].float(), side, 1, side // 2)[0, 0] for mask in masks]
-    return torch.stack(grown).to(torch.uint8)
+    grown = torch.empty(views.alpha.shape, dtype=torch.uint8)
+    for view, mask in enumerate(torch.from_numpy(views.alpha)):
+        wide = torch.nn.functional.max_pool2d(mask[None, None].float(), (1, side), 1, (0, side // 2))
+        grown[view] = torch.nn.functional.max_pool2d(wide, (side, 1), 1, (side // 2, 0))[0, 0].to(torch.uint8)
+    return grown

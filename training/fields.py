@@ -147,23 +147,29 @@ class _Loop:
         run = self.run
         step, run.model.occupancy.step = run.model.occupancy.step, self._full_step
         train = -10 * math.log10(max(sum(self.epoch_squares) / len(self.epoch_squares), 1e-12))
-        began, total = time.perf_counter(), 0.0
-        for view in range(len(self.validation)):
-            image = run.model.render(self.validation.cameras, view, self.scene.background, with_depth=False).image.cpu()
-            squared = ((image - self.validation.picture(view, self.scene.background)) ** 2).mean()
-            total += -10 * math.log10(max(float(squared), 1e-12))
-        run.seconds["evaluation"] += time.perf_counter() - began
-        validation = total / len(self.validation) if len(self.validation) else None
+        due = (len(run.history) % 2 or run.step == self.options.N_iters) and len(self.validation)
+        validation = self._validate() if due else None
         self.epoch_squares, run.model.occupancy.step = [], step
         run.history.append({
             "epoch": len(run.history) + 1, "step": run.step, "seconds": run.seconds["training"], "train_psnr": train,
             "validation_psnr": validation, "rays": run.rays, "stage": "field",
         })
-        shown = "-" if validation is None else f"{validation:.2f}"
+        known = [v for v in [*(h["validation_psnr"] for h in run.history), validation] if v is not None]
+        shown = f"{known[-1]:.2f}" if known else "-"
         words = f"train {train:.2f} dB, validation {shown} dB, {run.rays:,} rays a step"
         with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write(f"step {run.step}: {run.seconds['training']:.1f} s, {words}\n")
         return words
+
+    def _validate(self) -> float:
+        """Mean PSNR of some evaluation views."""
+        began, total = time.perf_counter(), 0.0
+        for view in range(len(self.validation)):
+            image = self.run.model.render(self.validation.cameras, view, self.scene.background, with_depth=False).image.cpu()
+            squared = ((image - self.validation.picture(view, self.scene.background)) ** 2).mean()
+            total += -10 * math.log10(max(float(squared), 1e-12))
+        self.run.seconds["evaluation"] += time.perf_counter() - began
+        return total / len(self.validation)
 
     def _save(self) -> None:
         run = self.run
