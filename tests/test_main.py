@@ -80,15 +80,16 @@ def test_ctrl_c_while_loading_is_one_sentence(scene, tmp_path, monkeypatch, caps
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_a_radiance_field_from_pictures_to_report(scene, tmp_path, capsys):
+def test_a_radiance_field_from_pictures_to_report(scene, tmp_path, capsys, monkeypatch):
     """One command, then the report alone; another method's run in the folder is told apart."""
+    monkeypatch.setattr("reporting.video.RENDER_BUDGET", 1.0)  # so early the field is fog, which is slow to look through
     run = tmp_path / "field"
     words = ["--method", "nerf", "--datadir", str(scene), "--basedir", str(run), "--device", "cpu"]
-    assert main.main([*words, "--N_iters", "60"]) == 0
+    assert main.main([*words, "--N_iters", "40"]) == 0
     shown = capsys.readouterr().out.strip().splitlines()
     assert shown[0] == "protocol: standard"
     report = json.loads((run / "report.json").read_text())
-    assert report["figures"]["psnr_db"] > 18 and report["figures"]["points"] is None and report["method"] == "nerf"
+    assert report["figures"]["psnr_db"] > 16 and report["figures"]["points"] is None and report["method"] == "nerf"
     assert "rows of 4 features" in (run / "report.html").read_text()
     assert (run / "orbit.mp4").is_file() and not (run / "points.ply").exists()
     assert main.main([*words, "--render_only"]) == 0

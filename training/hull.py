@@ -44,13 +44,15 @@ def _empty_hull(views: Split, axes, masks: Tensor, ratio: float, carve) -> str:
     """The largest ratio that keeps points, and which view stands against the others: the one in which most of the cells that
     almost all views agree on are background."""
     count = len(views)
-    fails, keeps = allowed_misses(count, ratio), count - 1
-    if not len(cells := carve(keeps)):
-        corners = [[round(float(axis[place]), 3) for axis in axes] for place in (0, -1)]
-        return (
-            f"the visual hull is empty: no place of the box from {corners[0]} to {corners[1]} is foreground in any training "
-            "view: check the poses and the masks"
-        )
+    fails, further = allowed_misses(count, ratio), 1
+    while not len(cells := carve(keeps := min(fails + further, count - 1))):  # from below: many misses keep millions of cells
+        if keeps == count - 1:
+            corners = [[round(float(axis[place]), 3) for axis in axes] for place in (0, -1)]
+            return (
+                f"the visual hull is empty: no place of the box from {corners[0]} to {corners[1]} is foreground in any training "
+                "view: check the poses and the masks"
+            )
+        fails, further = keeps, 2 * further
     while keeps - fails > 1:
         middle = (keeps + fails) // 2
         found = carve(middle)

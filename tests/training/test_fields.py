@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import training.fields as fields
+from models.grid_field import GridShape
 from settings.errors import InputError
 from settings.options import Options
 from tests.scenes import sphere_scene
@@ -15,12 +16,16 @@ from training.field_start import field_box, initial_field
 from training.fields import fit_field, load_field_run
 from training.ray_batches import RayBatches
 
-OPTIONS = Options(method="nerf", basedir="unused", N_iters=40, i_weights=10)
+OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights=5)
 
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
     monkeypatch.setattr(fields, "SAMPLES", 1 << 12)
+    monkeypatch.setattr(fields, "_PRUNE_FROM", 8)
+    monkeypatch.setattr(fields, "_EVERY", 4)
+    monkeypatch.setattr(fields, "_VALIDATION_VIEWS", 1)
+    monkeypatch.setattr("training.field_start.GridShape", lambda: GridShape(levels=5, coarsest=8, finest=128, log2_rows=13))
     monkeypatch.setattr("training.field_start.CELLS", 32)
     monkeypatch.setattr("training.field_start.DIVISIONS", 128)
 
@@ -55,7 +60,7 @@ def test_learns_without_an_alpha_channel(tmp_path):
     assert trained.history[-1]["validation_psnr"] > 21, trained.history[-1]  # 22.9; it stays near 16 with a frozen table
 
 
-@pytest.mark.parametrize("after", [7, 23, 39])
+@pytest.mark.parametrize("after", [3, 12, 19])
 def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after):
     """Cut off between checkpoints, as by kill -9; then run again."""
     whole = run(tmp_path / "whole")
@@ -72,7 +77,7 @@ def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after):
         run(tmp_path / "cut")
     monkeypatch.setattr(fields._Loop, "_step", original)
     resumed = run(tmp_path / "cut")
-    assert same(whole.model, resumed.model) and resumed.step == 40
+    assert same(whole.model, resumed.model) and resumed.step == 20
     assert [h["train_psnr"] for h in resumed.history] == [h["train_psnr"] for h in whole.history]
 
 
@@ -86,14 +91,14 @@ def test_interrupted_runs_keep_their_checkpoint(tmp_path, monkeypatch):
 
     def interrupting(self):
         steps.append(1)
-        if len(steps) > 15:
+        if len(steps) > 8:
             raise KeyboardInterrupt
         original(self)
 
     monkeypatch.setattr(fields._Loop, "_step", interrupting)
     assert run(tmp_path).interrupted
     kept = load_field_run(tmp_path, None)
-    assert kept.interrupted and kept.options["N_iters"] == 40
+    assert kept.interrupted and kept.options["N_iters"] == 20
 
 
 def test_weights_hold_what_is_shown(tmp_path):
@@ -123,13 +128,13 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path, monkeypat
     original = fields._Loop._step
 
     def spoiling(self):
-        if self.run.step == 25:
+        if self.run.step == 13:
             with torch.no_grad():
                 self.run.model.field.out[3] = float("nan")
         original(self)
 
     monkeypatch.setattr(fields._Loop, "_step", spoiling)
-    with pytest.raises(InputError, match="not finite at step 25: lower --lrate; the checkpoint of step 20 is kept"):
+    with pytest.raises(InputError, match="not finite at step 13: lower --lrate; the checkpoint of step 10 is kept"):
         run(tmp_path)
     monkeypatch.setattr(fields._Loop, "_step", original)
     assert run(tmp_path).finished
