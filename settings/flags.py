@@ -168,7 +168,7 @@ def _help(setting) -> str:
         notes.append(f"recipe paper: {story['paper']:g}")
     elif story["absent"]:
         notes.append(f"default: {story['absent']}")
-    elif kind(setting) is not bool and setting.default is not None:
+    elif setting.default is not None and setting.default is not False:
         notes.append(f"default: {setting.default}")
     return story["help"] + (f" [{'; '.join(notes)}]" if notes else "")
 
