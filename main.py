@@ -88,7 +88,8 @@ def _field(options, scene, evaluation, folder):
 
     if scene.forward_facing:
         raise InputError("--method nerf marches through world space so far: give --no_ndc for these photographs, or --spherify")
-
+    if scene.carving is not None:
+        raise InputError("--maskdir: these pictures have an alpha channel, which is what --method nerf uses: drop the flag")
     path = Path(options.ft_path).expanduser() if options.ft_path else None
     if options.render_only:
         return load_field_run(folder, path), options, {}

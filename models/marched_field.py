@@ -24,14 +24,11 @@ class MarchedField(nn.Module):
         super().__init__()
         self.field, self.occupancy = field, occupancy
 
-    def state(self, step: float | None = None, *, training: bool = True) -> dict:
-        """The model as plain tensors and numbers; without what only training needs, where `training` is False.
-
-        step: the marching step to keep instead of the present one, world units.
-        """
+    def state(self, *, training: bool = True) -> dict:
+        """The model as plain tensors and numbers; without what only training needs, where `training` is False."""
         left_out = () if training else ("occupancy.density", "occupancy.open")
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
-        settings = {"cells": self.occupancy.cells, "step": step or self.occupancy.step, "shape": self.field.settings()}
+        settings = {"cells": self.occupancy.cells, "step": self.occupancy.step, "shape": self.field.settings()}
         return {"tensors": tensors, "settings": settings}
 
     def describe(self) -> str:
@@ -49,11 +46,12 @@ class MarchedField(nn.Module):
         model.load_state_dict(tensors, strict=False)
         return model
 
-    def sample(self, rays: Rays, generator: torch.Generator | None) -> Samples:
-        """Samples of whole rays, shifted at random by up to a step; without a generator by half a step."""
+    def sample(self, rays: Rays, generator: torch.Generator | None, *, stretch: float = 1.0) -> Samples:
+        """Samples of whole rays in steps `stretch` times as long as usual, shifted at random by up to a step; without a generator
+        by half a step."""
         near, far = self.occupancy.interval(rays.origins, rays.directions)
         jitter = torch.full_like(near, 0.5) if generator is None else torch.rand(len(rays), generator=generator).to(near.device)
-        return self.occupancy.samples(rays.origins, rays.directions, jitter, near, far)
+        return self.occupancy.samples(rays.origins, rays.directions, jitter, near, far, stretch=stretch)
 
     def shade(self, rays: Rays, samples: Samples) -> Composite:
         """Colour, transmittance and depth of rays from their samples; differentiable in the field."""

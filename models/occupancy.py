@@ -43,7 +43,7 @@ class OccupancyGrid(nn.Module):
     def update(self, density_at, generator: torch.Generator, *, some: int, decay: float, threshold: float) -> None:
         """Look at the density in cells anew: in all open ones, or at random in `some` of them and in twice as many occupied ones.
 
-        density_at maps places (N, 3) to densities (N,); threshold: of the optical thickness of a step.
+        density_at maps places (N, 3) to densities (N,); threshold: of the optical thickness of a step. At least one cell is open.
         """
         numbers = torch.nonzero(self.open.view(-1))[:, 0]
         if some:
@@ -54,17 +54,17 @@ class OccupancyGrid(nn.Module):
             numbers = torch.cat(picked)
         found = [density_at(self._places(part, generator)) for part in numbers.split(1 << 18)]
         flat = self.density.view(-1)
-        if found:
-            flat[numbers] = torch.maximum(flat[numbers] * decay, torch.cat(found))
+        flat[numbers] = torch.maximum(flat[numbers] * decay, torch.cat(found))
         self.set_occupied(self.density * self.step > threshold)
 
     def samples(
         self, origins: Tensor, directions: Tensor, jitter: Tensor, near: Tensor, far: Tensor, *, most: int = 1 << 20,
+        stretch: float = 1.0,
     ) -> Samples:
-        """March rays from near to far (R,) through the occupied cells, `most` samples each at most."""
+        """March rays from near to far (R,) through the occupied cells, `most` samples each at most, in steps times `stretch`."""
         if self._packed is None:
             self._packed = pack_occupancy(self.occupied)
-        return march(origins, directions, near, far, jitter, self._packed, self.box, step=self.step, most=most)
+        return march(origins, directions, near, far, jitter, self._packed, self.box, step=self.step * stretch, most=most)
 
     def interval(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Where rays enter and leave the box, (R,) and (R,) in t."""

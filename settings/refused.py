@@ -1,17 +1,17 @@
 """Flags of the programs that users come from that mean nothing here, and why: refused, never swallowed."""
 
-_SAMPLES = "samples lie where the field's occupancy grid says, not at a number of places that is set"
-_NETWORK = "it shapes nerf-pytorch's network; the field here is a grid of features"
+_SAMPLES = "--method nerf samples where its occupancy grid says, not at a number of places, and points have no samples"
+_NETWORK = "it shapes nerf-pytorch's network; here are points, or a grid of features"
 _REPORT = "progress is shown all the time, and pictures and video come at the end of each run"
 _UNUSED = "the original program never used it"
 
 REFUSED = {
     "N_samples": _SAMPLES,
     "N_importance": _SAMPLES,
-    "perturb": _SAMPLES,
-    "raw_noise_std": _SAMPLES,
+    "perturb": "training always shifts the samples of a ray at random, and rendering never does",
+    "raw_noise_std": "no noise is put on densities",
     "lindisp": _SAMPLES,
-    "chunk": _SAMPLES,
+    "chunk": "pictures of any size are rendered in bounded memory, so many rays at a time as is fast",
     "netchunk": _NETWORK,
     "netdepth": _NETWORK,
     "netwidth": _NETWORK,

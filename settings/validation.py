@@ -7,7 +7,8 @@ from settings.errors import InputError
 from settings.masks import parse_corruption
 from settings.options import Options, kind
 
-_METHOD_OF = {"points": "points", "optimisation": "points", "rays": "nerf"}  # whose flags a group holds
+_METHOD_OF = {"masks": "points", "points": "points", "optimisation": "points", "rays": "nerf"}  # whose flags a group holds
+_OF_ALL = ("maskdir", "seed")
 SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
 
 
@@ -27,7 +28,7 @@ def _check_method(options: Options) -> None:
     """Flags of another method than the one that runs would do nothing."""
     for setting in fields(Options):
         method = _METHOD_OF.get(setting.metadata["group"], options.method)
-        if method != options.method and setting.name != "seed" and getattr(options, setting.name) != setting.default:
+        if method != options.method and setting.name not in _OF_ALL and getattr(options, setting.name) != setting.default:
             raise InputError(f"--{setting.name} is about --method {method}, and this is --method {options.method}: drop the flag")
 
 
@@ -57,11 +58,9 @@ def _check_together(options: Options) -> None:
         "--no_masks trains without masks, so there are none to damage, to read or to weigh: drop the other flag":
             options.no_masks and (options.pc_jitter_amount > 0 or options.filter_consistency_ratio is not None
                                   or options.mask_corruption is not None or options.maskdir is not None),
-        "--method nerf carves nothing: drop the flags about damage to masks, their trust, and --no_masks":
-            options.method != "points" and (options.no_masks or options.pc_jitter_amount > 0
-                                            or options.mask_corruption is not None
-                                            or options.filter_consistency_ratio is not None),
         "--recipe is about --method points: drop it": options.method != "points" and options.recipe != "default",
+        "--method nerf trains from its own start: --ft_path FILE is for --render_only, give that too or drop it":
+            options.method != "points" and options.ft_path is not None and not options.render_only,
         "--no_masks needs --recipe default: the paper's recipe starts from masks":
             options.no_masks and options.recipe == "paper",
     }

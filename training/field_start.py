@@ -10,6 +10,7 @@ from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import pack_cameras
+from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
 
@@ -21,10 +22,17 @@ _UNSEEN = 1e3  # half image widths beyond a picture's edge that say nothing
 
 
 def initial_field(scene: Scene, generator: torch.Generator) -> MarchedField:
-    """An untrained field over the scene's object, with the cells that the alpha channels leave open."""
+    """An untrained field over the scene's object, with the cells that the alpha channels leave open.
+
+    Raises InputError where they leave none.
+    """
     box = field_box(scene)
+    open_ = _open_cells(scene.train, box, CELLS)
+    if not open_.any():
+        raise InputError(f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
+                         "check masks and poses, or save the pictures without alpha")
     occupancy = OccupancyGrid(box, cells=CELLS, step=float((box[1] - box[0]).norm()) / DIVISIONS)
-    occupancy.restrict(_open_cells(scene.train, box, CELLS))
+    occupancy.restrict(open_)
     field = GridField(box, GridShape(), generator)
     return MarchedField(field, occupancy).to(runtime.torch_device())
 
@@ -46,19 +54,17 @@ def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
     unit = (torch.arange(cells) + 0.5) / cells
     axes = [box[0, a] + unit * (box[1, a] - box[0, a]) for a in range(3)]
     cameras, count = pack_cameras(views.cameras), len(views)
-    found = torch.zeros(cells, cells, cells, dtype=torch.bool)
-    if views.alpha is None:
-        everything = torch.full(views.images.shape[:3], 255, dtype=torch.uint8)
-        index = carve_hull(*axes, cameras, everything, allowed_misses=count - 1).cpu()
+
+    def carved(masks: Tensor, **settings) -> Tensor:
+        index = carve_hull(*axes, cameras, masks, **settings).cpu()
+        found = torch.zeros(cells, cells, cells, dtype=torch.bool)
         found[index[:, 2], index[:, 1], index[:, 0]] = True
         return found
+
+    if views.alpha is None:
+        return carved(torch.full(views.images.shape[:3], 255, dtype=torch.uint8), allowed_misses=count - 1)
     masks = _grown(views, box, cells)
-    nowhere_empty = carve_hull(*axes, cameras, masks, margin=_UNSEEN).cpu()
-    found[nowhere_empty[:, 2], nowhere_empty[:, 1], nowhere_empty[:, 0]] = True
-    shown = torch.zeros_like(found)
-    index = carve_hull(*axes, cameras, masks, allowed_misses=count - max(1, round(_SHOWN * count))).cpu()
-    shown[index[:, 2], index[:, 1], index[:, 0]] = True
-    return found & shown
+    return carved(masks, margin=_UNSEEN) & carved(masks, allowed_misses=count - max(1, round(_SHOWN * count)))
 
 
 def _grown(views: Split, box: Tensor, cells: int) -> Tensor:

@@ -19,6 +19,7 @@ from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field
 from training.field_start import initial_field
 from training.ray_batches import RayBatches
 from training.run import Run
+from training.validate import mean_psnr
 
 SAMPLES = 1 << 16  # of a step
 LAST_RATE = 0.03  # share of the step size that is left at the end
@@ -106,27 +107,27 @@ class _Loop:
                     bar.update()
                     if run.step * _EPOCHS // options.N_iters != (run.step - 1) * _EPOCHS // options.N_iters:
                         bar.set_postfix_str(self._record())
-                    if run.step % options.i_weights == 0 or run.step == options.N_iters:
+                    if run.step % options.i_weights == 0 and run.step < options.N_iters:
                         self._save()
             run.finished = True
             self._save()
         except KeyboardInterrupt:
             run.interrupted = True
-        self.run.model.occupancy.step = self._full_step
         return run
 
     def _step(self) -> None:
         run, options, model = self.run, self.options, self.run.model
         done = run.step / options.N_iters
-        model.occupancy.step = self._full_step * _COARSE ** max(0.0, 1 - done / _WARM)
+        stretch = _COARSE ** max(0.0, 1 - done / _WARM)
         for group in self.optimizer.param_groups:
             group["lr"] = options.lrate * LAST_RATE ** max(0.0, (done - _WARM) / (1 - _WARM))
         if run.step >= _PRUNE_FROM and run.step % _EVERY == 0:
             some = 0 if run.step < _ALL_CELLS_UNTIL else _SOME
-            model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=_THRESHOLD)
+            threshold = _THRESHOLD / stretch  # of a step that is not stretched
+            model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         middle = options.precrop_frac if run.step < options.precrop_iters else 1.0
         batch = self.batches.draw(options.N_rand or run.rays, self.generator, one_view=options.no_batching, middle=middle)
-        samples = model.sample(batch.rays, self.generator)
+        samples = model.sample(batch.rays, self.generator, stretch=stretch)
         seen = model.shade(batch.rays, samples)
         error = seen.colour + seen.transmittance[:, None] * batch.background - batch.colours
         loss = (error**2).mean()
@@ -145,16 +146,15 @@ class _Loop:
     def _record(self) -> str:
         """Add an epoch to the history; its figures in words."""
         run = self.run
-        step, run.model.occupancy.step = run.model.occupancy.step, self._full_step
         train = -10 * math.log10(max(sum(self.epoch_squares) / len(self.epoch_squares), 1e-12))
         due = (len(run.history) % 2 or run.step == self.options.N_iters) and len(self.validation)
         validation = self._validate() if due else None
-        self.epoch_squares, run.model.occupancy.step = [], step
+        self.epoch_squares = []
         run.history.append({
             "epoch": len(run.history) + 1, "step": run.step, "seconds": run.seconds["training"], "train_psnr": train,
             "validation_psnr": validation, "rays": run.rays, "stage": "field",
         })
-        known = [v for v in [*(h["validation_psnr"] for h in run.history), validation] if v is not None]
+        known = [h["validation_psnr"] for h in run.history if h["validation_psnr"] is not None]
         shown = f"{known[-1]:.2f}" if known else "-"
         words = f"train {train:.2f} dB, validation {shown} dB, {run.rays:,} rays a step"
         with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
@@ -162,19 +162,15 @@ class _Loop:
         return words
 
     def _validate(self) -> float:
-        """Mean PSNR of some evaluation views."""
-        began, total = time.perf_counter(), 0.0
-        for view in range(len(self.validation)):
-            image = self.run.model.render(self.validation.cameras, view, self.scene.background, with_depth=False).image.cpu()
-            squared = ((image - self.validation.picture(view, self.scene.background)) ** 2).mean()
-            total += -10 * math.log10(max(float(squared), 1e-12))
+        began = time.perf_counter()
+        psnr = mean_psnr(self.run.model, self.validation, self.scene.background)
         self.run.seconds["evaluation"] += time.perf_counter() - began
-        return total / len(self.validation)
+        return psnr
 
     def _save(self) -> None:
         run = self.run
         save_checkpoint(self.folder, {
-            "field": run.model.state(step=self._full_step), "optimizer": self.optimizer.state_dict(), "history": run.history,
+            "field": run.model.state(), "optimizer": self.optimizer.state_dict(), "history": run.history,
             "seconds": run.seconds, "step": run.step, "rays": run.rays, "squares": self.epoch_squares,
             "generator": self.generator.get_state(), "finished": run.finished,
         }, self.options)
@@ -189,7 +185,6 @@ class _Loop:
     def _warm_up(self) -> float:
         """Compile every kernel on a few rays; returns the seconds it took."""
         began, model = time.perf_counter(), self.run.model
-        self._full_step = model.occupancy.step
         batch = self.batches.draw(64, torch.Generator().manual_seed(0))
         seen = model.shade(batch.rays, model.sample(batch.rays, torch.Generator().manual_seed(0)))
         seen.colour.sum().backward()

@@ -32,6 +32,7 @@ from training.losses import silhouette_loss
 from training.mask_trust import say_something
 from training.recipe import MaskFacts, Recipe, Stage, Start
 from training.run import Run
+from training.validate import mean_psnr
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
 
@@ -238,15 +239,11 @@ class _Loop:
         points = f"{run.cloud.point_count():,} points"
         self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {points}", refresh=False)
 
-    @torch.no_grad()
     def _validate(self) -> float:
-        began, total = time.perf_counter(), 0.0
-        for view in range(len(self.validation)):
-            image = self.run.cloud.render(self.validation.cameras, view, self.scene.background, with_depth=False).image.cpu()
-            squared = ((image - self.validation.picture(view, self.scene.background)) ** 2).mean()
-            total += -10 * math.log10(max(float(squared), 1e-12))
+        began = time.perf_counter()
+        psnr = mean_psnr(self.run.cloud, self.validation, self.scene.background)
         self.run.seconds["evaluation"] += time.perf_counter() - began
-        return total / len(self.validation)
+        return psnr
 
 
 def _views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:

@@ -67,3 +67,11 @@ def inside(p, layout: ti.template(), level):
     for a in ti.static(range(3)):
         factors[a] = ti.select((p[a] >= 0.0) & (p[a] <= 1.0), layout[level, a], 0)
     return factors
+
+
+def array_types(dtype, features: int):
+    """Types of the kernels' arguments: a row of features, points (N, 3), the table (E, F), samples (N, L, F), layouts (L, 5)."""
+    row = ti.types.vector(features, dtype)
+    points = ti.types.ndarray(dtype=ti.types.vector(3, dtype), ndim=1)
+    rows, samples = (ti.types.ndarray(dtype=row, ndim=n) for n in (1, 2))
+    return row, points, rows, samples, ti.types.ndarray(dtype=ti.i32, ndim=2)

@@ -8,7 +8,7 @@ from functools import cache
 
 import taichi as ti
 
-from taichi_kernels.grid_encoding.cell import corner_weight, inside, slope, surroundings
+from taichi_kernels.grid_encoding.cell import array_types, corner_weight, inside, slope, surroundings
 from taichi_kernels.runtime import WORKER_STRIDE
 
 BLOCK = 2048  # samples
@@ -17,11 +17,8 @@ BLOCK = 2048  # samples
 @cache
 def kernels(dtype, features: int):
     """(encode, table gradient, position gradient)."""
-    row, corners = ti.types.vector(features, dtype), ti.types.vector(8, dtype)
-    points = ti.types.ndarray(dtype=ti.types.vector(3, dtype), ndim=1)
-    rows = ti.types.ndarray(dtype=row, ndim=1)
-    samples = ti.types.ndarray(dtype=row, ndim=2)
-    layouts = ti.types.ndarray(dtype=ti.i32, ndim=2)
+    corners = ti.types.vector(8, dtype)
+    row, points, rows, samples, layouts = array_types(dtype, features)
 
     @ti.kernel
     def encode(

@@ -10,17 +10,14 @@ from functools import cache
 import taichi as ti
 from torch import Tensor
 
-from taichi_kernels.grid_encoding.cell import corner_weight, inside, slope, surroundings
+from taichi_kernels.grid_encoding.cell import array_types, corner_weight, inside, slope, surroundings
 
 
 @cache
 def kernels(dtype, features: int):
     """(encode, table gradient in integers, position gradient)."""
-    row, corners = ti.types.vector(features, dtype), ti.types.vector(8, dtype)
-    points = ti.types.ndarray(dtype=ti.types.vector(3, dtype), ndim=1)
-    rows = ti.types.ndarray(dtype=row, ndim=1)
-    samples = ti.types.ndarray(dtype=row, ndim=2)
-    layouts = ti.types.ndarray(dtype=ti.i32, ndim=2)
+    corners = ti.types.vector(8, dtype)
+    row, points, rows, samples, layouts = array_types(dtype, features)
     integers = ti.types.ndarray(dtype=ti.i64, ndim=2)
 
     @ti.kernel

@@ -42,7 +42,7 @@ def same(a, b):
 
 @pytest.mark.parametrize("background", ["white", "black"])
 def test_learns_a_sphere(tmp_path, background):
-    """In 250 steps; with a frozen table, or frozen layers, it stays below."""
+    """In 250 steps, to 32 and 31 dB; with a frozen table or frozen layers it stays below 18."""
     trained = run(tmp_path, sphere_scene(background), N_iters=250)
     figures = [h["validation_psnr"] for h in trained.history]
     assert figures[-1] > 30 and trained.finished, figures
@@ -52,12 +52,13 @@ def test_learns_a_sphere(tmp_path, background):
 
 
 def test_learns_without_an_alpha_channel(tmp_path):
+    """To 29 dB; with a frozen table or frozen layers it stays below 18."""
     scene = sphere_scene("white")
     flat = [(255 * torch.stack([s.picture(v, "white") for v in range(len(s))])).round().byte().numpy()
             for s in (scene.train, scene.test)]
     train, test = (replace(s, images=i, alpha=None) for s, i in zip((scene.train, scene.test), flat, strict=True))
     trained = run(tmp_path, replace(scene, train=train, test=test), N_iters=250)
-    assert trained.history[-1]["validation_psnr"] > 21, trained.history[-1]  # 22.9; it stays near 16 with a frozen table
+    assert trained.history[-1]["validation_psnr"] > 25, trained.history[-1]
 
 
 @pytest.mark.parametrize("after", [3, 12, 19])
@@ -151,18 +152,21 @@ def test_the_field_covers_the_object_and_little_more():
     assert grid.occupied[0].cpu()[distance < 0.8].all() and grid.occupied.float().mean() < 0.8
     blank = replace(scene, train=replace(scene.train, alpha=np.zeros_like(scene.train.alpha)))
     assert torch.equal(field_box(blank), scene.bounds)
+    with pytest.raises(InputError, match="show no object that 50% of the training views see"):
+        initial_field(blank, torch.Generator())
 
 
 @pytest.mark.parametrize("background", ["black", "white", "random"])
 def test_rays_have_the_colours_of_their_pixels(background):
     split = sphere_scene().train
     batch = RayBatches(split, background, "cpu").draw(500, torch.Generator().manual_seed(0))
-    column, depth = split.cameras.project(batch.rays.origins + 3 * batch.rays.directions, 0)
-    assert column.shape == (500, 2) and depth.shape == (500,)
     g = torch.Generator().manual_seed(0)
     view, row, col = (torch.randint(0, n, (500,), generator=g) for n in split.images.shape[:3])
     alpha = torch.from_numpy(split.alpha)[view, row, col, None].float() / 255
     straight = torch.from_numpy(split.images)[view, row, col].float() / 255
+    for ray in range(20):  # each passes through its pixel's centre
+        place, _ = split.cameras.project((batch.rays.origins + 3 * batch.rays.directions)[ray : ray + 1], int(view[ray]))
+        assert torch.allclose(place[0], torch.stack([col[ray], row[ray]]) + 0.5, atol=1e-3)
     assert torch.allclose(batch.colours, straight * alpha + batch.background * (1 - alpha))
     assert batch.background.std(0).min() > 0.2 if background == "random" else batch.background.unique().numel() == 1
 
