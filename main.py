@@ -43,6 +43,8 @@ def run(argv: list[str]) -> str:
     evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
     if options.method == "nerf" and scene.background == "black":  # clouds are measured as their original program does it
         evaluation = evaluation.over_black()
+    if options.render_factor > 1:
+        evaluation, protocol = evaluation.shrunk(options.render_factor), f"{protocol}, shrunk {options.render_factor} times"
     folder = Path(options.basedir).expanduser()
     check_writable(folder)
     learn = {"points": _points, "nerf": _field}[options.method]
@@ -84,16 +86,19 @@ def _points(options, scene, evaluation, folder):
 
 def _field(options, scene, evaluation, folder):
     """The same for a radiance field."""
-    from training.fields import fit_field, load_field_run
+    from reporting.watch import watch
+    from training.fields import complete, fit_field, load_field_run
 
-    if scene.forward_facing:
-        raise InputError("--method nerf marches through world space so far: give --no_ndc for these photographs, or --spherify")
+    options = complete(options)
     if scene.carving is not None:
         raise InputError("--maskdir: these pictures have an alpha channel, which is what --method nerf uses: drop the flag")
-    path = Path(options.ft_path).expanduser() if options.ft_path else None
     if options.render_only:
-        return load_field_run(folder, path), options, {}
-    return fit_field(scene, evaluation, options, folder, config_text=to_config_text(options)), options, {}
+        run = load_field_run(scene, options, folder)
+    else:
+        every = watch(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
+        run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), every=every)
+    run.model.chunk, run.model.points = options.chunk, options.netchunk
+    return run, options, {}
 
 
 def _start_device(options) -> str:
@@ -136,11 +141,13 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
     from taichi_kernels import runtime
     from training.checkpoint import HOW_IT_IS_SEEN
 
+    shown = evaluation.cameras
     made = {k: v for k, v in (run.options or {}).items() if k not in HOW_IT_IS_SEEN}
     as_run = asdict(options) | made | own.pop("options", {})
     return RunRecord(
         folder=folder, scene_name=scene.name, options=as_run, model=run.model, evaluation=evaluation, protocol=protocol,
-        background=scene.background, train_cameras=scene.train.cameras, bounds=scene.bounds, model_bytes=size, device=device,
+        background=scene.background, train_cameras=scene.train.cameras.scaled(shown.width, shown.height), bounds=scene.bounds,
+        render_path=scene.render_path, model_bytes=size, device=device,
         threads=runtime.workers(), seed=as_run["seed"], training_seconds=run.seconds["training"],
         hull_seconds=run.seconds["hull"], compile_seconds=run.seconds["compile"],
         evaluation_seconds=run.seconds["evaluation"], history=run.history, stages=run.stages_in_words(),

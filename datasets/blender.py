@@ -6,10 +6,9 @@ import numpy as np
 import torch
 
 from datasets import protocols
-from datasets.bounds import ORIGINAL_CUBE, depth_range, meeting_point, scene_box
+from datasets.bounds import depth_range, scene_box
 from datasets.cameras import Cameras
 from datasets.mask_files import require_masks, with_mask_files
-from datasets.paths import along, blender_circle
 from datasets.pictures import read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
@@ -21,8 +20,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     """Read a NeRF-synthetic scene: train always, val and test only where the protocol or a flag needs them.
 
     Images are shrunk to --img_s or --half_res (`working_size`), cameras with them. Each split keeps its own
-    field of view and each frame its own intrinsics. Cameras that stand as NeRF-synthetic's do get nerf-pytorch's
-    `render_path`, others none. `extras` says where everything came from: `folder`,
+    field of view and each frame its own intrinsics. `extras` says where everything came from: `folder`,
     `format`, `stored_size` (width, height in px), `val_ids` and `test_ids` (index of each view in its file),
     `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
     wrong with the files.
@@ -51,15 +49,13 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     require_masks(options, splits["train"].alpha is not None, views["train"][0].path)
     cameras = splits["train"].cameras
     bounds, bounds_from = scene_box(cameras)
-    as_published = bool((bounds.abs() == ORIGINAL_CUBE).all()) and meeting_point(cameras) is not None
     ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
     extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": stored, "val_ids": ids["val"],
               "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
               "bounds_from": bounds_from}
     return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges),
                  far=max(far for _, far in ranges), background=options.background, carving=carving, extras=extras,
-                 cut_out=options.maskdir is not None and carving is None,
-                 render_path=along(blender_circle(), cameras) if as_published else None)
+                 cut_out=options.maskdir is not None and carving is None)
 
 
 def working_size(options: Options, width: int, height: int) -> tuple[int, int]:

@@ -37,14 +37,6 @@ def circle(poses: np.ndarray, views: int = 120) -> np.ndarray:
     return look_at(eyes, np.zeros(3), np.array([0.0, 0, 1]))
 
 
-def blender_circle(views: int = 40, elevation: float = 30.0, distance: float = 4.0) -> np.ndarray:
-    """Poses (views, 3, 4) on a circle about the z axis, 30 degrees above the origin and 4 units from it: NeRF-synthetic's."""
-    angle = np.linspace(-math.pi, math.pi, views, endpoint=False)
-    high = math.radians(elevation)
-    around = np.stack([np.sin(angle) * math.cos(high), np.cos(angle) * math.cos(high), np.full(views, math.sin(high))], axis=1)
-    return look_at(distance * around, np.zeros(3), np.array([0.0, 0, 1]))
-
-
 def along(path: np.ndarray, cameras: Cameras) -> Cameras:
     """Cameras at the poses (V, 3, 4) of a path, with the lens of the first of `cameras` and their picture size."""
     lenses = cameras.intrinsics[:1].expand(len(path), 3, 3)

@@ -1,35 +1,36 @@
 """A radiance field that is sampled where its occupancy grid says that something may be."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from datasets.cameras import Cameras
 from models.grid_field import GridField, GridShape
 from models.occupancy import OccupancyGrid
-from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
-from models.rendering import Rendering
+from models.ray_model import RayModel
+from models.rays import Ndc, Rays
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.marching import Samples
 
-CHUNK = 32_768  # rays that are rendered at a time
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
 _FIRST_SAMPLES = 4  # of a ray that is looked along; twice as many with every further pass
 
 
-class MarchedField(nn.Module):
+class MarchedField(RayModel):
     """A field and its occupancy: the model of `--method nerf --field grid`."""
 
-    def __init__(self, field: GridField, occupancy: OccupancyGrid):
-        super().__init__()
+    def __init__(self, field: GridField, occupancy: OccupancyGrid, ndc: Ndc | None = None):
+        super().__init__(ndc)
         self.field, self.occupancy = field, occupancy
 
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; without what only training needs, where `training` is False."""
         left_out = () if training else ("occupancy.density", "occupancy.open")
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
-        settings = {"cells": self.occupancy.cells, "step": self.occupancy.step, "shape": self.field.settings()}
-        return {"tensors": tensors, "settings": settings}
+        settings = {
+            "cells": self.occupancy.cells, "step": self.occupancy.step, "shape": self.field.settings(),
+            "ndc": self.ndc and tuple(self.ndc),
+        }
+        return {"kind": "grid", "tensors": tensors, "settings": settings}
 
     def describe(self) -> str:
         """The grid's size, in words."""
@@ -42,16 +43,20 @@ class MarchedField(nn.Module):
         settings, tensors = state["settings"], state["tensors"]
         field = GridField(tensors["field.box"], GridShape(**settings["shape"]), torch.Generator())
         occupancy = OccupancyGrid(tensors["occupancy.box"], cells=settings["cells"], step=settings["step"])
-        model = MarchedField(field, occupancy)
+        model = MarchedField(field, occupancy, settings.get("ndc") and Ndc(*settings["ndc"]))
         model.load_state_dict(tensors, strict=False)
         return model
 
-    def sample(self, rays: Rays, generator: torch.Generator | None, *, stretch: float = 1.0) -> Samples:
-        """Samples of whole rays in steps `stretch` times as long as usual, shifted at random by up to a step; without a generator
-        by half a step."""
+    def sample(
+        self, rays: Rays, generator: torch.Generator | None = None, *, stretch: float = 1.0, jitter: float = 1.0
+    ) -> Samples:
+        """Samples of whole rays in steps `stretch` times as long as usual, which begin half a step behind the box's face, or,
+        with a generator, up to half a step times `jitter` before or behind that at random."""
         near, far = self.occupancy.interval(rays.origins, rays.directions)
-        jitter = torch.full_like(near, 0.5) if generator is None else torch.rand(len(rays), generator=generator).to(near.device)
-        return self.occupancy.samples(rays.origins, rays.directions, jitter, near, far, stretch=stretch)
+        shift = torch.full_like(near, 0.5)
+        if generator is not None:
+            shift += jitter * (torch.rand(len(rays), generator=generator).to(near.device) - 0.5)
+        return self.occupancy.samples(rays.origins, rays.directions, shift, near, far, stretch=stretch)
 
     def shade(self, rays: Rays, samples: Samples) -> Composite:
         """Colour, transmittance and depth of rays from their samples; differentiable in the field."""
@@ -81,17 +86,3 @@ class MarchedField(nn.Module):
             going = (samples.reached < far[alive]) & (clear[alive] > SEEN_TRANSMITTANCE)
             alive, shift, most = alive[going], 0.0, 2 * most
         return colour, clear, depth
-
-    @torch.no_grad()
-    def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
-        """One view over a background (`black` or `white`), in chunks of rays, so that memory does not grow with the picture."""
-        device = self.field.table.device
-        packed = pack_cameras(cameras[view]).to(device)
-        pixels = view_pixels(0, cameras.width, cameras.height, device)
-        parts = [self.look(pixel_rays(packed, some)) for some in pixels.split(CHUNK)]
-        colour, clear, depth = (torch.cat(part) for part in zip(*parts, strict=True))
-        if background == "white":
-            colour = colour + clear[:, None]
-        alpha, size = 1 - clear, (cameras.height, cameras.width)
-        mean = (depth / alpha.clamp_min(1e-8)).view(size) if with_depth else None
-        return Rendering(colour.clamp(0, 1).view(*size, 3), alpha.view(size), mean)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datasets.cameras import Cameras
 from taichi_kernels.projection import pack_camera
-from taichi_kernels.rays import camera_rays
+from taichi_kernels.rays import camera_rays, to_ndc
 
 
 class Rays(NamedTuple):
@@ -43,3 +43,30 @@ def view_pixels(view: int, width: int, height: int, device) -> Tensor:
     sides = (torch.arange(size, dtype=torch.int32, device=device) for size in (height, width))
     rows, columns = torch.meshgrid(*sides, indexing="ij")
     return torch.stack([torch.full_like(rows, view), rows, columns], -1).reshape(-1, 3)
+
+
+class Ndc(NamedTuple):
+    """Normalised device coordinates of a scene that lies before the plane z = -1: the frustum of one camera beyond that plane
+    becomes the cube [-1, 1]^3, and t runs from 0 on the plane to 1 at infinity."""
+
+    focal_x: float  # px
+    focal_y: float
+    width: int  # px
+    height: int
+
+    @staticmethod
+    def of(cameras: Cameras) -> "Ndc":
+        """The frustum of the cameras' first."""
+        k = cameras.intrinsics[0]
+        return Ndc(float(k[0, 0]), float(k[1, 1]), cameras.width, cameras.height)
+
+    def enter(self, rays: Rays) -> Rays:
+        """The rays in these coordinates; colours still depend on the direction in the world."""
+        origins, directions = to_ndc(rays.origins, rays.directions, *self)
+        return Rays(origins, directions, directions.norm(dim=1), rays.looking)
+
+    @staticmethod
+    def depth(rays: Rays, t: Tensor) -> Tensor:
+        """Depths along the camera's z axis, world units, of places t in [0, 1) on rays, which are given in the world."""
+        z = -1 / (1 - t).clamp_min(1e-6)
+        return (z - rays.origins[:, 2]) / rays.directions[:, 2]

@@ -54,7 +54,7 @@ def _video(run: RunRecord, path: Path, seconds_per_view: float, warnings: list[s
     """The orbit's facts; None, and a warning, where the encoder fails: a training is worth its figures
     without it."""
     try:
-        return save_orbit(path, run.model, run.train_cameras, run.bounds, run.background, seconds_per_view)
+        return save_orbit(path, run.model, run.train_cameras, run.bounds, run.background, seconds_per_view, run.render_path)
     except (OSError, RuntimeError) as problem:
         path.unlink(missing_ok=True)  # one of an earlier report would show another model
         reason = (str(problem).strip().splitlines() or [""])[0][:200]

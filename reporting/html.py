@@ -190,8 +190,7 @@ def _jpeg(picture: Image.Image, quality: int) -> tuple[str, bytes]:
     return "image/jpeg", _encoded(
         picture,
         format="JPEG",
-        quality=quality,
-        optimize=True,
+        quality=quality,  # not optimized: Pillow would then fail on noise that is larger as JPEG than a byte a pixel
         subsampling="4:4:4" if quality >= 90 else "4:2:0",
     )
 

@@ -41,6 +41,7 @@ class RunRecord:
     threads: int
     seed: int
     training_seconds: float  # optimisation alone: without compilation, hull and evaluation
+    render_path: Cameras | None = None  # what the video shows; None: an orbit
     hull_seconds: float = 0.0
     compile_seconds: float = 0.0
     evaluation_seconds: float = 0.0  # validation during training

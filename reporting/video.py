@@ -20,6 +20,7 @@ MOST_FRAMES = 150  # 25 frames a second
 LEAST_FRAMES = 24
 RENDER_BUDGET = 60.0  # seconds of rendering that a slow model may spend on it
 LONGEST_SIDE = 480  # pixels of one of the two panels
+LEAST_SIDE = 120
 DEPTH_COLOURS = "viridis_r"  # perceptually uniform: near is bright
 _PROBES = 8  # views that the depth scale is taken from
 
@@ -31,17 +32,21 @@ def save_orbit(
     bounds: Tensor,
     background: str,
     seconds_per_view: float,
+    render_path: Cameras | None = None,
 ) -> dict:
-    """Renders an orbit around the scene and writes it as an H.264 mp4 that browsers play; atomically.
+    """Renders an orbit around the scene, or a given path, and writes it as an H.264 mp4 that browsers play; atomically.
 
-    cameras: the photographs', which the path is estimated from (`orbit.orbit`); bounds (2, 3) world. The
-    longer side of a panel is at most `LONGEST_SIDE` pixels, and sides are even. Returns frames, width, height
-    (of the whole picture) and the depths, in world units, that the ends of the fixed colour scale stand for.
-    Raises OSError or RuntimeError where the encoder fails.
+    cameras: the photographs', which the orbit is estimated from (`orbit.orbit`); bounds (2, 3) world; seconds_per_view: what the
+    model takes for a picture of their size. The longer side of a panel is at most `LONGEST_SIDE` pixels, less for models that are
+    very slow, and sides are even. Returns frames, width, height (of the whole picture) and the depths, in world units, that the
+    ends of the fixed colour scale stand for. Raises OSError or RuntimeError where the encoder fails.
     """
-    frames = frame_count(seconds_per_view)
-    width, height = panel_size(cameras.width, cameras.height)
-    path_cameras = orbit(cameras, bounds, frames, width, height)
+    width, height, frames = film_size(cameras.width, cameras.height, seconds_per_view)
+    if render_path is None:
+        path_cameras = orbit(cameras, bounds, frames, width, height)
+    else:
+        frames = min(frames, len(render_path))
+        path_cameras = render_path[[k * len(render_path) // frames for k in range(frames)]].scaled(width, height)
     with torch.no_grad():
         near, far = depth_range(model, path_cameras, background)
         with atomic(path) as temporary:
@@ -58,7 +63,7 @@ def save_orbit(
                 output_params=["-crf", "23", "-movflags", "+faststart"],
             )
             with writer:
-                for view in tqdm(range(frames), desc="orbit video", unit="frame", dynamic_ncols=True):
+                for view in tqdm(range(frames), desc="video", unit="frame", dynamic_ncols=True):
                     writer.append_data(
                         frame(model.render(path_cameras, view, background), background, near, far)
                     )
@@ -91,12 +96,13 @@ def depth_range(model: RadianceModel, cameras: Cameras, background: str) -> tupl
     return float(near), float(max(far, near + 1e-3 * max(abs(near), 1.0)))
 
 
-def frame_count(seconds_per_view: float) -> int:
-    """As many frames as the render budget pays for, between `LEAST_FRAMES` and `MOST_FRAMES`."""
-    return int(min(max(RENDER_BUDGET / max(seconds_per_view, 1e-6), LEAST_FRAMES), MOST_FRAMES))
-
-
-def panel_size(width: int, height: int) -> tuple[int, int]:
-    """The size of one panel: the given one or smaller, same shape, both sides even."""
+def film_size(width: int, height: int, seconds_per_view: float) -> tuple[int, int, int]:
+    """Width and height of a panel, same shape and both even, and as many frames as the render budget pays for, between
+    `LEAST_FRAMES` and `MOST_FRAMES`; where it does not pay for the least number, the panels shrink until it does, to
+    `LEAST_SIDE` at the least. seconds_per_view is for a picture of the given size."""
     scale = min(1.0, LONGEST_SIDE / max(width, height))
-    return tuple(max(2, round(side * scale / 2) * 2) for side in (width, height))
+    most = RENDER_BUDGET / LEAST_FRAMES / max(seconds_per_view, 1e-6)  # of a picture's area
+    scale = max(min(scale, most**0.5), min(scale, LEAST_SIDE / max(width, height)))
+    sides = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    frames = RENDER_BUDGET / max(seconds_per_view * scale**2, 1e-6)
+    return (*sides, int(min(max(frames, LEAST_FRAMES), MOST_FRAMES)))

@@ -10,7 +10,7 @@ import configargparse
 from settings.errors import InputError
 from settings.options import GROUPS, Options, kind
 from settings.refused import REFUSED
-from settings.validation import validate
+from settings.validation import heeded, validate
 
 _SETTINGS = {setting.name: setting for setting in fields(Options)}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -39,8 +39,9 @@ def parse(argv: list[str]) -> Options:
     if words.count("--config") > 1:
         raise InputError("--config is given twice: a run has one config file")
     parser = _parser()
-    parser.set_defaults(recipe=None, protocol=None)
+    parser.set_defaults(recipe=None, protocol=None, method=None, field=None, **dict.fromkeys(_flags_of("rays", "network")))
     given = vars(parser.parse_args(argv))
+    _choose_method(given)
     if given["recipe"] is None:  # the fork's command names no recipe: its stages belong to the paper's
         stages_of_the_fork = "YES" in (given["posFirst"], given["shAlone"])
         given["recipe"] = "paper" if stages_of_the_fork else _SETTINGS["recipe"].default
@@ -48,20 +49,46 @@ def parse(argv: list[str]) -> Options:
         given["protocol"] = "paper" if given["method"] == "points" else "standard"
     options = Options(**{name: given[name] for name in _SETTINGS})
     validate(options)
-    if options.basedir is None:
-        name = f"{options.scene_name}_{options.method}" + (f"_{options.recipe}" if options.method == "points" else "")
+    if options.basedir is None and options.expname is None:
+        variant = f"_{options.recipe}" if options.method == "points" else "" if options.field == "grid" else f"_{options.field}"
+        name = f"{options.scene_name}_{options.method}{variant}"
         options = replace(options, basedir=f"./logs/{name}")
+    if options.expname is not None:
+        options = replace(options, basedir=str(Path(options.basedir or "./logs") / options.expname), expname=None)
     return options
 
 
+def _flags_of(*groups: str) -> list[str]:
+    return [name for name, setting in _SETTINGS.items() if setting.metadata["group"] in groups]
+
+
+def _choose_method(given: dict) -> None:
+    """Fill in the method and its field where they are not named, from the flags of theirs that are, and these flags' defaults.
+
+    Raises InputError where such a flag is given and another method or field is named.
+    """
+    rays, network = ([name for name in _flags_of(group) if given[name] is not None] for group in ("rays", "network"))
+    if given["field"] is None and network:
+        given["field"] = "mlp"
+    if given["method"] is None:
+        given["method"] = "nerf" if given["field"] or rays else _SETTINGS["method"].default
+    given["field"] = given["field"] or _SETTINGS["field"].default
+    for names, about, wanted in ((rays + network, "method", "nerf"), (network, "field", "mlp")):
+        if names and given[about] != wanted:
+            raise InputError(f"--{names[0]} is about --{about} {wanted}, and this is --{about} {given[about]}: drop the flag")
+    given |= {name: _SETTINGS[name].default for name in _flags_of("rays", "network") if given[name] is None}
+
+
 def to_config_text(options: Options) -> str:
-    """The options as `flag = value` lines under headings; a file with this text is understood by --config."""
+    """The options that the run heeds as `flag = value` lines under headings; a file with this text is understood by --config."""
     lines = []
     for group in GROUPS:
+        if not any(s.metadata["group"] == group and heeded(s, options) for s in _SETTINGS.values()):
+            continue
         lines += ["", f"# {group}"] if lines else [f"# {group}"]
         for name, setting in _SETTINGS.items():
             value = getattr(options, name)
-            if setting.metadata["group"] != group or value is None:
+            if setting.metadata["group"] != group or value is None or not heeded(setting, options):
                 continue
             text = f'"{value}"' if isinstance(value, str) and _NEEDS_QUOTES.search(value) else value
             lines.append(f"{name} = {text}")
@@ -139,8 +166,9 @@ def _parser() -> _Parser:
     for name, setting in _SETTINGS.items():
         wanted = kind(setting)
         switch = {"nargs": "?", "const": True} if wanted is bool else {}
+        names = [word for word in (setting.metadata["short"], f"--{name}") if word]
         groups[setting.metadata["group"]].add_argument(
-            f"--{name}", type=_reader(setting), default=setting.default, metavar=_metavar(setting),
+            *names, type=_reader(setting), default=setting.default, metavar=_metavar(setting),
             help=_help(setting).replace("%", "%%"), **switch)
     return parser
 

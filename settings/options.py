@@ -4,7 +4,8 @@ The command line, the config files, the validation and the config written into a
 from the fields below; nothing else in the program states a flag.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,7 @@ GROUPS = {
     "optimisation": "step sizes and length of --method points; where left out, recipe paper takes the value shown, "
     "recipe default chooses; the seed is every method's",
     "rays": "--method nerf: batches of rays, and how long they are learned from",
+    "network": "--field mlp: the original NeRF's networks and their samples; giving one of these flags chooses that field",
     "run": "where results go, and what to do with a run that is already there",
     "machine": "where the work is done",
 }
@@ -33,11 +35,11 @@ def _setting(group, default, help_text, **story):
 
     unit, source: text; choices: the words allowed; low <= number <= high, number > above; form: the value's
     placeholder in the help; absent: what happens where a value that may be None is not given; paper: the
-    paper recipe's value of a setting that the user may leave to the recipe.
+    paper recipe's value of a setting that the user may leave to the recipe; short: a second, one-letter flag.
     """
     blank = {"unit": "", "source": "", "choices": (), "low": None, "above": None, "high": None, "form": "",
-             "absent": "", "paper": None}
-    return field(default=default, metadata=blank | {"group": group, "help": help_text} | story)
+             "absent": "", "paper": None, "short": ""}
+    return dataclass_field(default=default, metadata=blank | {"group": group, "help": help_text} | story)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,11 @@ class Options:
 
     method: str = _setting(
         "method", "points", "what represents the scene: a cloud of splatted points, or a radiance field along rays (nerf)",
-        choices=("points", "nerf"))
+        choices=("points", "nerf"), absent="points; nerf where one of its flags is given")
+    field: str = _setting(
+        "method", "grid", "what --method nerf learns: feature grids with a small network, marched through occupied cells, in "
+        "minutes on a CPU (grid), or the original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
+        choices=("grid", "mlp"), absent="grid; mlp where one of its flags is given")
     recipe: str = _setting(
         "method", "default", "the steps of training: the published program's (paper), or this program's own",
         choices=("paper", "default"))
@@ -145,11 +151,18 @@ class Options:
         "optimisation", 0, "start of every random number: the same seed gives the same result", low=0,
         high=2**31 - 1)
 
-    N_iters: int = _setting(
-        "rays", 5000, "steps of training", source=NERF, low=1, high=10_000_000)
-    N_rand: int = _setting(
-        "rays", 0, "rays of a step, 0 = as many as make 65,536 samples", source=NERF, low=0, high=1 << 20)
-    lrate: float = _setting("rays", 0.02, "step size at the start; it falls to 3 % at the end", source=NERF, above=0, high=10)
+    N_iters: int | None = _setting(
+        "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000 for grid, 200000 for mlp")
+    N_rand: int | None = _setting(
+        "rays", None, "rays of a step, 0 = as many as make 65,536 samples (grid)", source=NERF, low=0, high=1 << 20,
+        absent="0 for grid, 4096 for mlp")
+    lrate: float | None = _setting(
+        "rays", None, "step size at the start; for grid it falls to 3 % at the end", source=NERF, above=0, high=10,
+        absent="0.02 for grid, 0.0005 for mlp")
+    perturb: float = _setting(
+        "rays", 1.0, "share of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
+    chunk: int = _setting(
+        "rays", 32768, "rays that are rendered at a time: fewer take less memory", source=NERF, low=1, high=1 << 24)
     no_batching: bool = _setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
     precrop_iters: int = _setting("rays", 0, "steps that look at the middle of the pictures only", source=NERF, low=0)
     precrop_frac: float = _setting("rays", 0.5, "share of the width and height that is the middle", source=NERF, above=0, high=1)
@@ -157,6 +170,34 @@ class Options:
         "rays", True, "put a random colour behind each ray in training, where pictures have an alpha channel: what is empty is "
         "then learned as empty")
     i_weights: int = _setting("rays", 500, "steps between checkpoints", source=NERF, low=1)
+    i_testset: int = _setting(
+        "rays", 50_000, "steps between pictures of the test views, in testset_<step>, while training, 0 = none", source=NERF,
+        low=0)
+    i_video: int = _setting(
+        "rays", 50_000, "steps between videos, path_<step>.mp4, while training, 0 = none", source=NERF, low=0)
+
+    N_samples: int = _setting("network", 64, "samples of a ray for the coarse network", source=NERF, low=3, high=65536)
+    N_importance: int = _setting(
+        "network", 0, "samples of a ray besides, where the coarse network found something, for a fine network; 0 = there is none",
+        source=NERF, low=0, high=65536)
+    netdepth: int = _setting("network", 8, "layers", source=NERF, low=1, high=64)
+    netwidth: int = _setting("network", 256, "units of a layer", source=NERF, low=2, high=16384)
+    netdepth_fine: int = _setting("network", 8, "layers of the fine network", source=NERF, low=1, high=64)
+    netwidth_fine: int = _setting("network", 256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
+    multires: int = _setting("network", 10, "octaves of the positions' encoding", source=NERF, low=0, high=24)
+    multires_views: int = _setting("network", 4, "octaves of the directions' encoding", source=NERF, low=0, high=24)
+    i_embed: int = _setting(
+        "network", 0, "0 = encode positions and directions, -1 = take them as they are", source=NERF, low=-1, high=0)
+    use_viewdirs: bool = _setting("network", False, "colour depends on the direction too", source=NERF)
+    lindisp: bool = _setting("network", False, "samples are even in inverse depth, not in depth", source=NERF)
+    raw_noise_std: float = _setting(
+        "network", 0.0, "deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3)
+    lrate_decay: float = _setting(
+        "network", 250, "the step size falls to a tenth in so many", unit="1000 steps", source=NERF, above=0, high=1e6)
+    netchunk: int = _setting(
+        "network", 65536, "points that go through a network at a time in rendering", source=NERF, low=1, high=1 << 26)
+    mixed_precision: bool = _setting(
+        "network", False, "multiply in bfloat16, which is faster where the processor has it", short="-s")
 
     basedir: str | None = _setting(
         "run", None, "the run's folder", source=CODE, form="FOLDER",
@@ -173,6 +214,11 @@ class Options:
         "run", False, "render and report the run's model (or --ft_path's) without training", source=NERF)
     render_test: bool = _setting(
         "run", False, "with --render_only: render and measure all test views, not the protocol's", source=NERF)
+    render_factor: int = _setting(
+        "run", 0, "with --render_only: render at 1/N of the size, for a preview; 0 = at the full size", source=NERF, low=0,
+        high=64)
+    expname: str | None = _setting(
+        "run", None, "the run's folder is this one in --basedir", source=NERF, form="NAME", absent="it is --basedir itself")
 
     device: str = _setting(
         "machine", "auto", "where kernels run; auto = cuda if there is one, else cpu",
@@ -206,6 +252,12 @@ class Options:
 def kind(setting) -> type:
     """The plain type of a field of Options: bool, int, float or str."""
     return next((part for part in get_args(setting.type) if part is not type(None)), setting.type)
+
+
+FIELD_DEFAULTS = {
+    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.02},
+    "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4},
+}  # of settings that the user may leave to --field
 
 
 def paper_defaults() -> dict[str, float]:

@@ -7,7 +7,8 @@ from settings.errors import InputError
 from settings.masks import parse_corruption
 from settings.options import Options, kind
 
-_METHOD_OF = {"masks": "points", "points": "points", "optimisation": "points", "rays": "nerf"}  # whose flags a group holds
+# whose flags a group holds
+_METHOD_OF = {"masks": "points", "points": "points", "optimisation": "points", "rays": "nerf", "network": "nerf"}
 _OF_ALL = ("maskdir", "seed")
 SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
 
@@ -24,12 +25,29 @@ def validate(options: Options) -> None:
     _check_together(options)
 
 
+def owner(setting, options: Options) -> tuple[str, str]:
+    """The option whose value decides whether a flag means anything, and which value that is; two empty words where none does."""
+    group = setting.metadata["group"]
+    if setting.name in _OF_ALL or group not in _METHOD_OF:
+        return "", ""
+    if options.method == _METHOD_OF[group] == "nerf" and group == "network":
+        return "field", "mlp"
+    return "method", _METHOD_OF[group]
+
+
+def heeded(setting, options: Options) -> bool:
+    """Whether a run with these options looks at a flag."""
+    name, value = owner(setting, options)
+    return not name or getattr(options, name) == value
+
+
 def _check_method(options: Options) -> None:
-    """Flags of another method than the one that runs would do nothing."""
+    """Flags that the run would not look at are refused."""
     for setting in fields(Options):
-        method = _METHOD_OF.get(setting.metadata["group"], options.method)
-        if method != options.method and setting.name not in _OF_ALL and getattr(options, setting.name) != setting.default:
-            raise InputError(f"--{setting.name} is about --method {method}, and this is --method {options.method}: drop the flag")
+        if getattr(options, setting.name) != setting.default and not heeded(setting, options):
+            name, value = owner(setting, options)
+            raise InputError(
+                f"--{setting.name} is about --{name} {value}, and this is --{name} {getattr(options, name)}: drop the flag")
 
 
 def _check_together(options: Options) -> None:
@@ -59,8 +77,11 @@ def _check_together(options: Options) -> None:
             options.no_masks and (options.pc_jitter_amount > 0 or options.filter_consistency_ratio is not None
                                   or options.mask_corruption is not None or options.maskdir is not None),
         "--recipe is about --method points: drop it": options.method != "points" and options.recipe != "default",
-        "--method nerf trains from its own start: --ft_path FILE is for --render_only, give that too or drop it":
-            options.method != "points" and options.ft_path is not None and not options.render_only,
+        "--field is about --method nerf: drop it": options.method != "nerf" and options.field != Options.field,
+        "--N_rand 0 lets the samples decide, which is for --field grid: give a number of rays":
+            options.field == "mlp" and options.N_rand == 0,
+        "--render_factor is a preview's size: give --render_only too, or drop it":
+            options.render_factor > 0 and not options.render_only,
         "--no_masks needs --recipe default: the paper's recipe starts from masks":
             options.no_masks and options.recipe == "paper",
     }

@@ -49,3 +49,26 @@ def sphere_scene(background: str = "black", views: int = 20, **size) -> Scene:
     train, test = sphere_split(views, **size), sphere_split(3, seed=1, **size)
     bounds = torch.tensor([[-2.0] * 3, [2.0] * 3])
     return Scene("sphere", train, train.subset([]), test, bounds, 2.0, 4 + 2 * math.sqrt(3), background)
+
+
+def wall_scene(views: int = 12, width: int = 48, height: int = 40) -> Scene:
+    """A coloured wall at z = -3 without alpha, seen from places around the origin by cameras that look along -z."""
+    g, focal, distance = torch.Generator().manual_seed(0), 0.9 * width, 3.0
+    k = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    x, y = (torch.arange(width) + 0.5 - width / 2) / focal, -(torch.arange(height) + 0.5 - height / 2) / focal
+
+    def split(count: int) -> Split:
+        eyes = (torch.rand(count, 3, generator=g) - 0.5) * torch.tensor([0.8, 0.8, 0.2])
+        images = []
+        for eye in eyes:
+            depth = distance + eye[2]
+            right, up = (eye[0] + depth * x).expand(height, -1), (eye[1] + depth * y)[:, None].expand(-1, width)
+            waves = [torch.sin(3 * right), torch.cos(4 * up), torch.sin(2 * right + 3 * up)]
+            images.append((255 * (0.5 + 0.4 * torch.stack(waves, -1))).round().to(torch.uint8).numpy())
+        poses = torch.cat([torch.eye(3).expand(count, 3, 3), eyes[:, :, None]], 2)
+        cameras = Cameras(k.expand(count, 3, 3).clone(), poses, width, height)
+        return Split(np.stack(images), None, cameras, [f"w_{v}" for v in range(count)])
+
+    train, test = split(views), split(2)
+    bounds = torch.tensor([[-3.0, -3, -4], [3, 3, -2]])
+    return Scene("wall", train, train.subset([]), test, bounds, 2.0, 4.0, forward_facing=True)

@@ -56,7 +56,7 @@ def test_trains_and_reports(scene, tmp_path, capsys):
 
 @pytest.mark.parametrize("words, sentence", [
     (["--datadir", "/nonexistent"], "transforms_train.json"),
-    (["--netdepth", "8"], "has no meaning here"),
+    (["--i_print", "8"], "has no meaning here"),
     (["--data_r", "-1"], "--data_r"),
     (["--datadir", "{scene}", "--img_s", "640"], "larger"),
     (["--datadir", "{scene}", "--ft_path", "/nonexistent.pt"], "no such file"),
@@ -98,3 +98,20 @@ def test_a_radiance_field_from_pictures_to_report(scene, tmp_path, capsys, monke
     assert "holds no point cloud" in capsys.readouterr().err
     assert main.main([*words[2:], "--epochs", "1"]) == 2
     assert "--method nerf, this one has points" in capsys.readouterr().err
+
+
+def test_the_original_nerf_from_pictures_to_report(scene, tmp_path, capsys, monkeypatch):
+    """Pictures and videos on the way, the report, and a preview of the finished run at half the size."""
+    monkeypatch.setattr("reporting.video.RENDER_BUDGET", 1.0)
+    size = ["--N_samples", "8", "--netdepth", "2", "--netwidth", "16", "--N_rand", "64"]
+    words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--expname", "small", "--device", "cpu", *size]
+    assert main.main([*words, "--N_iters", "8", "--i_testset", "4", "--i_video", "8"]) == 0
+    run = tmp_path / "small"
+    report = json.loads((run / "report.json").read_text())
+    assert report["options"]["field"] == "mlp" and report["options"]["N_iters"] == 8
+    assert len(list((run / "testset_000004").iterdir())) == len(list((run / "pictures").iterdir())) > 0
+    assert (run / "path_000008.mp4").is_file() and not (run / "path_000004.mp4").exists()
+    capsys.readouterr()
+    assert main.main([*words, "--render_only", "--render_factor", "2"]) == 0
+    assert "shrunk 2 times" in capsys.readouterr().out
+    assert json.loads((run / "report.json").read_text())["protocol"]["width"] * 2 == report["protocol"]["width"]

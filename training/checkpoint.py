@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from models.marched_field import MarchedField
+from models.nerf_pytorch import COARSE
 from models.points import PointCloud
+from models.ray_model import RayModel
 from settings.errors import InputError
 from settings.files import atomic
 from settings.options import Options
@@ -16,7 +17,10 @@ from settings.options import Options
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 _FORMAT = 3
 # What may differ between the parts of one run.
-_FREE = {"basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test"}
+_FREE = {
+    "basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test", "render_factor", "chunk", "netchunk",
+    "i_testset", "i_video",
+}
 # What says how a finished model is looked at, not how it was made.
 HOW_IT_IS_SEEN = _FREE | {"datadir", "dataname", "img_s", "half_res", "testskip", "white_bkgd", "protocol", "ft_path"}
 
@@ -52,21 +56,21 @@ def read_run(path: Path) -> dict:
     return state
 
 
-def weights_size(model: PointCloud | MarchedField) -> int:
+def weights_size(model: PointCloud | RayModel) -> int:
     """Bytes that `save_weights` would write."""
     buffer = io.BytesIO()
     torch.save(_weights(model), buffer)
     return buffer.tell()
 
 
-def save_weights(folder: Path, model: PointCloud | MarchedField) -> int:
+def save_weights(folder: Path, model: PointCloud | RayModel) -> int:
     """Write the model alone, `folder/weights.pt`; returns the file's size in bytes."""
     path = folder / WEIGHTS
     _save(path, _weights(model))
     return path.stat().st_size
 
 
-def _weights(model: PointCloud | MarchedField) -> dict:
+def _weights(model: PointCloud | RayModel) -> dict:
     known = {"cloud": cloud_state(model)} if isinstance(model, PointCloud) else {"field": model.state(training=False)}
     return {"format": _FORMAT} | known
 
@@ -92,11 +96,14 @@ def load_weights(path: Path, device) -> PointCloud:
 
 
 def load_field(path: Path) -> dict:
-    """What a weights file or a checkpoint of a field holds, its state under `field`. Raises InputError where there is none."""
+    """What a weights file or a checkpoint of a field holds, its state under `field`, or a checkpoint of nerf-pytorch.
+
+    Raises InputError where there is none.
+    """
     if not path.is_file():
         raise InputError(f"no such file: {path}")
     state = read(path)
-    if not isinstance(state, dict) or "field" not in state:
+    if not isinstance(state, dict) or not {"field", COARSE} & state.keys():
         raise InputError(f"{path} holds no radiance field of this program: --method points shows clouds")
     return state
 

@@ -9,10 +9,11 @@ from datasets.scene import Scene, Split
 from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
 from models.occupancy import OccupancyGrid
-from models.rays import pack_cameras
+from models.rays import Ndc, pack_cameras, pixel_rays
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
+from training.network_start import scene_ndc
 
 CELLS = 128  # of the occupancy grid, along an edge
 DIVISIONS = 320  # steps along the box's diagonal
@@ -22,19 +23,21 @@ _UNSEEN = 1e3  # half image widths beyond a picture's edge that say nothing
 
 
 def initial_field(scene: Scene, generator: torch.Generator) -> MarchedField:
-    """An untrained field over the scene's object, with the cells that the alpha channels leave open.
+    """An untrained field over the scene's object, with the cells that the alpha channels leave open; in normalised device
+    coordinates, over all that the cameras see, without a look at alpha.
 
     Raises InputError where they leave none.
     """
-    box = field_box(scene)
-    open_ = _open_cells(scene.train, box, CELLS)
+    ndc = scene_ndc(scene)
+    box = field_box(scene) if ndc is None else _seen_in(ndc, scene)
+    open_ = _open_cells(scene.train, box, CELLS) if ndc is None else torch.ones(CELLS, CELLS, CELLS, dtype=torch.bool)
     if not open_.any():
         raise InputError(f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
                          "check masks and poses, or save the pictures without alpha")
     occupancy = OccupancyGrid(box, cells=CELLS, step=float((box[1] - box[0]).norm()) / DIVISIONS)
     occupancy.restrict(open_)
     field = GridField(box, GridShape(), generator)
-    return MarchedField(field, occupancy).to(runtime.torch_device())
+    return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 
 def field_box(scene: Scene) -> Tensor:
@@ -46,6 +49,17 @@ def field_box(scene: Scene) -> Tensor:
     size = (scene.bounds[1] - scene.bounds[0]) / _COARSE
     low, high = cells.amin(0) - 1, cells.amax(0) + 2  # a cell more on each side
     return torch.stack([scene.bounds[0] + low * size, scene.bounds[0] + high * size])
+
+
+def _seen_in(ndc: Ndc, scene: Scene) -> Tensor:
+    """The box (2, 3), in normalised device coordinates, of what the cameras see from the nearest content to infinity."""
+    cameras = scene.train.cameras
+    edges = [(r, c) for r in (0, cameras.height - 1) for c in (0, cameras.width - 1)]
+    pixels = torch.tensor([(view, r, c) for view in range(len(cameras)) for r, c in edges], dtype=torch.int32)
+    rays = ndc.enter(pixel_rays(pack_cameras(cameras), pixels))
+    nearest = 1 - 1 / max(scene.near, 1.0)  # t
+    ends = torch.cat([rays.origins + t * rays.directions for t in (nearest, 1.0)])
+    return torch.stack([ends.amin(0), ends.amax(0)])
 
 
 def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,82 +11,114 @@ import torch
 from tqdm import tqdm
 
 from datasets.scene import Scene, Split
-from models.marched_field import MarchedField
+from models.fields import field_from_state
+from models.nerf_pytorch import from_nerf_pytorch
+from models.ray_model import RayModel
+from models.sampled_field import SampledField
 from settings.errors import InputError
 from settings.files import write_text
-from settings.options import Options
+from settings.options import FIELD_DEFAULTS, Options
 from taichi_kernels import runtime
 from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, save_checkpoint
 from training.field_start import initial_field
+from training.grid_steps import GridSteps
+from training.network_start import initial_networks, sampling, scene_ndc
+from training.network_steps import NetworkSteps
 from training.ray_batches import RayBatches
 from training.run import Run
-from training.validate import mean_psnr
+from training.validate import rays_psnr
 
-SAMPLES = 1 << 16  # of a step
-LAST_RATE = 0.03  # share of the step size that is left at the end
-_FIRST_RAYS, _MOST_RAYS = 256, 1 << 15
-_WARM = 0.1  # share of the steps in which the marching step shrinks from _COARSE times its length
-_COARSE = 4
-_PRUNE_FROM, _EVERY = 96, 16  # steps: the first update of the occupancy, and between updates
-_ALL_CELLS_UNTIL = 400  # steps in which an update looks at every open cell; afterwards at _SOME of them
-_SOME = 1 << 14
-_DECAY, _THRESHOLD = 0.8, 0.01
+_VALIDATION_RAYS = 8192
 _EPOCHS = 20  # parts of a run, for history and progress
-_VALIDATION_VIEWS = 4
 
 
 @dataclass
 class FieldRun(Run):
     """A field in training."""
 
-    model: MarchedField | None = None
+    model: RayModel | None = None
     step: int = 0
-    rays: int = _FIRST_RAYS  # of the next step
 
 
-def fit_field(scene: Scene, validation: Split, options: Options, folder: Path, *, config_text: str = "") -> FieldRun:
+def complete(options: Options) -> Options:
+    """The options with what the user left to --field."""
+    return options.filled(FIELD_DEFAULTS[options.field])
+
+
+def fit_field(
+    scene: Scene, validation: Split, options: Options, folder: Path, *, config_text: str = "",
+    every: Callable[[RayModel, int], None] | None = None,
+) -> FieldRun:
     """Train a field on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
-    On Ctrl-C the run stops with `interrupted` set and keeps its last checkpoint. Everything random comes from one generator whose
-    state is in the checkpoint, so a resumed run repeats an uninterrupted one. Raises InputError for a checkpoint of another run
-    and for a loss that is not finite.
+    options are those of `complete`; a new run starts from the model in --ft_path where one is named. every(model, step) is called
+    between steps, outside the training time. On Ctrl-C the run stops with `interrupted` set and keeps its last checkpoint.
+    Everything random comes from one generator whose state is in the checkpoint, so a resumed run repeats an uninterrupted one.
+    Raises InputError for a checkpoint of another run and for a loss that is not finite.
     """
     state = None if options.no_reload else load_checkpoint(folder, options)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
-    return _Loop(scene, validation, options, folder, state, config_text).go()
+    return _Loop(scene, validation, options, folder, state, config_text, every).go()
 
 
-def load_field_run(folder: Path, path: Path | None) -> FieldRun:
-    """The run in `folder` as its checkpoint left it, or just its weights; where given, the field in the file `path` instead.
+def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
+    """The run in `folder` as its checkpoint left it, or just its weights; or the field in the file that --ft_path names.
 
     Raises InputError where there is none.
     """
-    path = path or next((folder / name for name in (CHECKPOINT, WEIGHTS) if (folder / name).is_file()), None)
+    path = Path(options.ft_path).expanduser() if options.ft_path else next(
+        (folder / name for name in (CHECKPOINT, WEIGHTS) if (folder / name).is_file()), None)
     if path is None:
         raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
     state = load_field(path)
-    run = FieldRun(model=MarchedField.from_state(state["field"]).to(runtime.torch_device()))
+    run = FieldRun(model=_field_in(state, path, scene, options).to(runtime.torch_device()))
     if path == folder / CHECKPOINT:
         run.history, run.seconds, run.options = state["history"], state["seconds"], state["options"]
         run.interrupted = not state["finished"]
     return run
 
 
+def _field_in(state: dict, path: Path, scene: Scene, options: Options) -> RayModel:
+    """The model that a file holds: of this program, or of nerf-pytorch."""
+    try:
+        if "field" in state:
+            return field_from_state(state["field"])
+        places = sampling(scene, options, endless=True, as_nerf_pytorch=True)
+        return from_nerf_pytorch(state, places, scene_ndc(scene))
+    except ValueError as problem:
+        raise InputError(f"{path}: {problem}") from problem
+
+
+def _start(scene: Scene, options: Options, generator: torch.Generator) -> RayModel:
+    """The model before training, which --ft_path may name."""
+    if options.ft_path:
+        path = Path(options.ft_path).expanduser()
+        model = _field_in(load_field(path), path, scene, options)
+    else:
+        model = initial_networks(scene, options, generator) if options.field == "mlp" else initial_field(scene, generator)
+    if isinstance(model, SampledField) != (options.field == "mlp"):
+        raise InputError(f"--ft_path {options.ft_path} holds no field of kind {options.field}: give the other --field")
+    return model
+
+
 class _Loop:
     """The state that `fit_field` moves through: one instance a call."""
 
-    def __init__(self, scene: Scene, validation: Split, options: Options, folder: Path, state: dict | None, config_text: str):
-        self.scene, self.options, self.folder = scene, options, folder
-        self.validation = validation.subset(_spread(len(validation), _VALIDATION_VIEWS))
+    def __init__(
+        self, scene: Scene, validation: Split, options: Options, folder: Path, state: dict | None, config_text: str, every
+    ):
+        self.scene, self.options, self.folder, self.every = scene, options, folder, every
         self.generator = torch.Generator().manual_seed(options.seed)
         began = time.perf_counter()
-        model = initial_field(scene, self.generator) if state is None else MarchedField.from_state(state["field"])
+        model = _start(scene, options, self.generator) if state is None else field_from_state(state["field"])
         self.run = FieldRun(model=model.to(runtime.torch_device()))
         self.run.seconds["hull"] = time.perf_counter() - began
-        random = options.random_bkgd and scene.train.alpha is not None
+        solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
+        random = options.random_bkgd and scene.train.alpha is not None and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, runtime.torch_device())
-        self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        self.steps = (NetworkSteps if options.field == "mlp" else GridSteps)(model, options, self.generator)
+        self.validation = RayBatches(validation, scene.background, runtime.torch_device()) if len(validation) else None
         self.epoch_squares: list[float] = []
         if state is None:
             (folder / "log.txt").unlink(missing_ok=True)
@@ -109,6 +142,8 @@ class _Loop:
                         bar.set_postfix_str(self._record())
                     if run.step % options.i_weights == 0 and run.step < options.N_iters:
                         self._save()
+                    if self.every is not None:
+                        self.every(run.model, run.step)
             run.finished = True
             self._save()
         except KeyboardInterrupt:
@@ -116,84 +151,67 @@ class _Loop:
         return run
 
     def _step(self) -> None:
-        run, options, model = self.run, self.options, self.run.model
-        done = run.step / options.N_iters
-        stretch = _COARSE ** max(0.0, 1 - done / _WARM)
-        for group in self.optimizer.param_groups:
-            group["lr"] = options.lrate * LAST_RATE ** max(0.0, (done - _WARM) / (1 - _WARM))
-        if run.step >= _PRUNE_FROM and run.step % _EVERY == 0:
-            some = 0 if run.step < _ALL_CELLS_UNTIL else _SOME
-            threshold = _THRESHOLD / stretch  # of a step that is not stretched
-            model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
-        middle = options.precrop_frac if run.step < options.precrop_iters else 1.0
-        batch = self.batches.draw(options.N_rand or run.rays, self.generator, one_view=options.no_batching, middle=middle)
-        samples = model.sample(batch.rays, self.generator, stretch=stretch)
-        seen = model.shade(batch.rays, samples)
-        error = seen.colour + seen.transmittance[:, None] * batch.background - batch.colours
-        loss = (error**2).mean()
-        self.epoch_squares.append(float(loss.detach()))
-        if not math.isfinite(self.epoch_squares[-1]):
+        run, steps = self.run, self.steps
+        loss, squared = steps.loss(run.step, self.batches)
+        self.epoch_squares.append(float(squared.detach()))
+        if not math.isfinite(float(loss.detach())):
             raise InputError(
                 f"the loss is not finite at step {run.step}: lower --lrate; the checkpoint of step "
-                f"{run.step // options.i_weights * options.i_weights} is kept"
+                f"{run.step // self.options.i_weights * self.options.i_weights} is kept"
             )
-        self.optimizer.zero_grad(set_to_none=True)
+        steps.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.step()
-        share = SAMPLES / max(len(samples.rays), 1)
-        run.rays = min(max(round(run.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
+        steps.optimizer.step()
 
     def _record(self) -> str:
         """Add an epoch to the history; its figures in words."""
         run = self.run
         train = -10 * math.log10(max(sum(self.epoch_squares) / len(self.epoch_squares), 1e-12))
-        due = (len(run.history) % 2 or run.step == self.options.N_iters) and len(self.validation)
+        due = (len(run.history) % 2 or run.step == self.options.N_iters) and self.validation is not None
         validation = self._validate() if due else None
         self.epoch_squares = []
         run.history.append({
             "epoch": len(run.history) + 1, "step": run.step, "seconds": run.seconds["training"], "train_psnr": train,
-            "validation_psnr": validation, "rays": run.rays, "stage": "field",
+            "validation_psnr": validation, "rays": self.steps.rays, "stage": "field",
         })
         known = [h["validation_psnr"] for h in run.history if h["validation_psnr"] is not None]
         shown = f"{known[-1]:.2f}" if known else "-"
-        words = f"train {train:.2f} dB, validation {shown} dB, {run.rays:,} rays a step"
+        words = f"train {train:.2f} dB, validation {shown} dB, {self.steps.rays:,} rays a step"
         with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write(f"step {run.step}: {run.seconds['training']:.1f} s, {words}\n")
         return words
 
     def _validate(self) -> float:
         began = time.perf_counter()
-        psnr = mean_psnr(self.run.model, self.validation, self.scene.background)
+        psnr = rays_psnr(self.run.model, self.validation, _VALIDATION_RAYS)
         self.run.seconds["evaluation"] += time.perf_counter() - began
         return psnr
 
     def _save(self) -> None:
         run = self.run
         save_checkpoint(self.folder, {
-            "field": run.model.state(), "optimizer": self.optimizer.state_dict(), "history": run.history,
-            "seconds": run.seconds, "step": run.step, "rays": run.rays, "squares": self.epoch_squares,
+            "field": run.model.state(), "optimizer": self.steps.optimizer.state_dict(), "history": run.history,
+            "seconds": run.seconds, "step": run.step, "rays": self.steps.rays, "squares": self.epoch_squares,
             "generator": self.generator.get_state(), "finished": run.finished,
         }, self.options)
 
     def _restore(self, state: dict) -> None:
         run = self.run
-        run.history, run.seconds, run.step, run.rays = state["history"], state["seconds"], state["step"], state["rays"]
+        run.history, run.seconds, run.step, self.steps.rays = (state[key] for key in ("history", "seconds", "step", "rays"))
         run.finished, self.epoch_squares = state["finished"], state["squares"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
 
     def _warm_up(self) -> float:
         """Compile every kernel on a few rays; returns the seconds it took."""
         began, model = time.perf_counter(), self.run.model
         batch = self.batches.draw(64, torch.Generator().manual_seed(0))
-        seen = model.shade(batch.rays, model.sample(batch.rays, torch.Generator().manual_seed(0)))
+        rays, generator = model.enter(batch.rays), torch.Generator().manual_seed(0)
+        if isinstance(model, SampledField):
+            seen = model.trace(rays, generator, jitter=1.0).best
+        else:
+            seen = model.shade(rays, model.sample(rays, generator))
         seen.colour.sum().backward()
-        model.field.zero_grad(set_to_none=True)
-        model.look(batch.rays)
+        model.zero_grad(set_to_none=True)
+        model.look(rays)
         return time.perf_counter() - began
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """Up to `wanted` of `count` views, evenly spread."""
-    wanted = min(count, wanted)
-    return [k * count // wanted for k in range(wanted)]

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from datasets.scene import Split
 from models.rays import Rays, pack_cameras, pixel_rays
+from settings.options import Options
+from taichi_kernels.compositing import Composite
 
 
 class Batch(NamedTuple):
@@ -15,6 +17,10 @@ class Batch(NamedTuple):
     rays: Rays
     colours: Tensor  # (R, 3) in [0, 1], over the background
     background: Tensor  # (R, 3) what lies behind the scene
+
+    def squared_error(self, seen: Composite) -> Tensor:
+        """Mean squared error, over rays and channels, of what is seen, over the background."""
+        return ((seen.colour + seen.transmittance[:, None] * self.background - self.colours) ** 2).mean()
 
 
 class RayBatches:
@@ -26,6 +32,11 @@ class RayBatches:
         self.images = torch.from_numpy(split.images).to(device)  # (V, H, W, 3)
         self.alpha = None if split.alpha is None else torch.from_numpy(split.alpha).to(device)  # (V, H, W)
         self.background = background
+
+    def draw_for(self, step: int, count: int, options: Options, generator: torch.Generator) -> Batch:
+        """The rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters steps."""
+        middle = options.precrop_frac if step < options.precrop_iters else 1.0
+        return self.draw(count, generator, one_view=options.no_batching, middle=middle)
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
         """`count` rays at random; one_view: all of one view; middle: only from this share of the width and the height."""

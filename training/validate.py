@@ -5,6 +5,8 @@ import math
 import torch
 
 from datasets.scene import Split
+from models.ray_model import RayModel
+from training.ray_batches import RayBatches
 
 
 @torch.no_grad()
@@ -16,3 +18,14 @@ def mean_psnr(model, views: Split, background: str) -> float:
         squared = ((image - views.picture(view, background)) ** 2).mean()
         total += -10 * math.log10(max(float(squared), 1e-12))
     return total / len(views)
+
+
+@torch.no_grad()
+def rays_psnr(model: RayModel, batches: RayBatches, count: int) -> float:
+    """PSNR, dB, over `count` random pixels of all views together, which are always the same."""
+    batch, squared = batches.draw(count, torch.Generator().manual_seed(0)), 0.0
+    for some in torch.arange(count, device=batch.colours.device).split(model.chunk):
+        colour, clear, _ = model.look(model.enter(batch.rays[some]))
+        shown = (colour + clear[:, None] * batch.background[some]).clamp(0, 1)
+        squared += float(((shown - batch.colours[some]) ** 2).sum())
+    return -10 * math.log10(max(squared / (3 * count), 1e-12))

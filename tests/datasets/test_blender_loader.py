@@ -43,22 +43,6 @@ def test_a_known_point_is_seen_in_the_known_pixel(tmp_path):
     assert depth.tolist() == [4, 2]
 
 
-def test_cameras_that_stand_as_the_published_ones_get_the_published_path(tmp_path):
-    path = load(write_scene(tmp_path / "cup"), img_s=8).render_path
-    assert (len(path), path.width, path.height) == (40, 8, 6)
-    torch.testing.assert_close(path.centers[0], torch.tensor([0, -4 * math.cos(math.pi / 6), 2]))
-    pixels, depth = path.project(torch.zeros(1, 3), 7)
-    torch.testing.assert_close(pixels, torch.tensor([[4.0, 3]]))
-    assert depth.item() == pytest.approx(4)
-    write_scene(tmp_path / "far")
-    for split in ("train", "test"):
-        content = read(tmp_path / "far", split)
-        for k, frame in enumerate(content["frames"]):
-            frame["transform_matrix"] = pose(k, 40.0)
-        save(tmp_path / "far", split, content)
-    assert load(tmp_path / "far").render_path is None
-
-
 def test_order_and_names_are_those_of_the_file(tmp_path):
     write_scene(tmp_path)
     content = read(tmp_path)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from datasets import pictures
 from datasets.lenses import Lens, undistort
-from datasets.paths import blender_circle, circle, spiral
+from datasets.paths import circle, spiral
 from datasets.pictures import read_picture, shrink
 from datasets.poses import average_pose, look_at, moved, similarity
 from settings.errors import InputError
@@ -113,12 +113,7 @@ def test_the_spiral_looks_at_one_point_from_among_the_cameras():
     np.testing.assert_allclose(path[60, :, 3], [reach[0], 0, -reach[2] * np.sin(np.pi)], atol=1e-9)  # the second turn
 
 
-def test_the_circles_look_at_the_origin():
-    path = blender_circle()
-    assert path.shape == (40, 3, 4) and rigid(path)
-    np.testing.assert_allclose(path[0, :, 3], [0, -4 * np.cos(np.pi / 6), 2], atol=1e-9)  # theta = -180 degrees
-    np.testing.assert_allclose(path[10, :, 3], [-4 * np.cos(np.pi / 6), 0, 2], atol=1e-9)  # theta = -90 degrees
-    np.testing.assert_allclose(path[:, :, 3], 4 * path[:, :, 2], atol=1e-9)
+def test_the_circle_looks_at_the_origin():
     poses = look_at(np.array([[3.0, 0, 1], [0, 3, 2]]), np.zeros(3), np.array([0, 0, 1.0]))
     path = circle(poses)
     assert path.shape == (120, 3, 4) and rigid(path) and (path[:, 2, 1] > 0).all()

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from models.grid_field import GridField, GridShape
-from models.marched_field import CHUNK, MarchedField
+from models.marched_field import MarchedField
 from models.occupancy import OccupancyGrid
+from models.ray_model import CHUNK
 from models.rays import pack_cameras, pixel_rays, view_pixels
 from taichi_kernels.rays import box_intersection
 from tests.scenes import sphere_scene
@@ -65,11 +66,11 @@ def test_depth_of_the_ball(device):
     assert middle == pytest.approx(4 - 0.75, abs=0.03)  # 4 away; the density rises to 200 around 0.7
 
 
-def test_a_picture_of_many_chunks(device, monkeypatch):
+def test_a_picture_of_many_chunks(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     whole = marched.render(cameras, 0).image
     assert cameras.width * cameras.height < CHUNK
-    monkeypatch.setattr("models.marched_field.CHUNK", 1000)
+    marched.chunk = 1000
     assert torch.allclose(marched.render(cameras, 0).image, whole, atol=1e-5)
 
 

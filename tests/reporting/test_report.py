@@ -13,7 +13,7 @@ from PIL import Image
 from models.rendering import Rendering
 from reporting import four_lines, report
 from reporting.environment import git_commit, peak_memory_mib
-from reporting.html import duration, large_views
+from reporting.html import _jpeg, duration, large_views
 from reporting.pictures import ERROR_SCALE, error_picture, panels_of, picture_name, save_comparison
 from reporting.plot import training_plot
 from settings.files import atomic, plain, write_json
@@ -318,3 +318,9 @@ def test_peak_memory_grows_with_what_is_held():
     ballast = np.ones(int(before + 60) * 2**17)  # 8 bytes each: as much again and 60 MiB
     assert peak_memory_mib() >= before + 40
     assert ballast[0] == 1
+
+
+def test_noise_is_encoded():
+    """Pictures whose JPEG is larger than a byte a pixel."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (378, 504, 3), dtype=np.uint8))
+    assert len(_jpeg(noise, 95)[1]) > 378 * 504

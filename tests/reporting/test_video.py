@@ -106,13 +106,14 @@ def test_field_of_view_is_kept_at_another_size():
     [((400, 400), (400, 400)), ((801, 601), (480, 360)), ((35, 23), (36, 24)), ((3000, 1), (480, 2))],
 )
 def test_panels_are_even_and_capped(size, panel):
-    assert video.panel_size(*size) == panel
+    assert video.film_size(*size, 0.01) == (*panel, video.MOST_FRAMES)
 
 
-def test_slow_models_get_fewer_frames():
-    assert video.frame_count(0.01) == video.MOST_FRAMES
-    assert video.frame_count(1.0) == 60
-    assert video.frame_count(100.0) == video.LEAST_FRAMES
+def test_slow_models_get_fewer_frames_and_smaller_ones():
+    assert video.film_size(400, 400, 1.0) == (400, 400, 60)
+    assert video.film_size(800, 800, 1.0)[2] == 150  # panels of 480 px
+    assert video.film_size(400, 400, 10.0) == (200, 200, 24)
+    assert video.film_size(400, 400, 1000.0) == (120, 120, 24)
 
 
 def test_video_has_its_frames_at_its_size_and_plays_in_browsers(tmp_path):

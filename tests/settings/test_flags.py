@@ -142,14 +142,20 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
     ("--dataname x --qqq", "--help lists all flags"),
     ("--dataname x stray", "not understood: stray"),
     ("--dataname x -v", "not understood: -v"),
-    ("--dataname x --N_samples 64", "--N_samples has no meaning here: --method nerf samples where"),
-    ("--dataname x --N_iters 100", "--N_iters is about --method nerf, and this is --method points"),
+    ("--dataname x --method points --N_samples 64", "--N_samples is about --method nerf, and this is --method points"),
+    ("--dataname x --method points --N_iters 100", "--N_iters is about --method nerf, and this is --method points"),
+    ("--dataname x --data_r .1 --N_iters 100", "--data_r is about --method points, and this is --method nerf"),
+    ("--dataname x --field grid --lindisp", "--lindisp is about --field mlp, and this is --field grid"),
+    ("--dataname x --method points --field mlp", "--field is about --method nerf"),
+    ("--dataname x --field mlp --N_rand 0", "--N_rand 0 lets the samples decide"),
+    ("--dataname x --N_samples 2", "--N_samples 2 is out of range"),
+    ("--dataname x --perturb 2", "--perturb 2.0 is out of range"),
+    ("--dataname x --render_factor 4", "--render_factor is a preview's size: give --render_only too"),
     ("--dataname x --method nerf --epochs 3", "--epochs is about --method points"),
     ("--dataname x --method nerf --recipe paper", "--recipe is about --method points"),
     ("--dataname x --method nerf --no_masks", "--no_masks is about --method points"),
     ("--dataname x --method nerf --pc_jitter_amount .1", "--pc_jitter_amount is about --method points"),
     ("--dataname x --method nerf --posFirst YES", "--posFirst is about --method points"),
-    ("--dataname x --method nerf --ft_path a.pt", "--ft_path FILE is for --render_only"),
     ("--dataname x --chunk=4 --grey 1", "--grey has no meaning here"),
     ("--dataname x --data_r half", "--data_r: 'half' is not a number"),
     ("--dataname x --data_r nan", "--data_r nan is out of range"),
@@ -184,7 +190,7 @@ def test_mistakes_on_the_command_line(argv, words):
 
 
 @pytest.mark.parametrize(("line", "words"), [
-    ("N_samples = 64", "line 2: --N_samples has no meaning here"),
+    ("i_print = 64", "line 2: --i_print has no meaning here"),
     ("data_R = 0.1", "line 2: --data_R is not a flag of this program: did you mean --data_r?"),
     ("data_r = much", "--data_r: 'much' is not a number"),
     ("data_r = 7", "--data_r 7.0 is out of range"),
@@ -216,3 +222,36 @@ def test_options_made_in_code_are_checked_for_type_too():
     with pytest.raises(InputError, match="--lr2 nan"):
         validate(Options(dataname="x", lr2=math.nan))
     validate(Options(dataname="x", lr1=1))
+
+
+def test_flags_choose_the_method_and_the_field():
+    chosen = {words: parse(["--dataname", "x", *words.split()]) for words in
+              ("", "--N_iters 9", "--N_samples 64", "--field mlp", "--use_viewdirs", "-s", "--chunk 9", "--method nerf")}
+    points, grid, mlp = ("points", "grid"), ("nerf", "grid"), ("nerf", "mlp")
+    assert [(o.method, o.field) for o in chosen.values()] == [points, grid, mlp, mlp, mlp, mlp, grid, grid]
+    assert chosen["--N_iters 9"].basedir == "./logs/x_nerf" and chosen["--N_samples 64"].basedir == "./logs/x_nerf_mlp"
+
+
+def test_a_config_of_nerf_pytorch_is_understood(tmp_path):
+    """As its users have it: names, spaces and numbers of its own lego.txt and fern.txt."""
+    lego = """
+        expname = blender_paper_lego\nbasedir = ./logs\ndatadir = ./data/nerf_synthetic/lego\ndataset_type = blender\n
+        no_batching = True\n\nuse_viewdirs = True\nwhite_bkgd = True\nlrate_decay = 500\n\nN_samples = 64\nN_importance = 128
+        N_rand = 1024\n\nprecrop_iters = 500\nprecrop_frac = 0.5\n\nhalf_res = True\n"""
+    fern = """
+        expname = fern_test\nbasedir = ./logs\ndatadir = ./data/nerf_llff_data/fern\ndataset_type = llff\n\nfactor = 8
+        llffhold = 8\n\nN_rand = 1024\nN_samples = 64\nN_importance = 64\n\nuse_viewdirs = True\nraw_noise_std = 1e0\n"""
+    for name, text in (("lego", lego), ("fern", fern)):
+        (tmp_path / f"{name}.txt").write_text("\n".join(line.strip() for line in text.splitlines()))
+    one, other = (parse(["--config", str(tmp_path / f"{name}.txt")]) for name in ("lego", "fern"))
+    assert (one.method, one.field, one.N_importance, one.lrate_decay, one.half_res) == ("nerf", "mlp", 128, 500, True)
+    assert (one.basedir, one.expname) == ("logs/blender_paper_lego", None)
+    assert (other.method, other.field, other.raw_noise_std, other.factor) == ("nerf", "mlp", 1.0, 8)
+
+
+@pytest.mark.parametrize("config", sorted(path.name for path in CONFIGS.glob("*.txt")))
+def test_shipped_configs_are_understood(config):
+    options = parse(["--config", str(CONFIGS / config)])
+    kind = config.removesuffix(".txt").partition("_")[2]
+    assert (options.method, options.field) == {"": ("nerf", "grid"), "mlp": ("nerf", "mlp"), "points": ("points", "grid")}[kind]
+    assert options.dataname == config.removesuffix(".txt").partition("_")[0]

@@ -7,13 +7,16 @@ import pytest
 import torch
 
 import training.fields as fields
+import training.grid_steps as grid_steps
 from models.grid_field import GridShape
+from models.nerf_pytorch import COARSE, FINE
 from settings.errors import InputError
 from settings.options import Options
-from tests.scenes import sphere_scene
+from tests.reference import nerf_pytorch
+from tests.scenes import sphere_scene, wall_scene
 from training.checkpoint import load_field, save_weights
 from training.field_start import field_box, initial_field
-from training.fields import fit_field, load_field_run
+from training.fields import complete, fit_field, load_field_run
 from training.ray_batches import RayBatches
 
 OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights=5)
@@ -21,10 +24,10 @@ OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights=5)
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    monkeypatch.setattr(fields, "SAMPLES", 1 << 12)
-    monkeypatch.setattr(fields, "_PRUNE_FROM", 8)
-    monkeypatch.setattr(fields, "_EVERY", 4)
-    monkeypatch.setattr(fields, "_VALIDATION_VIEWS", 1)
+    monkeypatch.setattr(grid_steps, "SAMPLES", 1 << 12)
+    monkeypatch.setattr(grid_steps, "_PRUNE_FROM", 8)
+    monkeypatch.setattr(grid_steps, "_EVERY", 4)
+    monkeypatch.setattr(fields, "_VALIDATION_RAYS", 2000)
     monkeypatch.setattr("training.field_start.GridShape", lambda: GridShape(levels=5, coarsest=8, finest=128, log2_rows=13))
     monkeypatch.setattr("training.field_start.CELLS", 32)
     monkeypatch.setattr("training.field_start.DIVISIONS", 128)
@@ -33,7 +36,11 @@ def small_steps(monkeypatch):
 def run(folder, scene=None, **changes):
     scene = scene or sphere_scene("white")
     test = scene.test.over_black() if scene.background == "black" else scene.test
-    return fit_field(scene, test, replace(OPTIONS, **changes), folder)
+    return fit_field(scene, test, complete(replace(OPTIONS, **changes)), folder)
+
+
+def shown(folder, **changes):
+    return load_field_run(sphere_scene(), complete(replace(OPTIONS, **changes)), folder)
 
 
 def same(a, b):
@@ -98,7 +105,7 @@ def test_interrupted_runs_keep_their_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fields._Loop, "_step", interrupting)
     assert run(tmp_path).interrupted
-    kept = load_field_run(tmp_path, None)
+    kept = shown(tmp_path)
     assert kept.interrupted and kept.options["N_iters"] == 20
 
 
@@ -107,16 +114,16 @@ def test_weights_hold_what_is_shown(tmp_path):
     size = save_weights(tmp_path, trained.model)
     assert size == (tmp_path / "weights.pt").stat().st_size < (tmp_path / "checkpoint.pt").stat().st_size
     (tmp_path / "checkpoint.pt").unlink()
-    shown = load_field_run(tmp_path, None).model
+    model = shown(tmp_path).model
     cameras = sphere_scene().test.cameras
-    assert torch.equal(shown.render(cameras, 0).image, trained.model.render(cameras, 0).image)
+    assert torch.equal(model.render(cameras, 0).image, trained.model.render(cameras, 0).image)
 
 
 def test_mistakes_are_told(tmp_path):
     with pytest.raises(InputError, match="--resume"):
         run(tmp_path, resume=True)
     with pytest.raises(InputError, match="holds neither"):
-        load_field_run(tmp_path, None)
+        shown(tmp_path)
     run(tmp_path, N_iters=5)
     with pytest.raises(InputError, match=r"--lrate 0\.02, this one has 0\.5"):
         run(tmp_path, N_iters=5, lrate=0.5)
@@ -179,3 +186,79 @@ def test_one_view_and_the_middle():
     places, _ = split.cameras.project(batch.rays.origins + batch.rays.directions, view)
     middle = torch.tensor([split.cameras.width / 2, split.cameras.height / 2])
     assert ((places - middle).abs() <= middle * 0.25 + 0.5).all()
+
+
+NETWORK = {
+    "field": "mlp", "N_samples": 12, "N_importance": 12, "netdepth": 3, "netwidth": 32, "netdepth_fine": 3, "netwidth_fine": 32,
+    "multires": 4, "multires_views": 2, "use_viewdirs": True, "N_rand": 128, "lrate": 5e-3,
+}
+
+
+def test_networks_learn_a_sphere(tmp_path):
+    """In 150 steps, to 22 dB; a constant colour reaches 13."""
+    trained = run(tmp_path, N_iters=150, **NETWORK)
+    assert trained.history[-1]["validation_psnr"] > 20 and trained.finished, trained.history
+    assert trained.history[-1]["rays"] == 128
+    saved = save_weights(tmp_path, trained.model)
+    (tmp_path / "checkpoint.pt").unlink()
+    again, cameras = shown(tmp_path, **NETWORK).model, sphere_scene().test.cameras
+    assert saved < 100_000 and torch.equal(again.render(cameras, 0).image, trained.model.render(cameras, 0).image)
+
+
+@pytest.mark.parametrize(("seed", "random_bkgd"), [(0, False), (1, False), (0, True)])
+def test_networks_are_never_stuck_on_white(tmp_path, seed, random_bkgd):
+    """A small thing on white, which ends with an alpha of 0.7 to 0.9; of a network that starts as a fog of 0.7, 0.002 is left."""
+    scene = sphere_scene("white", radius=0.35)
+    trained = run(tmp_path, scene, N_iters=120, seed=seed, random_bkgd=random_bkgd, **NETWORK)
+    view = trained.model.render(scene.test.cameras, 0, "white")
+    inside = torch.from_numpy(scene.test.alpha[0]) > 250
+    assert view.alpha.cpu()[inside].mean() > 0.5, trained.history[-1]
+
+
+def test_resumed_networks_end_with_the_same_bits(tmp_path, monkeypatch):
+    settings = NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True}
+    whole = run(tmp_path / "whole", **settings)
+    original = fields._Loop._step
+
+    def failing(self):
+        if self.run.step == 13:
+            raise SystemExit("cut off")
+        original(self)
+
+    monkeypatch.setattr(fields._Loop, "_step", failing)
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut", **settings)
+    monkeypatch.setattr(fields._Loop, "_step", original)
+    assert same(whole.model, run(tmp_path / "cut", **settings).model)
+
+
+@pytest.mark.parametrize("flags", [
+    {"raw_noise_std": 1.0}, {"perturb": 0.0}, {"lindisp": True}, {"i_embed": -1}, {"use_viewdirs": False}, {"lrate_decay": 0.01},
+    {"mixed_precision": True}, {"precrop_iters": 10}, {"no_batching": True}, {"N_importance": 0}, {"random_bkgd": False},
+])
+def test_each_flag_changes_the_networks(tmp_path, flags):
+    plain, changed = (run(tmp_path / name, **(NETWORK | {"N_iters": 5} | more)) for name, more in (("a", {}), ("b", flags)))
+    losses = [[h["train_psnr"] for h in r.history] for r in (plain, changed)]
+    assert losses[0] != losses[1] and all(np.isfinite(losses[1]))
+    assert all(value.isfinite().all() for value in changed.model.parameters())
+
+
+def test_training_goes_on_from_a_checkpoint_of_nerf_pytorch(tmp_path):
+    g = torch.Generator().manual_seed(0)
+    states = [nerf_pytorch.random_state(g, depth=3, width=32, octaves=4, direction_octaves=2) for _ in range(2)]
+    torch.save({"global_step": 5, COARSE: states[0], FINE: states[1], "optimizer_state_dict": {}}, tmp_path / "000005.tar")
+    flags = NETWORK | {"ft_path": str(tmp_path / "000005.tar")}
+    image = shown(tmp_path, **flags).model.render(sphere_scene().test.cameras, 0).image
+    trained = run(tmp_path / "run", **flags)
+    assert trained.model.through_corners and not torch.allclose(trained.model.render(sphere_scene().test.cameras, 0).image, image)
+    with pytest.raises(InputError, match="no field of kind grid"):
+        run(tmp_path / "other", ft_path=flags["ft_path"])
+
+
+def test_forward_facing_scenes_are_learned_in_their_own_coordinates(tmp_path):
+    """A wall at z = -3, seen by cameras that look along -z."""
+    scene = wall_scene()
+    trained = run(tmp_path, scene, N_iters=150)
+    assert trained.model.ndc is not None and trained.history[-1]["validation_psnr"] > 25, trained.history[-1]
+    view = trained.model.render(scene.test.cameras, 0)
+    assert (view.depth - 3)[view.alpha > 0.9].abs().median() < 0.3 and view.alpha.mean() > 0.8

@@ -1,0 +1,85 @@
+"""The original radiance field: a deep network of encoded positions and directions."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from taichi_kernels.frequencies import encode_frequencies
+
+_SKIP = 5  # the layer that sees the encoded position again
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """How large a network is, and what its outputs mean."""
+
+    depth: int = 8  # layers
+    width: int = 256  # units of a layer
+    octaves: int = 10  # of the positions' encoding
+    direction_octaves: int = 4
+    use_directions: bool = True  # colours depend on the direction
+    density_shift: float | None = None  # density = softplus(raw + shift), which never dies; None: relu(raw), the original's
+
+
+class NetworkField(nn.Module):
+    """Density and colour at points, seen from directions.
+
+    Encoded positions go through `depth` layers with ReLU, and in once more before the sixth; a linear layer makes the raw
+    density of the last one, and another its feature, which goes with the encoded direction through one layer of half the width
+    to the raw colour; colour = sigmoid(raw). Without directions, one linear layer makes density and colour. Source: Mildenhall et
+    al. 2020, appendix A, and nerf-pytorch.
+    """
+
+    def __init__(self, shape: NetworkShape, generator: torch.Generator):
+        super().__init__()
+        self.shape = shape
+        inputs, directions = (3 * (1 + 2 * octaves) for octaves in (shape.octaves, shape.direction_octaves))
+        width, sizes = shape.width, [inputs] + [shape.width] * (shape.depth - 1)
+        if shape.depth > _SKIP:
+            sizes[_SKIP] += inputs
+        self.layers = nn.ModuleList(nn.Linear(size, width) for size in sizes)
+        if shape.use_directions:
+            self.density, self.feature = nn.Linear(width, 1), nn.Linear(width, width)
+            self.mixed, self.colour = nn.Linear(width + directions, width // 2), nn.Linear(width // 2, 3)
+        else:
+            self.both = nn.Linear(width, 4)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                _start(layer, generator)
+
+    def settings(self) -> dict:
+        """What the field needs beside its tensors to be rebuilt."""
+        return asdict(self.shape)
+
+    def raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw densities (R, N) and colours (R, N, 3) in [0, 1] at positions (R, N, 3), world, seen along looking (R, 3), unit."""
+        rays, count = positions.shape[:2]
+        encoded = encode_frequencies(positions.reshape(-1, 3), self.shape.octaves)
+        hidden = encoded
+        for number, layer in enumerate(self.layers):
+            if number == _SKIP:
+                hidden = torch.cat([encoded, hidden], 1)
+            hidden = torch.relu(layer(hidden))
+        if not self.shape.use_directions:
+            out = self.both(hidden).view(rays, count, 4)
+            return out[..., 3].to(positions), torch.sigmoid(out[..., :3].to(positions))
+        seen = encode_frequencies(looking, self.shape.direction_octaves)
+        feature, mixed = self.feature(hidden), self.mixed.weight
+        from_feature = F.linear(feature, mixed[:, : self.shape.width], self.mixed.bias).view(rays, count, -1)
+        from_direction = F.linear(seen, mixed[:, self.shape.width :])  # once a ray
+        colour = self.colour(torch.relu(from_feature + from_direction[:, None]))
+        return self.density(hidden).view(rays, count).to(positions), torch.sigmoid(colour.to(positions))
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """Densities per world unit of raw ones."""
+        return torch.relu(raw) if self.shape.density_shift is None else F.softplus(raw + self.shape.density_shift)
+
+
+def _start(layer: nn.Linear, generator: torch.Generator) -> None:
+    """torch's own start of a linear layer, from this generator: uniform up to 1 / sqrt(inputs)."""
+    reach = layer.in_features**-0.5
+    with torch.no_grad():
+        for values in (layer.weight, layer.bias):
+            values.copy_((torch.rand(values.shape, generator=generator) * 2 - 1) * reach)

@@ -1,0 +1,57 @@
+"""What every model that is looked at ray by ray shares: how a picture is made of rays."""
+
+import torch
+from torch import Tensor, nn
+
+from datasets.cameras import Cameras
+from models.rays import Ndc, Rays, pack_cameras, pixel_rays, view_pixels
+from models.rendering import Rendering
+
+CHUNK = 32_768  # rays that are rendered at a time
+
+
+class RayModel(nn.Module):
+    """A model that answers `look`. Its coordinates are the world's, or normalised device coordinates.
+
+    through_corners: pixels stand for the rays through their upper left corners, as they do in nerf-pytorch, not for those through
+    their centres.
+    """
+
+    def __init__(self, ndc: Ndc | None = None, *, through_corners: bool = False):
+        super().__init__()
+        self.ndc, self.through_corners, self.chunk = ndc, through_corners, CHUNK
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def enter(self, rays: Rays) -> Rays:
+        """Rays of the world in the model's coordinates."""
+        return rays if self.ndc is None else self.ndc.enter(rays)
+
+    def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
+        """Colour (R, 3), transmittance (R,) and weighted depth (R,), in t, of rays in the model's coordinates."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
+        """One view over a background (`black` or `white`), in chunks of rays, so that memory does not grow with the picture."""
+        packed = pack_cameras(cameras[view]).to(self.device)
+        if self.through_corners:
+            packed[:, 14:16] += 0.5
+        pixels = view_pixels(0, cameras.width, cameras.height, self.device)
+        parts = [self._shown(pixel_rays(packed, some)) for some in pixels.split(self.chunk)]
+        colour, alpha, depth = (torch.cat(part) for part in zip(*parts, strict=True))
+        if background == "white":
+            colour = colour + (1 - alpha)[:, None]
+        size = cameras.height, cameras.width
+        return Rendering(colour.clamp(0, 1).view(*size, 3), alpha.view(size), depth.view(size) if with_depth else None)
+
+    def _shown(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
+        """Colour over black, alpha and mean depth, 0 where nothing is, of rays of the world."""
+        colour, clear, weighted = self.look(self.enter(rays))
+        alpha = 1 - clear
+        depth = weighted / alpha.clamp_min(1e-8)
+        if self.ndc is not None:
+            depth = torch.where(alpha > 0, self.ndc.depth(rays, depth), 0)
+        return colour, alpha, depth

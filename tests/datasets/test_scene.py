@@ -1,0 +1,31 @@
+"""Splits: what is done with their views."""
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.scene import Split
+from tests.scenes import sphere_split
+
+
+def test_shrunk_views_are_what_a_coarser_camera_sees():
+    """A quarter of a picture of 2 x 2 samples a pixel against the same sphere drawn at that size, to what 64 samples differ from 4."""
+    small, drawn = sphere_split(3, width=64, height=60).shrunk(4), sphere_split(3, width=16, height=15)
+    assert small.images.shape == (3, 15, 16, 3) and small.names == drawn.names
+    torch.testing.assert_close(small.cameras.intrinsics, drawn.cameras.intrinsics)
+    assert (small.cameras.width, small.cameras.height) == (16, 15)
+    difference = small.alpha.astype(int) - drawn.alpha
+    assert abs(difference).mean() < 4 and (small.alpha > 0).any()
+    for view in range(3):
+        assert ((small.picture(view, "white") - drawn.picture(view, "white")) ** 2).mean() < 1e-3
+
+
+def test_colours_are_averaged_by_alpha():
+    images = np.array([[[[200, 0, 0], [7, 9, 11]], [[100, 0, 0], [7, 9, 11]]]], np.uint8)
+    alpha = np.array([[[255, 0], [255, 0]]], np.uint8)
+    cameras = sphere_split(1, width=2, height=2).cameras
+    small = Split(images, alpha, cameras, ["a"]).shrunk(2)
+    assert small.images.tolist() == [[[[150, 0, 0]]]] and small.alpha.tolist() == [[[128]]]
+    flat = Split(images, None, cameras, ["a"]).shrunk(2)
+    assert flat.alpha is None and flat.images[0, 0, 0, 0] == pytest.approx(78.5, abs=0.6)
+    assert Split(images, None, cameras, ["a"]).shrunk(9).images.shape == (1, 1, 1, 3)

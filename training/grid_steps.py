@@ -1,0 +1,49 @@
+"""Steps of training the marched field: which rays, how they are marched, and which cells stay occupied."""
+
+import torch
+from torch import Tensor
+
+from models.marched_field import MarchedField
+from settings.options import Options
+from training.ray_batches import RayBatches
+
+SAMPLES = 1 << 16  # of a step
+LAST_RATE = 0.03  # share of the step size that is left at the end
+_FIRST_RAYS, _MOST_RAYS = 256, 1 << 15
+_WARM = 0.1  # share of the steps in which the marching step shrinks from _COARSE times its length
+_COARSE = 4
+_PRUNE_FROM, _EVERY = 96, 16  # steps: the first update of the occupancy, and between updates
+_ALL_CELLS_UNTIL = 400  # steps in which an update looks at every open cell, or at _MANY of them; afterwards at _SOME
+_MANY, _SOME = 1 << 17, 1 << 14
+_DECAY, _THRESHOLD = 0.8, 0.01
+
+
+class GridSteps:
+    """`--field grid`: as many rays a step as make `SAMPLES` samples, where --N_rand says nothing else."""
+
+    def __init__(self, model: MarchedField, options: Options, generator: torch.Generator):
+        self.model, self.options, self.generator = model, options, generator
+        self.rays = options.N_rand or _FIRST_RAYS  # of the next step
+        self.open_cells = int(model.occupancy.open.sum())
+        self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor]:
+        """The step's loss and the mean squared error of its rays, both over the rays and the channels."""
+        options, model = self.options, self.model
+        done = step / options.N_iters
+        stretch = _COARSE ** max(0.0, 1 - done / _WARM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.lrate * LAST_RATE ** max(0.0, (done - _WARM) / (1 - _WARM))
+        if step >= _PRUNE_FROM and step % _EVERY == 0:
+            many = _MANY if self.open_cells > 3 * _MANY else 0
+            some = many if step < _ALL_CELLS_UNTIL else _SOME
+            threshold = _THRESHOLD / stretch  # of a step that is not stretched
+            model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
+        batch = batches.draw_for(step, self.rays, options, self.generator)
+        rays = model.enter(batch.rays)
+        samples = model.sample(rays, self.generator, stretch=stretch, jitter=options.perturb)
+        squared = batch.squared_error(model.shade(rays, samples))
+        if not options.N_rand:
+            share = SAMPLES / max(len(samples.rays), 1)
+            self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
+        return squared, squared

@@ -1,0 +1,51 @@
+"""The original NeRF before training: its networks and where its rays are sampled, from the flags and the scene."""
+
+import math
+
+import torch
+
+from datasets.scene import Scene
+from models.network_field import NetworkField, NetworkShape
+from models.rays import Ndc
+from models.sampled_field import SampledField, Sampling
+from settings.errors import InputError
+from settings.options import Options
+
+_FIRST_THICKNESS = 0.03  # optical, of a whole ray before training
+_BLENDER_RANGE = 2.0, 6.0  # t, what nerf-pytorch takes for scenes of the NeRF-synthetic format
+
+
+def scene_ndc(scene: Scene) -> Ndc | None:
+    """The normalised device coordinates of a forward-facing scene, None where rays stay in the world."""
+    return Ndc.of(scene.train.cameras) if scene.forward_facing else None
+
+
+def initial_networks(scene: Scene, options: Options, generator: torch.Generator) -> SampledField:
+    """Untrained networks. Rays end at the scene's farthest content, or, in normalised device coordinates, nowhere.
+
+    They start nearly clear. Started as a fog, which has to go first, networks overshoot, lose their density everywhere, learn
+    white and stay there: "stuck on white".
+    """
+    places = sampling(scene, options, endless=scene.forward_facing)
+    density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else places.far - places.near)
+    shift = math.log(math.expm1(density))
+
+    def network(depth: int, width: int) -> NetworkField:
+        encoded = options.i_embed == 0
+        octaves, direction_octaves = options.multires * encoded, options.multires_views * encoded
+        return NetworkField(NetworkShape(depth, width, octaves, direction_octaves, options.use_viewdirs, shift), generator)
+
+    coarse = network(options.netdepth, options.netwidth)
+    fine = network(options.netdepth_fine, options.netwidth_fine) if options.N_importance else None
+    return SampledField(coarse, fine, places, scene_ndc(scene))
+
+
+def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:
+    """Where rays of a scene are sampled. Raises InputError for inverse depth where depths begin at 0."""
+    if options.lindisp and scene.forward_facing:
+        raise InputError("--lindisp samples evenly in 1/t, and in normalised device coordinates t begins at 0: give --no_ndc, or "
+                         "drop --lindisp")
+    near, far = (0.0, 1.0) if scene.forward_facing else (scene.near, scene.far)
+    if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
+        near, far = _BLENDER_RANGE
+    return Sampling(near, far, options.N_samples, options.N_importance, options.lindisp, endless)
