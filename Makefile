@@ -18,6 +18,7 @@ test-vulkan: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.splatting
+	$(BIN)/python -m benchmarks.volume
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

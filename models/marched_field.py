@@ -58,12 +58,13 @@ class MarchedField(RayModel):
             shift += jitter * (torch.rand(len(rays), generator=generator).to(near.device) - 0.5)
         return self.occupancy.samples(rays.origins, rays.directions, shift, near, far, stretch=stretch)
 
-    def shade(self, rays: Rays, samples: Samples) -> Composite:
-        """Colour, transmittance and depth of rays from their samples; differentiable in the field."""
+    def shade(self, rays: Rays, samples: Samples, *, depth: bool = True) -> Composite:
+        """Colour, transmittance and, if wanted, depth of rays from their samples; differentiable in the field."""
         densities, codes = self.field.density_and_code(samples.positions)
         harmonics = encode_directions(rays.looking, self.field.shape.sh_degree)[samples.rays.long()]
         colours = self.field.radiance(codes, harmonics)
-        return composite(densities, colours, samples.starts, samples.ends, offsets=samples.offsets, lengths=rays.lengths)
+        return composite(
+            densities, colours, samples.starts, samples.ends, offsets=samples.offsets, lengths=rays.lengths, depth=depth)
 
     @torch.no_grad()
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:

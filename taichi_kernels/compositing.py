@@ -21,13 +21,16 @@ from taichi_kernels import runtime
 from taichi_kernels.splatting.binning import taichi_type
 
 
+_CHUNK = 16  # samples of a ray that the CPU takes the exponentials of at a time
+
+
 class Composite(NamedTuple):
     """What R rays with M samples in all composite to."""
 
     colour: Tensor  # (R, C)
     transmittance: Tensor  # (R,): the weight of what lies behind; 1 - opacity
-    depth: Tensor  # (R,) in t, weighted by w: divide by the opacity for a mean
-    median: Tensor  # (R,) in t, infinite where the ray stays more than half clear; not differentiable
+    depth: Tensor | None  # (R,) in t, weighted by w: divide by the opacity for a mean; None unasked
+    median: Tensor | None  # (R,) in t, infinite where the ray stays more than half clear; not differentiable
     weights: Tensor  # (M,), or (R, N) for dense samples
 
 
@@ -36,6 +39,17 @@ def absorbed(x):
     """1 - exp(-x) for x >= 0, to full relative precision."""
     small = x * (1.0 - x * (0.5 - x * (1.0 / 6.0 - x * (1.0 / 24.0 - x * (1.0 / 120.0)))))
     return ti.select(x < 0.05, small, 1.0 - ti.exp(-x))
+
+
+@ti.func
+def absorbed_f32(x):
+    """The same in single precision, of operations that the CPU's compiler vectorises: x = n ln 2 + f, and a series in f."""
+    turns = ti.min(x, 87.0) * 1.4426950408889634
+    n = ti.floor(turns + 0.5)
+    f = (turns - n) * 0.6931471805599453
+    part = f * (1.0 - f * (0.5 - f * (1 / 6.0 - f * (1 / 24.0 - f * (1 / 120.0 - f * (1 / 720.0 - f / 5040.0))))))
+    scale = ti.bit_cast((127 - ti.cast(n, ti.i32)) << 23, ti.f32)  # 2^-n
+    return 1.0 - scale + scale * part
 
 
 @ti.func
@@ -60,12 +74,17 @@ def mean_place_slope(x, share):
 
 
 @cache
-def _kernels(dtype, channels: int):
-    """(forward, backward): a ray a loop turn, on a CPU and on a GPU. No sample but a ray's own is written."""
+def _kernels(dtype, channels: int, size: int):
+    """(forward, backward): a ray a loop turn, on a CPU and on a GPU. No sample but a ray's own is written.
+
+    size: samples of a ray that the forward pass looks at together, so that the compiler vectorises what does not depend on the
+    sample before.
+    """
     scalars = ti.types.ndarray(dtype=dtype, ndim=1)
     colours_type = ti.types.ndarray(dtype=ti.types.vector(channels, dtype), ndim=1)
     offsets_type = ti.types.ndarray(dtype=ti.i32, ndim=1)
-    vector = ti.types.vector(channels, dtype)
+    vector, chunk = ti.types.vector(channels, dtype), ti.types.vector(size, dtype)
+    share_of = absorbed_f32 if dtype == ti.f32 and size > 1 else absorbed
 
     @ti.kernel
     def forward(
@@ -75,24 +94,39 @@ def _kernels(dtype, channels: int):
         lengths: scalars,  # (R,) world units per t
         out: colours_type, clear: scalars, depth: scalars, median: scalars,  # (R, C), (R,) ... out
         weights: scalars,  # (M,) out
+        deep: ti.template(),  # whether depth and median are wanted
     ):
         for r in range(offsets.shape[0] - 1):
             left, half = ti.cast(1.0, dtype), ti.cast(ti.math.inf, dtype)
             colour, far, passed = vector(0.0), ti.cast(0.0, dtype), ti.cast(0.0, dtype)
-            for k in range(offsets[r], offsets[r + 1]):
-                width = ends[k] - starts[k]
-                thickness = densities[k] * lengths[r] * width
-                share = absorbed(thickness)
-                weight = left * share
-                colour += weight * colours[k]
-                far += weight * (starts[k] + width * mean_place(thickness, share))
-                weights[k] = weight
-                after = left - weight
-                if left > 0.5 and after <= 0.5:
-                    half = starts[k] + width * ti.min(ti.log(2.0 * left) / thickness, 1.0)
-                left = after
-                passed += thickness
-            out[r], clear[r], depth[r], median[r] = colour, ti.exp(-passed), far, half
+            thickness, share, place = chunk(0.0), chunk(0.0), chunk(0.0)
+            first, last = offsets[r], offsets[r + 1]
+            while first < last:
+                count = ti.min(size, last - first)
+                for i in range(count):
+                    thickness[i] = densities[first + i] * lengths[r] * (ends[first + i] - starts[first + i])
+                for i in range(size):
+                    share[i] = share_of(thickness[i])
+                if ti.static(deep):
+                    for i in range(size):
+                        place[i] = mean_place(thickness[i], share[i])
+                for i in range(count):
+                    k = first + i
+                    weight = left * share[i]
+                    colour += weight * colours[k]
+                    weights[k] = weight
+                    passed += thickness[i]
+                    after = left - weight
+                    if ti.static(deep):
+                        width = ends[k] - starts[k]
+                        far += weight * (starts[k] + width * place[i])
+                        if left > 0.5 and after <= 0.5:
+                            half = starts[k] + width * ti.min(ti.log(2.0 * left) / thickness[i], 1.0)
+                    left = after
+                first += count
+            out[r], clear[r] = colour, ti.exp(-passed)
+            if ti.static(deep):
+                depth[r], median[r] = far, half
 
     @ti.kernel
     def backward(
@@ -101,41 +135,56 @@ def _kernels(dtype, channels: int):
         grad_out: colours_type, grad_clear: scalars, grad_depth: scalars,  # (R, C), (R,), (R,)
         grad_weights: scalars,  # (M,)
         grad_densities: scalars, grad_colours: colours_type, grad_starts: scalars, grad_ends: scalars,  # (M,), (M, C) ... out
+        deep: ti.template(), weighted: ti.template(),  # whether there are gradients of depths and of weights
+        moved: ti.template(),  # whether those to starts and ends are wanted
     ):
         for r in range(offsets.shape[0] - 1):
             # Back to front: `after` is the transmittance behind the sample, `behind` the value of all that lies there.
             after, behind = clear[r], grad_clear[r] * clear[r]
-            g, g_depth = grad_out[r], grad_depth[r]
+            g = grad_out[r]
             first, last = offsets[r], offsets[r + 1]
             for i in range(last - first):
                 k = last - 1 - i
                 width, weight = ends[k] - starts[k], weights[k]
-                thickness = densities[k] * lengths[r] * width
-                share = absorbed(thickness)
-                place = mean_place(thickness, share)
-                value = g.dot(colours[k]) + g_depth * (starts[k] + width * place) + grad_weights[k]
-                grad_thickness = after * value - behind + g_depth * weight * width * mean_place_slope(thickness, share)
+                value, grad_thickness, along = g.dot(colours[k]), ti.cast(0.0, dtype), ti.cast(0.0, dtype)
+                if ti.static(weighted):
+                    value += grad_weights[k]
+                if ti.static(deep):
+                    thickness = densities[k] * lengths[r] * width
+                    share = absorbed(thickness)
+                    place, g_depth = mean_place(thickness, share), grad_depth[r]
+                    value += g_depth * (starts[k] + width * place)
+                    grad_thickness = g_depth * weight * width * mean_place_slope(thickness, share)
+                    along = g_depth * weight * place
+                grad_thickness += after * value - behind
                 grad_densities[k] = grad_thickness * lengths[r] * width
-                grad_width = grad_thickness * densities[k] * lengths[r] + g_depth * weight * place
-                grad_starts[k] = g_depth * weight - grad_width
-                grad_ends[k] = grad_width
                 grad_colours[k] = weight * g
+                if ti.static(moved):
+                    grad_width = grad_thickness * densities[k] * lengths[r] + along
+                    grad_ends[k], grad_starts[k] = grad_width, -grad_width
+                    if ti.static(deep):
+                        grad_starts[k] += grad_depth[r] * weight
                 behind += weight * value
                 after += weight
 
     return forward, backward
 
 
+def _kernels_for(values: Tensor, channels: int):
+    return _kernels(taichi_type(values), channels, 1 if runtime.is_gpu() else _CHUNK)
+
+
 class _Composite(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, densities, colours, starts, ends, offsets, lengths):
+    def forward(ctx, densities, colours, starts, ends, offsets, lengths, deep):
         ctx.set_materialize_grads(False)
         inputs = [t.detach().contiguous() for t in (densities, colours, starts, ends, offsets, lengths)]
         rays, channels = len(offsets) - 1, colours.shape[1]
-        per_ray = [densities.new_empty(rays) for _ in range(3)]
-        out, weights = densities.new_empty(rays, channels), torch.zeros_like(inputs[0])
+        per_ray = [densities.new_empty(rays if wanted else 0) for wanted in (True, deep, deep)]
+        out, weights = densities.new_empty(rays, channels), torch.empty_like(inputs[0])
         if rays:
-            _kernels(taichi_type(densities), channels)[0](*inputs, out, *per_ray, weights)
+            spare = [t if t.numel() else densities.new_empty(1) for t in per_ray]
+            _kernels_for(densities, channels)[0](*inputs, out, *spare, weights, deep)
         clear, depth, median = per_ray
         ctx.save_for_backward(*inputs, clear, weights)
         ctx.mark_non_differentiable(median)
@@ -146,24 +195,30 @@ class _Composite(torch.autograd.Function):
         saved = [t.detach() for t in ctx.saved_tensors]
         densities, colours, clear = saved[0], saved[1], saved[6]
         rays, channels = len(clear), colours.shape[1]
-        shapes = ((grad_out, (rays, channels)), (grad_clear, (rays,)), (grad_depth, (rays,)), (grad_weights, densities.shape))
-        grads = [densities.new_zeros(shape) if grad is None else grad.contiguous() for grad, shape in shapes]
-        results = [torch.zeros_like(t) for t in (densities, colours, densities, densities)]
+        grad_out, grad_clear = (clear.new_zeros(shape) if grad is None else grad.contiguous()
+                                for grad, shape in ((grad_out, (rays, channels)), (grad_clear, (rays,))))
+        deep, weighted, moved = grad_depth is not None, grad_weights is not None, any(ctx.needs_input_grad[2:4])
+        one = densities.new_empty(1)
+        others = (grad_depth.contiguous() if deep else one, grad_weights.contiguous() if weighted else one)
+        results = [torch.empty_like(t) for t in (densities, colours)]
+        results += [torch.empty_like(densities) if moved else one for _ in range(2)]
         if rays:
-            _kernels(taichi_type(densities), channels)[1](*saved, *grads, *results)
-        return *results, None, None
+            kernel = _kernels_for(densities, channels)[1]
+            kernel(*saved, grad_out, grad_clear, *others, *results, deep, weighted, moved)
+        return *results[:2], *(results[2:] if moved else (None, None)), None, None, None
 
 
 def composite(
     densities: Tensor, colours: Tensor, starts: Tensor, ends: Tensor, *, offsets: Tensor | None = None,
-    lengths: Tensor | None = None,
+    lengths: Tensor | None = None, depth: bool = True,
 ) -> Composite:
     """Composite samples front to back; see the module's docstring.
 
     Packed samples: densities (M,) >= 0, colours (M, C), starts and ends (M,) in t, ascending along each ray, and offsets (R + 1,)
     int32 with offsets[0] = 0 and offsets[R] = M; a ray may have none. Dense samples: the same without offsets, as (R, N) and
-    (R, N, C). lengths (R,): world units per t, 1 where left out. Differentiable in densities, colours, starts and ends; rays
-    never touch each other's samples. Raises ValueError on shapes that do not fit.
+    (R, N, C). lengths (R,): world units per t, 1 where left out. depth: whether depth and median are wanted, which take time.
+    Differentiable in densities, colours, starts and ends; rays never touch each other's samples. Raises ValueError on shapes that
+    do not fit.
     """
     shape = densities.shape
     if starts.shape != shape or ends.shape != shape or colours.shape[:-1] != shape:
@@ -182,5 +237,5 @@ def composite(
     elif lengths.shape != (rays,):
         raise ValueError(f"expected lengths ({rays},); got {tuple(lengths.shape)}")
     flat = (densities.reshape(-1), colours.reshape(-1, colours.shape[-1]), starts.reshape(-1), ends.reshape(-1))
-    *per_ray, weights = _Composite.apply(*flat, offsets, lengths)
-    return Composite(*per_ray, weights.view(shape))
+    colour, clear, *places, weights = _Composite.apply(*flat, offsets, lengths, depth)
+    return Composite(colour, clear, *(places if depth else (None, None)), weights.view(shape))

@@ -42,7 +42,7 @@ class GridSteps:
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.enter(batch.rays)
         samples = model.sample(rays, self.generator, stretch=stretch, jitter=options.perturb)
-        squared = batch.squared_error(model.shade(rays, samples))
+        squared = batch.squared_error(model.shade(rays, samples, depth=False))
         if not options.N_rand:
             share = SAMPLES / max(len(samples.rays), 1)
             self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)

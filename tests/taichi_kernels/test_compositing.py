@@ -124,3 +124,37 @@ def test_shapes_that_do_not_fit_are_told(device):
         composite(one, torch.ones(3, 3, device=device), one, one)
     with pytest.raises(ValueError, match="need offsets"):
         composite(one, torch.ones(4, 3, device=device), one, one)
+
+
+@pytest.mark.parametrize("counts", [[4, 0, 6, 1], [16] * 5, [15, 17, 33, 700]])
+def test_what_is_not_asked_for_changes_nothing_else(device, counts):
+    """Without depth, without gradients to places or of weights: the same colours and the same gradients."""
+    (densities, colours, starts, ends), offsets, lengths = packed(counts, 3, torch.float32, device)
+    kept = []
+    for plain in (True, False):
+        s, c = densities.clone().requires_grad_(), colours.clone().requires_grad_()
+        a, b = starts.clone().requires_grad_(not plain), ends.clone().requires_grad_(not plain)
+        out = composite(s, c, a, b, offsets=offsets, lengths=lengths, depth=not plain)
+        ((out.colour**2).sum() + out.transmittance.sum() + (0 if plain else 0 * (out.depth.sum() + out.weights.sum()))).backward()
+        kept.append([out.colour.detach(), out.transmittance.detach(), out.weights.detach(), s.grad, c.grad])
+        assert (out.depth is None) == (out.median is None) == plain and (a.grad is None) == plain
+    for one, other in zip(*kept, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_numbers_that_are_none_stay_none(device):
+    (densities, colours, starts, ends), offsets, lengths = packed([5, 5], 3, torch.float32, device)
+    densities[2] = math.nan
+    out = composite(densities, colours, starts, ends, offsets=offsets, lengths=lengths)
+    assert out.transmittance[0].isnan() and out.transmittance[1].isfinite() and out.colour[1].isfinite().all()
+
+
+def test_exponentials_to_the_last_digits(device):
+    """1 - exp(-x) of single intervals over all magnitudes, to a few units of the last place."""
+    x = torch.logspace(-12, 3, 4000, dtype=torch.float64)
+    zero = torch.zeros_like(x, dtype=torch.float32).to(device)
+    out = composite(x.float().to(device)[:, None], zero[:, None, None], zero[:, None], zero[:, None] + 1)
+    want = -torch.expm1(-x.float().double())
+    assert ((out.weights[:, 0].cpu().double() - want) / want).abs().max() < 5e-7
+    rows = composite(x.float().to(device)[None], zero[None, :, None], zero[None], zero[None] + 1)
+    assert rows.weights.isfinite().all() and rows.weights.sum() == pytest.approx(1, abs=1e-5)
