@@ -20,7 +20,6 @@ from torch import Tensor
 from taichi_kernels import runtime
 from taichi_kernels.splatting.binning import taichi_type
 
-
 _CHUNK = 16  # samples of a ray that the CPU takes the exponentials of at a time
 
 
@@ -84,7 +83,7 @@ def _kernels(dtype, channels: int, size: int):
     colours_type = ti.types.ndarray(dtype=ti.types.vector(channels, dtype), ndim=1)
     offsets_type = ti.types.ndarray(dtype=ti.i32, ndim=1)
     vector, chunk = ti.types.vector(channels, dtype), ti.types.vector(size, dtype)
-    share_of = absorbed_f32 if dtype == ti.f32 and size > 1 else absorbed
+    share_of = absorbed_f32 if dtype == ti.f32 else absorbed
 
     @ti.kernel
     def forward(
@@ -151,7 +150,7 @@ def _kernels(dtype, channels: int, size: int):
                     value += grad_weights[k]
                 if ti.static(deep):
                     thickness = densities[k] * lengths[r] * width
-                    share = absorbed(thickness)
+                    share = share_of(thickness)
                     place, g_depth = mean_place(thickness, share), grad_depth[r]
                     value += g_depth * (starts[k] + width * place)
                     grad_thickness = g_depth * weight * width * mean_place_slope(thickness, share)

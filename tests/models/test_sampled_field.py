@@ -11,6 +11,7 @@ from models.nerf_pytorch import COARSE, FINE, from_nerf_pytorch
 from models.network_field import NetworkField, NetworkShape
 from models.rays import Ndc, pack_cameras, pixel_rays, view_pixels
 from models.sampled_field import SampledField, Sampling
+from taichi_kernels import runtime
 from tests.reference import nerf_pytorch as twin
 from tests.scenes import look_at_origin
 
@@ -56,15 +57,17 @@ def test_the_same_picture_as_nerf_pytorch_from_the_same_weights(directed, import
     assert torch.equal(image, again)
 
 
-def test_the_same_numbers_in_double_precision():
+def test_the_same_numbers_in_double_precision(device):
     """Also of networks in which every wave is strong: there, single precision is not enough to say what the picture is."""
+    if runtime.device() == "vulkan":
+        pytest.skip("Vulkan has no exp of float64")
     g = torch.Generator().manual_seed(3)
     states = [{name: value.double() for name, value in twin.random_state(g, octaves=10).items()} for _ in range(2)]
     view = cameras()
     view = replace(view, intrinsics=view.intrinsics.double(), camera_to_world=view.camera_to_world.double())
     expected = twin.picture(*states, FOCAL, view.camera_to_world[0], SIZE, SIZE)
-    model = from_nerf_pytorch({COARSE: states[0], FINE: states[1]}, SAMPLING, None).double()
-    assert (model.render(view, 0, "white").image - expected).abs().max() < 1e-5
+    model = from_nerf_pytorch({COARSE: states[0], FINE: states[1]}, SAMPLING, None).double().to(device)
+    assert (model.render(view, 0, "white").image.cpu() - expected).abs().max() < 1e-5
 
 
 def test_the_same_picture_in_normalised_device_coordinates(device):
