@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 
 from models.marched_field import MarchedField
+from models.rays import Rays
 from settings.options import Options
+from taichi_kernels.distortion import distortion
+from taichi_kernels.marching import Samples
 from training.ray_batches import RayBatches
 
 SAMPLES = 1 << 16  # of a step
@@ -42,8 +45,14 @@ class GridSteps:
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.enter(batch.rays)
         samples = model.sample(rays, self.generator, stretch=stretch, jitter=options.perturb)
-        squared = batch.squared_error(model.shade(rays, samples, depth=False))
+        seen = model.shade(rays, samples, depth=False)
+        squared = batch.squared_error(seen)
         if not options.N_rand:
             share = SAMPLES / max(len(samples.rays), 1)
             self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
-        return squared, squared
+        return squared + self._spread(seen.weights, samples, rays) if self.options.distortion else squared, squared
+
+    def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
+        """What the rays' distortion costs, as a share of the box's diagonal."""
+        share = rays.lengths / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
+        return self.options.distortion * (share * distortion(weights, samples.starts, samples.ends, samples.offsets)).mean()
