@@ -3,8 +3,8 @@
     python -m benchmarks.starts --datadir nerf_synthetic/lego_100 [--steps 250] [--out docs/nerf_starts.png]
 
 Each start is trained for a few steps on white and shown: a row a kind of start, a column a seed. "clear" begins nearly
-transparent, with density softplus(raw + shift); "fog" is density softplus(raw - 1); "original" is relu(raw). A start is stuck where
-the alpha of the object in the picture ends below a tenth.
+transparent, with density softplus(raw + shift); "fog" is density softplus(raw - 1); "original" is relu(raw). A start is stuck
+where the alpha of the object in the picture ends below a tenth.
 """
 
 import argparse

@@ -158,7 +158,7 @@ class Options:
         absent="0 for grid, 4096 for mlp")
     lrate: float | None = _setting(
         "rays", None, "step size at the start; for grid it falls to 3 % at the end", source=NERF, above=0, high=10,
-        absent="0.02 for grid, 0.0005 for mlp")
+        absent="0.03 for grid, 0.0005 for mlp")
     perturb: float = _setting(
         "rays", 1.0, "share of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
     distortion: float = _setting(
@@ -258,7 +258,7 @@ def kind(setting) -> type:
 
 
 FIELD_DEFAULTS = {
-    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.02},
+    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03},
     "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4},
 }  # of settings that the user may leave to --field
 

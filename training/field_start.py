@@ -16,7 +16,9 @@ from taichi_kernels.hull import carve_hull
 from training.network_start import scene_ndc
 
 CELLS = 128  # of the occupancy grid, along an edge
-DIVISIONS = 320  # steps along the box's diagonal
+_FOOTPRINTS = 2.2  # step, in pixels as large as they are at the middle of the box
+_FEWEST, _MOST = 128, 1024  # steps along the box's diagonal, in the world
+_NDC_STEPS = 320  # the same in normalised device coordinates
 _COARSE = 64  # cells along an edge in which the object is looked for
 _SHOWN = 0.5  # share of the views that must see what is in the box: close to a camera, it alone does
 _UNSEEN = 1e3  # half image widths beyond a picture's edge that say nothing
@@ -34,10 +36,19 @@ def initial_field(scene: Scene, generator: torch.Generator) -> MarchedField:
     if not open_.any():
         raise InputError(f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
                          "check masks and poses, or save the pictures without alpha")
-    occupancy = OccupancyGrid(box, cells=CELLS, step=float((box[1] - box[0]).norm()) / DIVISIONS)
+    diagonal = float((box[1] - box[0]).norm())
+    occupancy = OccupancyGrid(box, cells=CELLS, step=diagonal / (_NDC_STEPS if ndc else _divisions(scene, box, diagonal)))
     occupancy.restrict(open_)
     field = GridField(box, GridShape(), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
+
+
+def _divisions(scene: Scene, box: Tensor, diagonal: float) -> float:
+    """Steps along the box's diagonal that are as long as a few pixels of the pictures."""
+    cameras = scene.train.cameras
+    distances = (cameras.centers - box.mean(0)).norm(dim=1)
+    pixel = float((distances / cameras.intrinsics[:, 0, 0]).median())  # world units
+    return min(max(diagonal / (_FOOTPRINTS * pixel), _FEWEST), _MOST)
 
 
 def field_box(scene: Scene) -> Tensor:

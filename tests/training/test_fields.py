@@ -30,7 +30,7 @@ def small_steps(monkeypatch):
     monkeypatch.setattr(fields, "_VALIDATION_RAYS", 2000)
     monkeypatch.setattr("training.field_start.GridShape", lambda: GridShape(levels=5, coarsest=8, finest=128, log2_rows=13))
     monkeypatch.setattr("training.field_start.CELLS", 32)
-    monkeypatch.setattr("training.field_start.DIVISIONS", 128)
+    monkeypatch.setattr("training.field_start._NDC_STEPS", 128)
 
 
 def run(folder, scene=None, **changes):
@@ -125,7 +125,7 @@ def test_mistakes_are_told(tmp_path):
     with pytest.raises(InputError, match="holds neither"):
         shown(tmp_path)
     run(tmp_path, N_iters=5)
-    with pytest.raises(InputError, match=r"--lrate 0\.02, this one has 0\.5"):
+    with pytest.raises(InputError, match=r"--lrate 0\.03, this one has 0\.5"):
         run(tmp_path, N_iters=5, lrate=0.5)
     torch.save({"format": 3, "cloud": {}}, tmp_path / "cloud.pt")
     with pytest.raises(InputError, match="no radiance field"):
