@@ -3,11 +3,13 @@
 from dataclasses import asdict, dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 
 _MOST_RAW = 15.0  # densities are exp(raw): gradients are those of at most exp(15)
+_ROUND = 2048  # samples: multiplications in bfloat16 are compiled anew for each size that they meet
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class GridField(nn.Module):
 
     def __init__(self, box: Tensor, shape: GridShape, generator: torch.Generator):
         super().__init__()
-        self.shape = shape
+        self.shape, self.in_bfloat16 = shape, False  # whether the network multiplies in bfloat16
         self.layout = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
         self.register_buffer("box", box.clone())  # (2, 3) world
         self.table = nn.Parameter((torch.rand(self.layout.rows, shape.features, generator=generator) * 2 - 1) * 1e-4)
@@ -58,16 +60,33 @@ class GridField(nn.Module):
         """What the field needs beside its tensors to be rebuilt."""
         return asdict(self.shape)
 
-    def density_and_code(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Densities (M,) per world unit at positions (M, 3), and what `radiance` needs to know of them (M, ...)."""
-        unit = (positions - self.box[0]) / (self.box[1] - self.box[0])
-        features = encode_grid(unit, self.table, self.layout)
-        raw = torch.relu(features @ self.hidden.T) @ self.out.T
+    def encode(self, positions: Tensor) -> Tensor:
+        """The grid's features (M, L F) at positions (M, 3)."""
+        return encode_grid(self._unit(positions), self.table, self.layout)
+
+    def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Densities (M,) per world unit at positions (M, 3), and what `radiance` needs to know of them (M, ...).
+
+        features: what `encode` says there, where it has been asked before.
+        """
+        raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), len(self.out))
         return _Exp.apply(raw[:, 0]), raw[:, 1:]
 
-    def density(self, positions: Tensor) -> Tensor:
-        """Densities (M,) per world unit at positions (M, 3)."""
-        return self.density_and_code(positions)[0]
+    def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The densities alone, which cost less."""
+        raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), 1)
+        return _Exp.apply(raw[:, 0])
+
+    def _network(self, features: Tensor, outputs: int) -> Tensor:
+        """The first outputs (M, outputs) of the network."""
+        if not self.in_bfloat16:
+            return torch.relu(features @ self.hidden.T) @ self.out[:outputs].T
+        with torch.autocast(features.device.type, torch.bfloat16):
+            padded = F.pad(features.bfloat16(), (0, 0, 0, -len(features) % _ROUND))
+            return (torch.relu(padded @ self.hidden.T) @ self.out[:outputs].T)[: len(features)].to(features)
+
+    def _unit(self, positions: Tensor) -> Tensor:
+        return (positions - self.box[0]) / (self.box[1] - self.box[0])
 
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
         """Colours (M, 3) in [0, 1] from codes and the directions' harmonics (M, K)."""

@@ -1,5 +1,7 @@
 """A radiance field that is sampled where its occupancy grid says that something may be."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -10,9 +12,11 @@ from models.rays import Ndc, Rays
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.marching import Samples
+from taichi_kernels.visibility import see
 
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
-_FIRST_SAMPLES = 4  # of a ray that is looked along; twice as many with every further pass
+LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
+_FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every further pass
 
 
 class MarchedField(RayModel):
@@ -53,14 +57,32 @@ class MarchedField(RayModel):
         """Samples of whole rays in steps `stretch` times as long as usual, which begin half a step behind the box's face, or,
         with a generator, up to half a step times `jitter` before or behind that at random."""
         near, far = self.occupancy.interval(rays.origins, rays.directions)
-        shift = torch.full_like(near, 0.5)
-        if generator is not None:
-            shift += jitter * (torch.rand(len(rays), generator=generator).to(near.device) - 0.5)
+        shift = self._shift(near, generator, jitter)
         return self.occupancy.samples(rays.origins, rays.directions, shift, near, far, stretch=stretch)
 
-    def shade(self, rays: Rays, samples: Samples, *, depth: bool = True) -> Composite:
-        """Colour, transmittance and, if wanted, depth of rays from their samples; differentiable in the field."""
-        densities, codes = self.field.density_and_code(samples.positions)
+    @torch.no_grad()
+    def visible(
+        self, rays: Rays, generator: torch.Generator | None = None, *, stretch: float = 1.0, jitter: float = 1.0
+    ) -> tuple[Samples, Tensor]:
+        """Those of the samples of `sample` that are not hidden, and the grid's features there (M, L F)."""
+        walk = self.walk(rays, self._shift(rays.lengths, generator, jitter), stretch=stretch, least=LEARNED_TRANSMITTANCE)
+        parts = [(alive[some.rays.long()].int(), *some[2:5], features) for alive, some, features, _ in walk]
+        if not parts:
+            nothing = self.sample(rays[:0])
+            parts = [(nothing.rays, *nothing[2:5], self.field.encode(nothing.positions))]
+        numbers, *others = (torch.cat(column) for column in zip(*parts, strict=True))
+        numbers, order = torch.sort(numbers, stable=True)  # ray by ray; along a ray they are in order
+        starts, ends, positions, features = (column[order] for column in others)
+        offsets = torch.zeros(len(rays) + 1, dtype=torch.int32, device=numbers.device)
+        torch.cumsum(torch.bincount(numbers, minlength=len(rays)), 0, dtype=torch.int32, out=offsets[1:])
+        return Samples(offsets, numbers, starts, ends, positions, None), features
+
+    def shade(self, rays: Rays, samples: Samples, features: Tensor | None = None, *, depth: bool = True) -> Composite:
+        """Colour, transmittance and, if wanted, depth of rays from their samples; differentiable in the field.
+
+        features: those of the samples' positions, where they are known.
+        """
+        densities, codes = self.field.density_and_code(samples.positions, features)
         harmonics = encode_directions(rays.looking, self.field.shape.sh_degree)[samples.rays.long()]
         colours = self.field.radiance(codes, harmonics)
         return composite(
@@ -68,22 +90,45 @@ class MarchedField(RayModel):
 
     @torch.no_grad()
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays: some samples at a time, until a ray is opaque."""
+        """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""
         colour, clear, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
         clear += 1
-        at, far = self.occupancy.interval(rays.origins, rays.directions)
-        shift, most = 0.5, _FIRST_SAMPLES
-        alive = torch.nonzero(far > at)[:, 0]
-        while len(alive):
-            some = rays[alive]
-            jitter = torch.full_like(at[alive], shift)
-            samples = self.occupancy.samples(some.origins, some.directions, jitter, at[alive], far[alive], most=most)
-            found = self.shade(some, samples)
-            left = clear[alive]
+        for alive, samples, features, left in self.walk(rays, least=SEEN_TRANSMITTANCE):
+            found = self.shade(rays[alive], samples, features)
             colour[alive] += left[:, None] * found.colour
             depth[alive] += left * found.depth
             clear[alive] = left * found.transmittance
-            at[alive] = samples.reached
-            going = (samples.reached < far[alive]) & (clear[alive] > SEEN_TRANSMITTANCE)
-            alive, shift, most = alive[going], 0.0, 2 * most
         return colour, clear, depth
+
+    @torch.no_grad()
+    def walk(
+        self, rays: Rays, shift: Tensor | None = None, *, stretch: float = 1.0, least: float
+    ) -> Iterator[tuple[Tensor, Samples, Tensor, Tensor]]:
+        """Samples from front to back, some of each ray and then twice as many, until a ray's transmittance is below `least`.
+
+        shift: as `sample` chooses it, half a step where left out. Yields the numbers of the rays that went on, their samples that
+        are seen, the features there, and the transmittance before the first.
+        """
+        shift = self._shift(rays.lengths) if shift is None else shift
+        clear, most = torch.ones_like(rays.lengths), _FIRST_SAMPLES
+        at, far = self.occupancy.interval(rays.origins, rays.directions)
+        alive = torch.nonzero(far > at)[:, 0]
+        while len(alive):
+            some, left = rays[alive], clear[alive]
+            samples = self.occupancy.samples(
+                some.origins, some.directions, shift[alive], at[alive], far[alive], most=most, stretch=stretch)
+            features = self.field.encode(samples.positions)
+            densities = self.field.density(samples.positions, features)
+            seen = see(densities, samples.starts, samples.ends, samples.offsets, some.lengths, left, least=least)
+            yield alive, samples.narrowed(seen), features[seen.index], left
+            clear[alive], at[alive] = seen.transmittance, samples.reached
+            alive = alive[(samples.reached < far[alive]) & (seen.transmittance > least)]
+            shift, most = torch.zeros_like(shift), 2 * most
+
+    @staticmethod
+    def _shift(like: Tensor, generator: torch.Generator | None = None, jitter: float = 1.0) -> Tensor:
+        """The share of a step (R,) by which rays' first samples are shifted."""
+        shift = torch.full_like(like, 0.5)
+        if generator is not None:
+            shift += jitter * (torch.rand(len(like), generator=generator).to(like.device) - 0.5)
+        return shift

@@ -34,7 +34,7 @@ class NetworkField(nn.Module):
 
     def __init__(self, shape: NetworkShape, generator: torch.Generator):
         super().__init__()
-        self.shape = shape
+        self.shape, self.in_bfloat16 = shape, False  # whether layers multiply in bfloat16
         inputs, directions = (3 * (1 + 2 * octaves) for octaves in (shape.octaves, shape.direction_octaves))
         width, sizes = shape.width, [inputs] + [shape.width] * (shape.depth - 1)
         if shape.depth > _SKIP:
@@ -55,6 +55,10 @@ class NetworkField(nn.Module):
 
     def raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor]:
         """Raw densities (R, N) and colours (R, N, 3) in [0, 1] at positions (R, N, 3), world, seen along looking (R, 3), unit."""
+        with torch.autocast(positions.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            return self._raw(positions, looking)
+
+    def _raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor]:
         rays, count = positions.shape[:2]
         encoded = encode_frequencies(positions.reshape(-1, 3), self.shape.octaves)
         hidden = encoded

@@ -25,6 +25,12 @@ class RayModel(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    def mix(self, on: bool) -> None:
+        """Have the networks multiply in bfloat16, or in single precision."""
+        for part in self.modules():
+            if hasattr(part, "in_bfloat16"):
+                part.in_bfloat16 = on
+
     def enter(self, rays: Rays) -> Rays:
         """Rays of the world in the model's coordinates."""
         return rays if self.ndc is None else self.ndc.enter(rays)

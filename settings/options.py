@@ -172,6 +172,9 @@ class Options:
     random_bkgd: bool = _setting(
         "rays", True, "put a random colour behind each ray in training, where pictures have an alpha channel: what is empty is "
         "then learned as empty")
+    mixed_precision: bool | None = _setting(
+        "rays", None, "networks multiply in bfloat16, which is faster where the processor or the GPU has it", short="-s",
+        absent="where it is there for grid, False for mlp")
     i_weights: int = _setting("rays", 500, "steps between checkpoints", source=NERF, low=1)
     i_testset: int = _setting(
         "rays", 50_000, "steps between pictures of the test views, in testset_<step>, while training, 0 = none", source=NERF,
@@ -199,8 +202,6 @@ class Options:
         "network", 250, "the step size falls to a tenth in so many", unit="1000 steps", source=NERF, above=0, high=1e6)
     netchunk: int = _setting(
         "network", 65536, "points that go through a network at a time in rendering", source=NERF, low=1, high=1 << 26)
-    mixed_precision: bool = _setting(
-        "network", False, "multiply in bfloat16, which is faster where the processor has it", short="-s")
 
     basedir: str | None = _setting(
         "run", None, "the run's folder", source=CODE, form="FOLDER",

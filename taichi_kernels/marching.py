@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.visibility import Seen
 
 _WORD = 32  # cells in an int32 of the bit field, along x
 _BLOCK = 8  # cells along an edge of a block
@@ -39,7 +40,12 @@ class Samples(NamedTuple):
     starts: Tensor  # (M,) t
     ends: Tensor  # (M,) t
     positions: Tensor  # (M, 3) world: the middles
-    reached: Tensor  # (R,) t: where marching ended, `far` or, where `most` samples were found, the end of the last
+    reached: Tensor | None  # (R,) t: where marching ended, `far` or, where `most` samples were found, the end of the last
+
+    def narrowed(self, seen: Seen) -> "Samples":
+        """The samples that are seen."""
+        rays, starts, ends, positions = (t[seen.index] for t in self[1:5])
+        return Samples(seen.offsets, rays, starts, ends, positions, None)
 
 
 @ti.kernel

@@ -97,3 +97,11 @@ def torch_device() -> torch.device:
 def is_gpu() -> bool:
     """True where the GPU schedules run (CUDA and Vulkan)."""
     return device() != "cpu"
+
+
+def has_bfloat16() -> bool:
+    """Whether the device multiplies in bfloat16 by instructions of its own, faster than in single precision."""
+    if device() == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

@@ -41,8 +41,8 @@ class FieldRun(Run):
 
 
 def complete(options: Options) -> Options:
-    """The options with what the user left to --field."""
-    return options.filled(FIELD_DEFAULTS[options.field])
+    """The options with what the user left to --field, and to the machine."""
+    return options.filled(FIELD_DEFAULTS[options.field] | {"mixed_precision": options.field == "grid" and runtime.has_bfloat16()})
 
 
 def fit_field(
@@ -73,6 +73,7 @@ def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
         raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
     state = load_field(path)
     run = FieldRun(model=_field_in(state, path, scene, options).to(runtime.torch_device()))
+    run.model.mix(options.mixed_precision)
     if path == folder / CHECKPOINT:
         run.history, run.seconds, run.options = state["history"], state["seconds"], state["options"]
         run.interrupted = not state["finished"]
@@ -113,6 +114,7 @@ class _Loop:
         began = time.perf_counter()
         model = _start(scene, options, self.generator) if state is None else field_from_state(state["field"])
         self.run = FieldRun(model=model.to(runtime.torch_device()))
+        model.mix(options.mixed_precision)
         self.run.seconds["hull"] = time.perf_counter() - began
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid

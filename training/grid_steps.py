@@ -44,8 +44,8 @@ class GridSteps:
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.enter(batch.rays)
-        samples = model.sample(rays, self.generator, stretch=stretch, jitter=options.perturb)
-        seen = model.shade(rays, samples, depth=False)
+        samples, features = model.visible(rays, self.generator, stretch=stretch, jitter=options.perturb)
+        seen = model.shade(rays, samples, features, depth=False)
         squared = batch.squared_error(seen)
         if not options.N_rand:
             share = SAMPLES / max(len(samples.rays), 1)

@@ -24,7 +24,6 @@ class NetworkSteps:
             group["lr"] = options.lrate * 0.1 ** (step / (1000 * options.lrate_decay))
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = self.model.enter(batch.rays)
-        with torch.autocast(rays.origins.device.type, torch.bfloat16, enabled=options.mixed_precision):
-            found = self.model.trace(rays, self.generator, jitter=options.perturb, noise=options.raw_noise_std)
+        found = self.model.trace(rays, self.generator, jitter=options.perturb, noise=options.raw_noise_std)
         squared = batch.squared_error(found.best)
         return squared if found.best is found.coarse else squared + batch.squared_error(found.coarse), squared

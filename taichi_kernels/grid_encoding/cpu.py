@@ -1,5 +1,8 @@
 """CPU schedule of the feature grid: blocks of samples level by level, so that one level's rows stay in the cache.
 
+Rows and weights of the corners of a few samples are worked out together, in local arrays, which the compiler vectorises; the
+reads and writes of the table that follow can't be.
+
 The gradient to the table needs no atomics: a worker owns whole levels, or a share of a level's rows where there are more workers
 than levels, and adds its samples in their order. The sums are the same for any number of workers.
 """
@@ -12,13 +15,24 @@ from taichi_kernels.grid_encoding.cell import array_types, corner_weight, inside
 from taichi_kernels.runtime import WORKER_STRIDE
 
 BLOCK = 2048  # samples
+_LANES = 16  # samples whose corners are worked out together
 
 
 @cache
 def kernels(dtype, features: int):
     """(encode, table gradient, position gradient)."""
     corners = ti.types.vector(8, dtype)
+    many_rows, many_shares = ti.types.vector(8 * _LANES, ti.i32), ti.types.vector(8 * _LANES, dtype)
     row, points, rows, samples, layouts = array_types(dtype, features)
+
+    @ti.func
+    def corners_of(positions: ti.template(), first, layout: ti.template(), level, around: ti.template(), shares: ti.template()):
+        """The rows around the samples from `first` on, and their weights, (8, lanes) each; the last sample's past the end."""
+        for i in range(_LANES):
+            rows_of_one, place = surroundings(positions[ti.min(first + i, positions.shape[0] - 1)], layout, level)
+            for c in ti.static(range(8)):
+                around[c * _LANES + i] = rows_of_one[c]
+                shares[c * _LANES + i] = corner_weight(c, place)
 
     @ti.kernel
     def encode(
@@ -30,15 +44,20 @@ def kernels(dtype, features: int):
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
+                around, shares = many_rows(0), many_shares(0.0)
                 start = turn // WORKER_STRIDE * BLOCK
                 while start < positions.shape[0]:
+                    end = ti.min(start + BLOCK, positions.shape[0])
                     for level in range(layout.shape[0]):
-                        for s in range(start, ti.min(start + BLOCK, positions.shape[0])):
-                            around, place = surroundings(positions[s], layout, level)
-                            total = row(0.0)
-                            for c in ti.static(range(8)):
-                                total += corner_weight(c, place) * table[around[c]]
-                            out[s, level] = total
+                        first = start
+                        while first < end:
+                            corners_of(positions, first, layout, level, around, shares)
+                            for i in range(ti.min(_LANES, end - first)):
+                                total = row(0.0)
+                                for c in ti.static(range(8)):
+                                    total += shares[c * _LANES + i] * table[around[c * _LANES + i]]
+                                out[first + i, level] = total
+                            first += _LANES
                     start += workers * BLOCK
 
     @ti.kernel
@@ -46,19 +65,23 @@ def kernels(dtype, features: int):
         positions: points, layout: layouts,
         grad: samples,  # (N, L, F)
         grad_table: rows,  # (E, F) in: zeros, out
-        workers: int, shares: int,  # shares: workers on a level, a power of two
+        workers: int, parts: int,  # parts: workers on a level, a power of two
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
+                around, shares = many_rows(0), many_shares(0.0)
                 task = turn // WORKER_STRIDE
-                while task < layout.shape[0] * shares:
-                    level, share = task // shares, task % shares
-                    for s in range(positions.shape[0]):
-                        around, place = surroundings(positions[s], layout, level)
-                        g = grad[s, level]
-                        for c in ti.static(range(8)):
-                            if around[c] & (shares - 1) == share:
-                                grad_table[around[c]] = grad_table[around[c]] + corner_weight(c, place) * g
+                while task < layout.shape[0] * parts:
+                    level, part, first = task // parts, task % parts, 0
+                    while first < positions.shape[0]:
+                        corners_of(positions, first, layout, level, around, shares)
+                        for i in range(ti.min(_LANES, positions.shape[0] - first)):
+                            g = grad[first + i, level]
+                            for c in ti.static(range(8)):
+                                r = around[c * _LANES + i]
+                                if r & (parts - 1) == part:
+                                    grad_table[r] = grad_table[r] + shares[c * _LANES + i] * g
+                        first += _LANES
                     task += workers
 
     @ti.kernel

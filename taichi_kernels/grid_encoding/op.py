@@ -28,9 +28,9 @@ def _table_gradient(positions: Tensor, places: Tensor, grad: Tensor, table: Tens
         return (sums.double() / (scale or 1.0)).to(table.dtype)
     total, workers = torch.zeros_like(table), runtime.workers()
     # workers on a level, a power of two: 1 where there are not more workers than levels
-    shares = 1 << max(0, (workers // len(places)).bit_length() - 1)
+    parts = 1 << max(0, (workers // len(places)).bit_length() - 1)
     if len(positions):
-        cpu.kernels(taichi_type(positions), features)[1](positions, places, grad, total, workers, shares)
+        cpu.kernels(taichi_type(positions), features)[1](positions, places, grad, total, workers, parts)
     return total
 
 
@@ -45,28 +45,32 @@ def _position_gradient(positions: Tensor, table: Tensor, places: Tensor, grad: T
 
 class _EncodeGrid(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions, table, layout):
+    def forward(ctx, positions, table, layout, known):
         inputs = [positions.detach().contiguous(), table.detach().contiguous(), layout.table.to(positions.device)]
         ctx.save_for_backward(*inputs)
-        return _encode(*inputs)
+        return _encode(*inputs) if known is None else known.detach()
 
     @staticmethod
     def backward(ctx, grad):
         positions, table, places = (t.detach() for t in ctx.saved_tensors)
         grad = grad.contiguous().view(len(positions), len(places), table.shape[1])
-        to_positions, to_table, _ = ctx.needs_input_grad
+        to_positions, to_table = ctx.needs_input_grad[:2]
         grad_positions = _position_gradient(positions, table, places, grad) if to_positions else None
-        return grad_positions, _table_gradient(positions, places, grad, table) if to_table else None, None
+        return grad_positions, _table_gradient(positions, places, grad, table) if to_table else None, None, None
 
 
-def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout) -> Tensor:
+def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, *, known: Tensor | None = None) -> Tensor:
     """Trilinear interpolation of every level's features, (N, L F): level by level, F features each.
 
     positions (N, 3) in the unit cube (what lies outside is moved to its face, and gets no gradient in that axis); table
-    (layout.rows, F) float. Differentiable in both. Raises ValueError on shapes that do not fit.
+    (layout.rows, F) float; known: the result, where it has been computed before and only its gradient is wanted. Differentiable
+    in positions and table. Raises ValueError on shapes that do not fit.
     """
     if positions.ndim != 2 or positions.shape[1] != 3 or table.ndim != 2 or table.shape[0] != layout.rows:
         shapes = f"{tuple(positions.shape)}, {tuple(table.shape)}"
         raise ValueError(f"expected positions (N, 3) and table ({layout.rows}, F); got {shapes}")
+    shape = len(positions), layout.levels * table.shape[1]
+    if known is not None and known.shape != shape:
+        raise ValueError(f"expected known features {shape}; got {tuple(known.shape)}")
     runtime.ensure_init()
-    return _EncodeGrid.apply(positions, table, layout)
+    return _EncodeGrid.apply(positions, table, layout, known)

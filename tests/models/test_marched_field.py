@@ -7,7 +7,7 @@ from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
 from models.occupancy import OccupancyGrid
 from models.ray_model import CHUNK
-from models.rays import pack_cameras, pixel_rays, view_pixels
+from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
 from taichi_kernels.rays import box_intersection
 from tests.scenes import sphere_scene
 
@@ -18,9 +18,12 @@ SHAPE = GridShape(levels=3, coarsest=4, finest=32, log2_rows=12)
 class Ball(GridField):
     """A field with the density of a soft ball, and the grid's colours."""
 
-    def density_and_code(self, positions):
-        _, code = super().density_and_code(positions)
-        return 200 * torch.sigmoid(40 * (0.7 - positions.norm(dim=1))), code
+    def density_and_code(self, positions, features=None):
+        _, code = super().density_and_code(positions, features)
+        return self.density(positions), code
+
+    def density(self, positions, features=None):
+        return 200 * torch.sigmoid(40 * (0.7 - positions.norm(dim=1)))
 
 
 def model(kind=Ball, device="cpu"):
@@ -108,7 +111,39 @@ def test_rays_beside_the_box_are_background(device):
     directions = torch.tensor([[0.0, 0, -1], [0, 0, -1]], device=device)
     near, far = box_intersection(origins, directions, BOX)
     assert near[1] == far[1]
-    from models.rays import Rays
-
     colour, clear, _ = marched.look(Rays(origins, directions, torch.ones(2, device=device), directions))
     assert clear[1] == 1 and (colour[1] == 0).all() and clear[0] < 0.01
+
+
+def test_what_is_visible_shows_what_whole_rays_show(device):
+    """Fewer samples, in the same order, with the field's own features; and the same gradients to half a percent."""
+    cameras, marched, grads = sphere_scene().test.cameras, model(GridField, device), []
+    with torch.no_grad():
+        marched.field.out[0] = 3.0 * marched.field.out[0].abs()  # dense everywhere
+    rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
+    whole = marched.sample(rays, torch.Generator().manual_seed(1))
+    some, features = marched.visible(rays, torch.Generator().manual_seed(1))
+    assert 0 < len(some.rays) < 0.7 * len(whole.rays)
+    assert torch.equal(features, marched.field.encode(some.positions))
+    first = slice(int(some.offsets[500]), int(some.offsets[501]))
+    there = slice(int(whole.offsets[500]), int(whole.offsets[500]) + first.stop - first.start)
+    assert torch.allclose(some.starts[first], whole.starts[there], atol=1e-5)
+    assert some.offsets.tolist() == [0, *torch.bincount(some.rays, minlength=len(rays)).cumsum(0).tolist()]
+    assert (some.rays.diff() >= 0).all()
+    for samples, known in ((whole, None), (some, features)):
+        marched.zero_grad()
+        seen = marched.shade(rays, samples, known, depth=False)
+        (seen.colour.sum() + seen.transmittance.sum()).backward()
+        grads.append([seen.colour.detach()] + [p.grad.clone() for p in marched.field.parameters()])
+    assert (grads[0][0] - grads[1][0]).abs().max() < 2e-3  # LEARNED_TRANSMITTANCE of a colour
+    for a, b in zip(grads[0][1:], grads[1][1:], strict=True):
+        assert (a - b).norm() < 0.005 * a.norm()
+
+
+def test_rays_that_meet_nothing_are_visible_as_nothing(device):
+    cameras, marched = sphere_scene().test.cameras, model(device=device)
+    rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
+    away = Rays(rays.origins, -rays.directions, rays.lengths, rays.looking)
+    samples, features = marched.visible(away)
+    assert len(samples.rays) == 0 and features.shape == (0, 12) and samples.offsets.tolist() == [0] * (len(rays) + 1)
+    assert (marched.shade(away, samples, features).transmittance == 1).all()

@@ -228,7 +228,7 @@ def test_flags_choose_the_method_and_the_field():
     chosen = {words: parse(["--dataname", "x", *words.split()]) for words in
               ("", "--N_iters 9", "--N_samples 64", "--field mlp", "--use_viewdirs", "-s", "--chunk 9", "--method nerf")}
     points, grid, mlp = ("points", "grid"), ("nerf", "grid"), ("nerf", "mlp")
-    assert [(o.method, o.field) for o in chosen.values()] == [points, grid, mlp, mlp, mlp, mlp, grid, grid]
+    assert [(o.method, o.field) for o in chosen.values()] == [points, grid, mlp, mlp, mlp, grid, grid, grid]
     assert chosen["--N_iters 9"].basedir == "./logs/x_nerf" and chosen["--N_samples 64"].basedir == "./logs/x_nerf_mlp"
 
 
