@@ -19,8 +19,8 @@ class GridShape:
     levels: int = 8
     features: int = 4  # a level
     coarsest: int = 16  # cells along an edge of the box
-    finest: int = 1024
-    log2_rows: int = 17  # of a level's table
+    finest: int = 256
+    log2_rows: int = 18  # of a level's table
     hidden: int = 64  # units of a layer
     sh_degree: int = 2  # of the colour's dependence on the direction
 

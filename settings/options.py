@@ -154,7 +154,7 @@ class Options:
     N_iters: int | None = _setting(
         "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000 for grid, 200000 for mlp")
     N_rand: int | None = _setting(
-        "rays", None, "rays of a step, 0 = as many as make 65,536 samples (grid)", source=NERF, low=0, high=1 << 20,
+        "rays", None, "rays of a step, 0 = as many as show 32,768 samples (grid)", source=NERF, low=0, high=1 << 20,
         absent="0 for grid, 4096 for mlp")
     lrate: float | None = _setting(
         "rays", None, "step size at the start; for grid it falls to 3 % at the end", source=NERF, above=0, high=10,

@@ -16,8 +16,9 @@ from taichi_kernels.hull import carve_hull
 from training.network_start import scene_ndc
 
 CELLS = 128  # of the occupancy grid, along an edge
-_FOOTPRINTS = 2.2  # step, in pixels as large as they are at the middle of the box
+_STEP = 1.5  # of marching, in pixels as large as they are at the middle of the box
 _FEWEST, _MOST = 128, 1024  # steps along the box's diagonal, in the world
+_COARSEST, _FINEST = 64, 2048  # cells along an edge of the finest grid, at least and at most; in between, they are pixels
 _NDC_STEPS = 320  # the same in normalised device coordinates
 _COARSE = 64  # cells along an edge in which the object is looked for
 _SHOWN = 0.5  # share of the views that must see what is in the box: close to a camera, it alone does
@@ -37,18 +38,20 @@ def initial_field(scene: Scene, generator: torch.Generator) -> MarchedField:
         raise InputError(f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
                          "check masks and poses, or save the pictures without alpha")
     diagonal = float((box[1] - box[0]).norm())
-    occupancy = OccupancyGrid(box, cells=CELLS, step=diagonal / (_NDC_STEPS if ndc else _divisions(scene, box, diagonal)))
+    pixel = 2 / scene.train.cameras.width if ndc else _pixel(scene, box)
+    steps = _NDC_STEPS if ndc else min(max(diagonal / (_STEP * pixel), _FEWEST), _MOST)
+    occupancy = OccupancyGrid(box, cells=CELLS, step=diagonal / steps)
     occupancy.restrict(open_)
-    field = GridField(box, GridShape(), generator)
+    edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
+    field = GridField(box, GridShape(finest=round(min(max(edge / pixel, _COARSEST), _FINEST))), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 
-def _divisions(scene: Scene, box: Tensor, diagonal: float) -> float:
-    """Steps along the box's diagonal that are as long as a few pixels of the pictures."""
+def _pixel(scene: Scene, box: Tensor) -> float:
+    """How large a pixel of the pictures is at the middle of the box, world units."""
     cameras = scene.train.cameras
     distances = (cameras.centers - box.mean(0)).norm(dim=1)
-    pixel = float((distances / cameras.intrinsics[:, 0, 0]).median())  # world units
-    return min(max(diagonal / (_FOOTPRINTS * pixel), _FEWEST), _MOST)
+    return float((distances / cameras.intrinsics[:, 0, 0]).median())
 
 
 def field_box(scene: Scene) -> Tensor:

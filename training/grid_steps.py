@@ -10,7 +10,7 @@ from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
 from training.ray_batches import RayBatches
 
-SAMPLES = 1 << 16  # of a step
+SAMPLES = 1 << 15  # of a step, that are seen
 LAST_RATE = 0.03  # share of the step size that is left at the end
 _FIRST_RAYS, _MOST_RAYS = 256, 1 << 15
 _WARM = 0.1  # share of the steps in which the marching step shrinks from _COARSE times its length

@@ -28,7 +28,8 @@ def small_steps(monkeypatch):
     monkeypatch.setattr(grid_steps, "_PRUNE_FROM", 8)
     monkeypatch.setattr(grid_steps, "_EVERY", 4)
     monkeypatch.setattr(fields, "_VALIDATION_RAYS", 2000)
-    monkeypatch.setattr("training.field_start.GridShape", lambda: GridShape(levels=5, coarsest=8, finest=128, log2_rows=13))
+    small = GridShape(levels=5, coarsest=8, finest=128, log2_rows=13)
+    monkeypatch.setattr("training.field_start.GridShape", lambda finest: small)
     monkeypatch.setattr("training.field_start.CELLS", 32)
     monkeypatch.setattr("training.field_start._NDC_STEPS", 128)
 
