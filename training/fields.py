@@ -157,13 +157,16 @@ class _Loop:
         loss, squared = steps.loss(run.step, self.batches)
         self.epoch_squares.append(float(squared.detach()))
         if not math.isfinite(float(loss.detach())):
-            raise InputError(
-                f"the loss is not finite at step {run.step}: lower --lrate; the checkpoint of step "
-                f"{run.step // self.options.i_weights * self.options.i_weights} is kept"
-            )
+            raise self._diverged("loss", run.step)
         steps.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         steps.optimizer.step()
+
+    def _diverged(self, what: str, last: int) -> InputError:
+        """What to say when numbers ran away; last: the last step whose checkpoint would be good."""
+        kept = last // self.options.i_weights * self.options.i_weights
+        now = f"the {what} is not finite at step {self.run.step}"
+        return InputError(f"{now}: lower --lrate; the checkpoint of step {kept} is kept")
 
     def _record(self) -> str:
         """Add an epoch to the history; its figures in words."""
@@ -191,6 +194,8 @@ class _Loop:
 
     def _save(self) -> None:
         run = self.run
+        if not all(values.isfinite().all() for values in run.model.parameters()):
+            raise self._diverged("model", run.step - 1)
         save_checkpoint(self.folder, {
             "field": run.model.state(), "optimizer": self.steps.optimizer.state_dict(), "history": run.history,
             "seconds": run.seconds, "step": run.step, "rays": self.steps.rays, "squares": self.epoch_squares,

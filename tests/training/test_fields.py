@@ -149,6 +149,23 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path, monkeypat
     assert run(tmp_path).finished
 
 
+def test_a_model_that_is_not_finite_does_not_replace_a_checkpoint(tmp_path, monkeypatch):
+    """The step before a checkpoint spoils it: its own loss was still good."""
+    original = fields._Loop._step
+
+    def spoiling(self):
+        original(self)
+        if self.run.step == 14:  # the fifteenth
+            with torch.no_grad():
+                self.run.model.field.out[3] = float("nan")
+
+    monkeypatch.setattr(fields._Loop, "_step", spoiling)
+    with pytest.raises(InputError, match="the model is not finite at step 15: lower --lrate; the checkpoint of step 10 is kept"):
+        run(tmp_path)
+    monkeypatch.setattr(fields._Loop, "_step", original)
+    assert run(tmp_path).finished
+
+
 def test_the_field_covers_the_object_and_little_more():
     scene = sphere_scene()
     box = field_box(scene)  # of a ball of radius 0.8 in a cube of half edge 2, by cells of 1/16
