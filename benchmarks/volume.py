@@ -20,11 +20,13 @@ from settings.files import write_json
 from taichi_kernels import runtime
 from taichi_kernels.compositing import composite
 from taichi_kernels.directions import encode_directions
+from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 from taichi_kernels.marching import march, pack_occupancy
 from taichi_kernels.rays import box_intersection, camera_rays
 from taichi_kernels.sampling import inverse_cdf
+from taichi_kernels.visibility import see
 from tests.reference import grid_encoding as grid_twin
 from tests.reference import nerf_pytorch
 
@@ -66,6 +68,28 @@ def compositing() -> dict[str, tuple]:
 
     ours = backward(lambda s, c: composite(s, c, z, ends, lengths=lengths, depth=False).colour, densities, colours)
     return {f"compositing, {RAYS:,} x {SAMPLES}": (ours, backward(theirs, densities, colours))}
+
+
+def weights_along_rays() -> dict[str, tuple]:
+    """Of 4,096 rays of 128 samples: the distortion of their weights, and which samples are seen."""
+    z = (2 + 4 * rand(RAYS, SAMPLES + 1, seed=2)).sort(1).values
+    starts, ends, weights = z[:, :-1].contiguous(), z[:, 1:].contiguous(), rand(RAYS, SAMPLES) / SAMPLES
+    middles, lengths = (starts + ends) / 2, torch.ones(RAYS, device=z.device)
+    offsets = torch.arange(RAYS + 1, dtype=torch.int32, device=z.device) * SAMPLES
+    flat = [t.reshape(-1) for t in (4 * rand(RAYS, SAMPLES, seed=3), starts, ends)]
+
+    def theirs(w: Tensor) -> Tensor:
+        before, moment = w.cumsum(1) - w, (w * middles).cumsum(1) - w * middles
+        return (2 * w * (middles * before - moment)).sum(1) + (w * w * (ends - starts)).sum(1) / 3
+
+    def by_cumsum() -> Tensor:
+        passed = (flat[0].view(RAYS, SAMPLES) * (ends - starts)).cumsum(1)
+        return torch.nonzero(torch.exp(-(passed - passed[:, :1])) > 1e-3)
+
+    return {
+        "distortion": (backward(lambda w: distortion(w, starts, ends), weights), backward(theirs, weights)),
+        "visibility": (lambda: see(*flat, offsets, lengths, lengths, least=1e-3), by_cumsum),
+    }
 
 
 def grid() -> dict[str, tuple]:
@@ -131,10 +155,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0 = all available")
     parser.add_argument("--out", type=Path, help="write OUT.json")
     options = parser.parse_args()
+    runtime.keep_freed_memory()  # as the program does
     device = runtime.init(options.device, options.threads)
     results = {"environment": environment(), "device": device, "threads": runtime.workers(), "milliseconds": {}}
     print(f"{device}, {runtime.workers()} threads, {results['environment']['cpu']}; milliseconds, medians")
-    for cases in (compositing, grid, encodings, sampling, marching):
+    for cases in (compositing, weights_along_rays, grid, encodings, sampling, marching):
         for name, pair in cases().items():
             row = results["milliseconds"][name] = measure(*pair)
             peer = f"torch {row['torch']:9.2f}   ratio {row['ratio']:6.1f}" if "ratio" in row else ""
