@@ -161,9 +161,9 @@ class Options:
         absent="0.03 for grid, 0.0005 for mlp")
     perturb: float = _setting(
         "rays", 1.0, "share of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
-    distortion: float = _setting(
-        "rays", 0.0, "grid: weight of the loss that draws the weights along a ray together, against fog", low=0, high=1e3,
-        source="mip-NeRF 360")
+    distortion: float | None = _setting(
+        "rays", None, "grid: weight of the loss that draws the weights along a ray together, against fog", low=0, high=1e3,
+        source="mip-NeRF 360", absent="0.01 in normalised device coordinates, else 0")
     chunk: int = _setting(
         "rays", 32768, "rays that are rendered at a time: fewer take less memory", source=NERF, low=1, high=1 << 24)
     no_batching: bool = _setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)

@@ -80,6 +80,7 @@ def _check_together(options: Options) -> None:
         "--field is about --method nerf: drop it": options.method != "nerf" and options.field != Options.field,
         "--N_rand 0 lets the samples decide, which is for --field grid: give a number of rays":
             options.field == "mlp" and options.N_rand == 0,
+        "--distortion is for --field grid: drop it": options.field == "mlp" and options.distortion is not None,
         "--render_factor is a preview's size: give --render_only too, or drop it":
             options.render_factor > 0 and not options.render_only,
         "--no_masks needs --recipe default: the paper's recipe starts from masks":

@@ -19,6 +19,7 @@ _PRUNE_FROM, _EVERY = 96, 16  # steps: the first update of the occupancy, and be
 _ALL_CELLS_UNTIL = 400  # steps in which an update looks at every open cell, or at _MANY of them; afterwards at _SOME
 _MANY, _SOME = 1 << 17, 1 << 14
 _DECAY, _THRESHOLD = 0.8, 0.01
+_NDC_DISTORTION = 0.01  # --distortion where photographs are taken from one side, and fog before the cameras is cheap
 
 
 class GridSteps:
@@ -27,6 +28,7 @@ class GridSteps:
     def __init__(self, model: MarchedField, options: Options, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
         self.rays = options.N_rand or _FIRST_RAYS  # of the next step
+        self.distortion = options.distortion if options.distortion is not None else _NDC_DISTORTION if model.ndc else 0.0
         self.open_cells = int(model.occupancy.open.sum())
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
@@ -50,9 +52,9 @@ class GridSteps:
         if not options.N_rand:
             share = SAMPLES / max(len(samples.rays), 1)
             self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
-        return squared + self._spread(seen.weights, samples, rays) if self.options.distortion else squared, squared
+        return squared + self._spread(seen.weights, samples, rays) if self.distortion else squared, squared
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
         """What the rays' distortion costs, as a share of the box's diagonal."""
         share = rays.lengths / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
-        return self.options.distortion * (share * distortion(weights, samples.starts, samples.ends, samples.offsets)).mean()
+        return self.distortion * (share * distortion(weights, samples.starts, samples.ends, samples.offsets)).mean()

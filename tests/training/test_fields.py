@@ -261,6 +261,26 @@ def test_each_flag_changes_the_networks(tmp_path, flags):
     assert all(value.isfinite().all() for value in changed.model.parameters())
 
 
+@pytest.mark.parametrize("flags", [
+    {"perturb": 0.0}, {"distortion": 1.0}, {"mixed_precision": True}, {"lrate": 0.01}, {"N_rand": 64}, {"precrop_iters": 10},
+    {"no_batching": True}, {"random_bkgd": False},
+])
+def test_each_flag_changes_the_grid(tmp_path, flags):
+    plain, changed = (run(tmp_path / name, N_iters=6, **({"mixed_precision": False} | more))
+                      for name, more in (("a", {}), ("b", flags)))
+    assert not torch.equal(plain.model.field.table, changed.model.field.table)
+    assert all(np.isfinite(h["train_psnr"]) for h in changed.history)
+
+
+def test_distortion_by_itself(tmp_path):
+    """In normalised device coordinates it has a weight where the user gives none, in the world it has not."""
+    table = lambda scene, name, **more: run(tmp_path / name, scene, N_iters=4, **more).model.field.table  # noqa: E731
+    wall, sphere = wall_scene(), sphere_scene("white")
+    assert torch.equal(table(wall, "a"), table(wall, "b", distortion=0.01))
+    assert not torch.equal(table(wall, "c", distortion=0.0), table(wall, "d"))
+    assert torch.equal(table(sphere, "e"), table(sphere, "f", distortion=0.0))
+
+
 def test_training_goes_on_from_a_checkpoint_of_nerf_pytorch(tmp_path):
     g = torch.Generator().manual_seed(0)
     states = [nerf_pytorch.random_state(g, depth=3, width=32, octaves=4, direction_octaves=2) for _ in range(2)]
