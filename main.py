@@ -98,7 +98,7 @@ def _field(options, scene, evaluation, folder):
         every = watch(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
         run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), every=every)
     run.model.chunk, run.model.points = options.chunk, options.netchunk
-    return run, options, {}
+    return run, options, {"options": {"mixed_precision": run.model.in_bfloat16}}
 
 
 def _start_device(options) -> str:

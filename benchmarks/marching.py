@@ -81,12 +81,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--divisions", type=float, default=1024, help="of the box's diagonal, that make a step")
     own, words = parser.parse_known_args(argv)
-    options = complete(parse([*words, "--render_only"]))
-    runtime.init(options.device, options.threads)
     try:
+        options = complete(parse([*words, "--render_only"]))
+        runtime.init(options.device, options.threads)
         scene = datasets.load(options)
         views, _ = evaluation_views(scene, options.protocol)
         model = load_field_run(scene, options, Path(options.basedir).expanduser()).model
+        if not isinstance(model, MarchedField) or own.views < 1:
+            raise InputError("it takes a run of --field grid, and at least one of its --views")
     except InputError as mistake:
         print(f"marching: {mistake}", file=sys.stderr)
         return 2

@@ -83,8 +83,8 @@ def weights_along_rays() -> dict[str, tuple]:
         return (2 * w * (middles * before - moment)).sum(1) + (w * w * (ends - starts)).sum(1) / 3
 
     def by_cumsum() -> Tensor:
-        passed = (flat[0].view(RAYS, SAMPLES) * (ends - starts)).cumsum(1)
-        return torch.nonzero(torch.exp(-(passed - passed[:, :1])) > 1e-3)
+        thickness = flat[0].view(RAYS, SAMPLES) * (ends - starts)
+        return torch.nonzero(torch.exp(thickness - thickness.cumsum(1)) > 1e-3)
 
     return {
         "distortion": (backward(lambda w: distortion(w, starts, ends), weights), backward(theirs, weights)),

@@ -25,9 +25,14 @@ class RayModel(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether the networks multiply in bfloat16."""
+        return any(getattr(part, "in_bfloat16", False) for part in self.children())
+
     def mix(self, on: bool) -> None:
         """Have the networks multiply in bfloat16, or in single precision."""
-        for part in self.modules():
+        for part in self.children():
             if hasattr(part, "in_bfloat16"):
                 part.in_bfloat16 = on
 

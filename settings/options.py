@@ -173,7 +173,8 @@ class Options:
         "rays", True, "put a random colour behind each ray in training, where pictures have an alpha channel: what is empty is "
         "then learned as empty")
     mixed_precision: bool | None = _setting(
-        "rays", None, "networks multiply in bfloat16, which is faster where the processor or the GPU has it", short="-s",
+        "rays", None, "networks multiply in bfloat16, in training and in pictures: faster where the processor or the GPU has it",
+        short="-s",
         absent="where it is there for grid, False for mlp")
     i_weights: int = _setting("rays", 500, "steps between checkpoints", source=NERF, low=1)
     i_testset: int = _setting(

@@ -103,5 +103,5 @@ def has_bfloat16() -> bool:
     """Whether the device multiplies in bfloat16 by instructions of its own, faster than in single precision."""
     if device() == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer versions of Torch have it
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

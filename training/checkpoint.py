@@ -19,7 +19,7 @@ _FORMAT = 3
 # What may differ between the parts of one run.
 _FREE = {
     "basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test", "render_factor", "chunk", "netchunk",
-    "i_testset", "i_video", "mixed_precision",
+    "i_testset", "i_video",
 }
 # What says how a finished model is looked at, not how it was made.
 HOW_IT_IS_SEEN = _FREE | {"datadir", "dataname", "img_s", "half_res", "testskip", "white_bkgd", "protocol", "ft_path"}

@@ -51,7 +51,7 @@ def _pixel(scene: Scene, box: Tensor) -> float:
     """How large a pixel of the pictures is at the middle of the box, world units."""
     cameras = scene.train.cameras
     distances = (cameras.centers - box.mean(0)).norm(dim=1)
-    return float((distances / cameras.intrinsics[:, 0, 0]).median())
+    return max(float((distances / cameras.intrinsics[:, 0, 0]).median()), 1e-9)
 
 
 def field_box(scene: Scene) -> Tensor:

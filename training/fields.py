@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from datasets.scene import Scene, Split
 from models.fields import field_from_state
+from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
@@ -41,8 +42,15 @@ class FieldRun(Run):
 
 
 def complete(options: Options) -> Options:
-    """The options with what the user left to --field, and to the machine."""
-    return options.filled(FIELD_DEFAULTS[options.field] | {"mixed_precision": options.field == "grid" and runtime.has_bfloat16()})
+    """The options with what the user left to --field."""
+    return options.filled(FIELD_DEFAULTS[options.field])
+
+
+def in_bfloat16(options: Options, model: RayModel) -> bool:
+    """Whether the model's networks multiply in bfloat16: as the user says, else where that is fast and the field a grid."""
+    if options.mixed_precision is not None:
+        return options.mixed_precision
+    return isinstance(model, MarchedField) and runtime.has_bfloat16()
 
 
 def fit_field(
@@ -54,7 +62,7 @@ def fit_field(
     options are those of `complete`; a new run starts from the model in --ft_path where one is named. every(model, step) is called
     between steps, outside the training time. On Ctrl-C the run stops with `interrupted` set and keeps its last checkpoint.
     Everything random comes from one generator whose state is in the checkpoint, so a resumed run repeats an uninterrupted one.
-    Raises InputError for a checkpoint of another run and for a loss that is not finite.
+    Raises InputError for a checkpoint of another run and for a loss or a model that is not finite.
     """
     state = None if options.no_reload else load_checkpoint(folder, options)
     if state is None and options.resume:
@@ -73,7 +81,7 @@ def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
         raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
     state = load_field(path)
     run = FieldRun(model=_field_in(state, path, scene, options).to(runtime.torch_device()))
-    run.model.mix(options.mixed_precision)
+    run.model.mix(in_bfloat16(options, run.model))
     if path == folder / CHECKPOINT:
         run.history, run.seconds, run.options = state["history"], state["seconds"], state["options"]
         run.interrupted = not state["finished"]
@@ -114,7 +122,7 @@ class _Loop:
         began = time.perf_counter()
         model = _start(scene, options, self.generator) if state is None else field_from_state(state["field"])
         self.run = FieldRun(model=model.to(runtime.torch_device()))
-        model.mix(options.mixed_precision)
+        model.mix(in_bfloat16(options, model) if state is None else state.get("bfloat16", False))
         self.run.seconds["hull"] = time.perf_counter() - began
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
@@ -165,8 +173,8 @@ class _Loop:
     def _diverged(self, what: str, last: int) -> InputError:
         """What to say when numbers ran away; last: the last step whose checkpoint would be good."""
         kept = last // self.options.i_weights * self.options.i_weights
-        now = f"the {what} is not finite at step {self.run.step}"
-        return InputError(f"{now}: lower --lrate; the checkpoint of step {kept} is kept")
+        saved = f"the checkpoint of step {kept} is kept" if kept else "there is no checkpoint yet"
+        return InputError(f"the {what} is not finite at step {self.run.step}: lower --lrate; {saved}")
 
     def _record(self) -> str:
         """Add an epoch to the history; its figures in words."""
@@ -199,7 +207,7 @@ class _Loop:
         save_checkpoint(self.folder, {
             "field": run.model.state(), "optimizer": self.steps.optimizer.state_dict(), "history": run.history,
             "seconds": run.seconds, "step": run.step, "rays": self.steps.rays, "squares": self.epoch_squares,
-            "generator": self.generator.get_state(), "finished": run.finished,
+            "generator": self.generator.get_state(), "finished": run.finished, "bfloat16": run.model.in_bfloat16,
         }, self.options)
 
     def _restore(self, state: dict) -> None:

@@ -23,7 +23,7 @@ _NDC_DISTORTION = 0.01  # --distortion where photographs are taken from one side
 
 
 class GridSteps:
-    """`--field grid`: as many rays a step as make `SAMPLES` samples, where --N_rand says nothing else."""
+    """`--field grid`: as many rays a step as show `SAMPLES` samples, where --N_rand says nothing else."""
 
     def __init__(self, model: MarchedField, options: Options, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator

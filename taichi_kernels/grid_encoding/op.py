@@ -64,13 +64,13 @@ def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, *, known: 
 
     positions (N, 3) in the unit cube (what lies outside is moved to its face, and gets no gradient in that axis); table
     (layout.rows, F) float; known: the result, where it has been computed before and only its gradient is wanted. Differentiable
-    in positions and table. Raises ValueError on shapes that do not fit.
+    in positions and table, not in known. Raises ValueError on shapes that do not fit.
     """
     if positions.ndim != 2 or positions.shape[1] != 3 or table.ndim != 2 or table.shape[0] != layout.rows:
         shapes = f"{tuple(positions.shape)}, {tuple(table.shape)}"
         raise ValueError(f"expected positions (N, 3) and table ({layout.rows}, F); got {shapes}")
     shape = len(positions), layout.levels * table.shape[1]
-    if known is not None and known.shape != shape:
-        raise ValueError(f"expected known features {shape}; got {tuple(known.shape)}")
+    if known is not None and (known.shape != shape or known.dtype != table.dtype):
+        raise ValueError(f"expected known features {shape} of {table.dtype}; got {tuple(known.shape)} of {known.dtype}")
     runtime.ensure_init()
     return _EncodeGrid.apply(positions, table, layout, known)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.grid_field import GridField, GridShape
-from models.marched_field import MarchedField
+from models.marched_field import LEARNED_TRANSMITTANCE, MarchedField
 from models.occupancy import OccupancyGrid
 from models.ray_model import CHUNK
 from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
@@ -116,28 +116,32 @@ def test_rays_beside_the_box_are_background(device):
 
 
 def test_what_is_visible_shows_what_whole_rays_show(device):
-    """Fewer samples, in the same order, with the field's own features; and the same gradients to half a percent."""
+    """A fog that takes several rounds to become opaque: fewer samples, each ray's first ones, and nearly the same gradients."""
     cameras, marched, grads = sphere_scene().test.cameras, model(GridField, device), []
+    marched.occupancy.set_occupied(torch.ones_like(marched.occupancy.occupied))
     with torch.no_grad():
-        marched.field.out[0] = 3.0 * marched.field.out[0].abs()  # dense everywhere
+        marched.field.out[0] = 0.9 * marched.field.out[0].abs()  # dense everywhere
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
     whole = marched.sample(rays, torch.Generator().manual_seed(1))
     some, features = marched.visible(rays, torch.Generator().manual_seed(1))
-    assert 0 < len(some.rays) < 0.7 * len(whole.rays)
-    assert torch.equal(features, marched.field.encode(some.positions))
-    first = slice(int(some.offsets[500]), int(some.offsets[501]))
-    there = slice(int(whole.offsets[500]), int(whole.offsets[500]) + first.stop - first.start)
-    assert torch.allclose(some.starts[first], whole.starts[there], atol=1e-5)
-    assert some.offsets.tolist() == [0, *torch.bincount(some.rays, minlength=len(rays)).cumsum(0).tolist()]
-    assert (some.rays.diff() >= 0).all()
+    counts, all_counts = some.offsets.diff(), whole.offsets.diff()
+    assert counts[all_counts > 0].float().median() > 3 * 4 and counts.max() > 28  # three rounds and four
+    assert len(some.rays) < 0.7 * len(whole.rays) and torch.equal(features, marched.field.encode(some.positions))
+    assert torch.equal(torch.repeat_interleave(torch.arange(len(rays), device=device), counts.long()), some.rays.long())
+    place = torch.arange(len(some.rays), device=device) - some.offsets[some.rays.long()]
+    there = whole.offsets[some.rays.long()] + place
+    assert (there < whole.offsets[1:][some.rays.long()]).all()
+    assert torch.allclose(some.starts, whole.starts[there.long()], atol=1e-4)
+    cut = counts < all_counts
     for samples, known in ((whole, None), (some, features)):
         marched.zero_grad()
         seen = marched.shade(rays, samples, known, depth=False)
         (seen.colour.sum() + seen.transmittance.sum()).backward()
-        grads.append([seen.colour.detach()] + [p.grad.clone() for p in marched.field.parameters()])
-    assert (grads[0][0] - grads[1][0]).abs().max() < 2e-3  # LEARNED_TRANSMITTANCE of a colour
-    for a, b in zip(grads[0][1:], grads[1][1:], strict=True):
-        assert (a - b).norm() < 0.005 * a.norm()
+        grads.append([seen.colour.detach(), seen.transmittance] + [p.grad.clone() for p in marched.field.parameters()])
+    assert (grads[1][1][cut] <= LEARNED_TRANSMITTANCE * 1.01).all() and cut.float().mean() > 0.1
+    assert (grads[0][0] - grads[1][0]).abs().max() < 2 * LEARNED_TRANSMITTANCE
+    for a, b in zip(grads[0][2:], grads[1][2:], strict=True):
+        assert (a - b).norm() < 0.03 * a.norm()
 
 
 def test_rays_that_meet_nothing_are_visible_as_nothing(device):

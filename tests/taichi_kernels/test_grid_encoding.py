@@ -111,3 +111,23 @@ def test_no_samples_and_wrong_shapes(device):
         encode_grid(torch.zeros(3, 2, device=device), table, HASHED)
     with pytest.raises(ValueError, match="expected positions"):
         encode_grid(torch.zeros(3, 3, device=device), table[1:], HASHED)
+
+
+def test_known_features_are_not_worked_out_again(device):
+    """What is known is returned, with the gradients of the whole operation."""
+    layout = GridLayout.hashed(3, 4, 32, 8)
+    g = torch.Generator().manual_seed(0)
+    points, table = torch.rand(300, 3, generator=g).to(device), torch.randn(layout.rows, 2, generator=g).to(device)
+    grads, known = [], None
+    for _ in range(2):
+        p, t = points.clone().requires_grad_(), table.clone().requires_grad_()
+        found = encode_grid(p, t, layout, known=known)
+        (found**2).sum().backward()
+        grads.append((found.detach(), p.grad, t.grad))
+        known = found.detach()
+    for whole, cheap in zip(*grads, strict=True):
+        assert torch.equal(whole, cheap)
+    assert torch.equal(encode_grid(points, table, layout, known=known + 1), known + 1)
+    for wrong in (known[:5], known[:, :4], known.double()):
+        with pytest.raises(ValueError, match="expected known features"):
+            encode_grid(points, table, layout, known=wrong)

@@ -19,7 +19,7 @@ from training.field_start import field_box, initial_field
 from training.fields import complete, fit_field, load_field_run
 from training.ray_batches import RayBatches
 
-OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights=5)
+OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights=5, mixed_precision=False)
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +69,13 @@ def test_learns_without_an_alpha_channel(tmp_path):
     assert trained.history[-1]["validation_psnr"] > 25, trained.history[-1]
 
 
-@pytest.mark.parametrize("after", [3, 12, 19])
-def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after):
-    """Cut off between checkpoints, as by kill -9; then run again."""
+@pytest.mark.parametrize(("after", "mixed"), [(3, False), (12, False), (19, False), (12, True)])
+def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after, mixed):
+    """Cut off between checkpoints, as by kill -9; then run again, on a machine that is another in what it does fast."""
+    monkeypatch.setattr(fields.runtime, "has_bfloat16", lambda: mixed)
+    monkeypatch.setattr("tests.training.test_fields.OPTIONS", replace(OPTIONS, mixed_precision=None))
     whole = run(tmp_path / "whole")
+    assert whole.model.in_bfloat16 is mixed
     original, steps = fields._Loop._step, []
 
     def failing(self):
@@ -85,6 +88,8 @@ def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after):
     with pytest.raises(SystemExit):
         run(tmp_path / "cut")
     monkeypatch.setattr(fields._Loop, "_step", original)
+    if after > 5:  # there is a checkpoint
+        monkeypatch.setattr(fields.runtime, "has_bfloat16", lambda: not mixed)
     resumed = run(tmp_path / "cut")
     assert same(whole.model, resumed.model) and resumed.step == 20
     assert [h["train_psnr"] for h in resumed.history] == [h["train_psnr"] for h in whole.history]
@@ -181,6 +186,26 @@ def test_the_field_covers_the_object_and_little_more():
         initial_field(blank, torch.Generator())
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_cells_and_steps_are_as_large_as_pixels(monkeypatch, times):
+    """At the middle of a box of 2 x 4 x 1 units that cameras see from 3 away through pixels of 3 / focal."""
+    finest = []
+    monkeypatch.setattr("training.field_start.GridShape", lambda finest: shapes(finest))
+    shapes = lambda f: finest.append(f) or GridShape(levels=2, coarsest=8, finest=16, log2_rows=10)  # noqa: E731
+    box = torch.tensor([[-1.0, -2, -0.5], [1, 2, 0.5]])
+    monkeypatch.setattr("training.field_start.field_box", lambda scene: box)
+    scene = sphere_scene()
+    cameras = scene.train.cameras
+    focal = times * 3.0 * 100
+    k = cameras.intrinsics.clone()
+    k[:, 0, 0] = focal
+    poses = cameras.camera_to_world.clone()
+    poses[:, :, 3] *= 3 / poses[:, :, 3].norm(dim=1, keepdim=True)
+    train = replace(scene.train, cameras=replace(cameras, intrinsics=k, camera_to_world=poses), alpha=None)
+    grid = initial_field(replace(scene, train=train), torch.Generator()).occupancy
+    assert finest == [200 * times] and grid.step == pytest.approx(1.5 * 0.01 / times, rel=1e-3)
+
+
 @pytest.mark.parametrize("background", ["black", "white", "random"])
 def test_rays_have_the_colours_of_their_pixels(background):
     split = sphere_scene().train
@@ -270,6 +295,19 @@ def test_each_flag_changes_the_grid(tmp_path, flags):
                       for name, more in (("a", {}), ("b", flags)))
     assert not torch.equal(plain.model.field.table, changed.model.field.table)
     assert all(np.isfinite(h["train_psnr"]) for h in changed.history)
+
+
+def test_precision_by_itself(tmp_path, monkeypatch):
+    """Grids are in bfloat16 where that is fast, the original's networks where the user says so."""
+    monkeypatch.setattr("tests.training.test_fields.OPTIONS", replace(OPTIONS, mixed_precision=None, N_iters=2))
+    for fast in (True, False):
+        monkeypatch.setattr(fields.runtime, "has_bfloat16", lambda fast=fast: fast)
+        folder = tmp_path / str(fast)
+        assert run(folder / "grid").model.in_bfloat16 is fast and shown(folder / "grid").model.in_bfloat16 is fast
+        assert not run(folder / "mlp", **NETWORK).model.in_bfloat16
+        # what the file holds decides, not the --field that was not given
+        assert not shown(folder / "mlp").model.in_bfloat16 and shown(folder / "mlp", mixed_precision=True).model.in_bfloat16
+    assert "mixed_precision" not in (tmp_path / "True/grid/config.txt").read_text()
 
 
 def test_distortion_by_itself(tmp_path):
