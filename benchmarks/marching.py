@@ -3,8 +3,9 @@
     python -m benchmarks.marching --method nerf --datadir nerf_synthetic/lego --basedir runs/lego_nerf [--views 2]
 
 Takes the flags of the run whose model it looks at. Rays are marched in steps of 1/1024 of the box's diagonal (--divisions), and
-at the step that the model was trained with. Prints, of the first views of the protocol, samples a ray: in the box, in occupied
-cells, evaluated, and seen; and the PSNR between the picture and one for which every step through the box is composited.
+at the step that the model was trained with. Prints, of the first views of the protocol, samples a ray: in open cells, in occupied
+cells, evaluated, and seen; and the PSNR between the picture and one for which every step is composited that lies in a cell where
+the field was ever allowed to have anything: all of them, or those of the visual hull.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
 from settings.errors import InputError
 from settings.flags import parse
 from taichi_kernels import runtime
+from training.checkpoint import CHECKPOINT
 from training.fields import complete, load_field_run
 
 _RAYS = 1024  # that are marched whole at a time
@@ -41,9 +43,9 @@ def counted(model: MarchedField, rays: Rays) -> tuple[torch.Tensor, dict[str, in
 
 @torch.no_grad()
 def marched_whole(model: MarchedField, rays: Rays) -> tuple[torch.Tensor, int]:
-    """The same for every step through the box, and how many samples that is."""
+    """The same for every step through open cells, and how many samples that is."""
     occupied = model.occupancy.occupied
-    model.occupancy.set_occupied(torch.ones_like(occupied))
+    model.occupancy.set_occupied(model.occupancy.open)
     colours, count = [], 0
     for part in rays_in_parts(rays, _RAYS):
         samples = model.sample(part)
@@ -65,7 +67,7 @@ def measure(model: MarchedField, cameras, background: str, views: int) -> dict[s
         pixels = view_pixels(view, cameras.width, cameras.height, model.device)
         rays = model.enter(pixel_rays(pack_cameras(cameras).to(model.device), pixels))
         shown, counts = counted(model, rays)
-        whole, counts["in the box"] = marched_whole(model, rays)
+        whole, counts["in open cells"] = marched_whole(model, rays)
         behind = float(background == "white")
         pictures = [(part[:, :3] + behind * part[:, 3:]).clamp(0, 1) for part in (shown, whole)]
         squares += float(((pictures[0] - pictures[1]) ** 2).sum())
@@ -86,7 +88,10 @@ def main(argv: list[str]) -> int:
         runtime.init(options.device, options.threads)
         scene = datasets.load(options)
         views, _ = evaluation_views(scene, options.protocol)
-        model = load_field_run(scene, options, Path(options.basedir).expanduser()).model
+        folder = Path(options.basedir).expanduser()
+        model = load_field_run(scene, options, folder).model
+        if not (folder / CHECKPOINT).is_file():
+            raise InputError(f"{folder} holds no {CHECKPOINT}, which alone knows the cells that were open in training")
         if not isinstance(model, MarchedField) or own.views < 1:
             raise InputError("it takes a run of --field grid, and at least one of its --views")
     except InputError as mistake:
