@@ -22,7 +22,8 @@ class GridShape:
     finest: int = 256
     log2_rows: int = 18  # of a level's table
     hidden: int = 64  # units of a layer
-    sh_degree: int = 2  # of the colour's dependence on the direction
+    code: int = 15  # numbers that colours are made of, beside the direction
+    sh_degree: int = 3  # of the harmonics of the direction
 
 
 class _Exp(torch.autograd.Function):
@@ -42,8 +43,9 @@ class _Exp(torch.autograd.Function):
 class GridField(nn.Module):
     """Density and colour at points of a box.
 
-    Features of all levels go through one hidden layer to the logarithm of the density and the coefficients of spherical
-    harmonics: colour = sigmoid(sum_k Y_k(direction) coefficient_k). A point outside the box has its nearest face's values.
+    Features of all levels go through one hidden layer to the logarithm of the density and a code; the code and the spherical
+    harmonics of the direction go through another to the logit of the colour. A point outside the box has its nearest face's
+    values. Source: Müller et al. 2022, section 5.4.
     """
 
     def __init__(self, box: Tensor, shape: GridShape, generator: torch.Generator):
@@ -52,9 +54,10 @@ class GridField(nn.Module):
         self.layout = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
         self.register_buffer("box", box.clone())  # (2, 3) world
         self.table = nn.Parameter((torch.rand(self.layout.rows, shape.features, generator=generator) * 2 - 1) * 1e-4)
-        outputs = 1 + 3 * (shape.sh_degree + 1) ** 2
         self.hidden = nn.Parameter(_uniform(shape.hidden, shape.levels * shape.features, generator))
-        self.out = nn.Parameter(_uniform(outputs, shape.hidden, generator))
+        self.out = nn.Parameter(_uniform(1 + shape.code, shape.hidden, generator))
+        self.colour_hidden = nn.Parameter(_uniform(shape.hidden, shape.code + (shape.sh_degree + 1) ** 2, generator))
+        self.colour_out = nn.Parameter(_uniform(3, shape.hidden, generator))
 
     def settings(self) -> dict:
         """What the field needs beside its tensors to be rebuilt."""
@@ -69,28 +72,29 @@ class GridField(nn.Module):
 
         features: what `encode` says there, where it has been asked before.
         """
-        raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), len(self.out))
+        raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), self.hidden, self.out)
         return _Exp.apply(raw[:, 0]), raw[:, 1:]
 
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """The densities alone, which cost less."""
-        raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), 1)
+        features = encode_grid(self._unit(positions), self.table, self.layout, known=features)
+        raw = self._network(features, self.hidden, self.out[:1])
         return _Exp.apply(raw[:, 0])
 
-    def _network(self, features: Tensor, outputs: int) -> Tensor:
-        """The first outputs (M, outputs) of the network."""
+    def _network(self, inputs: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
+        """A layer with ReLU and one without."""
         if not self.in_bfloat16:
-            return torch.relu(features @ self.hidden.T) @ self.out[:outputs].T
-        with torch.autocast(features.device.type, torch.bfloat16):
-            padded = F.pad(features.bfloat16(), (0, 0, 0, -len(features) % _ROUND))
-            return (torch.relu(padded @ self.hidden.T) @ self.out[:outputs].T)[: len(features)].to(features)
+            return torch.relu(inputs @ hidden.T) @ out.T
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            padded = F.pad(inputs.bfloat16(), (0, 0, 0, -len(inputs) % _ROUND))
+            return (torch.relu(padded @ hidden.T) @ out.T)[: len(inputs)].to(inputs)
 
     def _unit(self, positions: Tensor) -> Tensor:
         return (positions - self.box[0]) / (self.box[1] - self.box[0])
 
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
         """Colours (M, 3) in [0, 1] from codes and the directions' harmonics (M, K)."""
-        return torch.sigmoid((code.view(len(code), 3, directions.shape[1]) * directions[:, None]).sum(-1))
+        return torch.sigmoid(self._network(torch.cat([code, directions], 1), self.colour_hidden, self.colour_out))
 
 
 def _uniform(outputs: int, inputs: int, generator: torch.Generator) -> Tensor:
