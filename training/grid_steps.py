@@ -18,7 +18,7 @@ _COARSE = 4
 _PRUNE_FROM, _EVERY = 96, 16  # steps: the first update of the occupancy, and between updates
 _ALL_CELLS_UNTIL = 400  # steps in which an update looks at every open cell, or at _MANY of them; afterwards at _SOME
 _MANY, _SOME = 1 << 17, 1 << 14
-_DECAY, _THRESHOLD = 0.8, 0.01
+_DECAY, _THRESHOLD = 0.8, 0.007
 _NDC_DISTORTION = 0.01  # --distortion where photographs are taken from one side, and fog before the cameras is cheap
 
 

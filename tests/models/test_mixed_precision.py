@@ -5,6 +5,7 @@ import torch
 
 from models.grid_field import GridField, GridShape
 from models.network_field import NetworkField, NetworkShape
+from taichi_kernels.directions import encode_directions
 
 BOX = torch.tensor([[-1.0, -1, -1], [1, 1, 1]])
 
@@ -22,7 +23,7 @@ def outputs(field, mixed, count):
     positions = torch.rand(count, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
     where = next(field.parameters()).device
     densities, code = field.density_and_code(positions.to(where))
-    assert torch.allclose(field.density(positions.to(where)), densities, rtol=1e-6)
+    assert torch.allclose(field.density(positions.to(where)), densities, rtol=0.1 if mixed else 1e-4)
     return densities, code
 
 
@@ -31,7 +32,8 @@ def test_grid_field(device, count):
     field = grid().to(device)
     exact, mixed = (outputs(field, on, count) for on in (False, True))
     assert mixed[0].shape == (count,) and mixed[1].shape == exact[1].shape and mixed[0].dtype == torch.float32
-    assert torch.allclose(mixed[0], exact[0], rtol=0.1, atol=0.02) and torch.allclose(mixed[1], exact[1], atol=0.1)
+    for some, all_ in ((mixed[0].log(), exact[0].log()), (mixed[1], exact[1])):  # 8 bits: 1/256 of what is added up
+        assert count == 0 or (some - all_).abs().max() < 0.03 * all_.abs().max()
     assert count == 0 or not torch.equal(mixed[1], exact[1])
 
 
@@ -40,7 +42,9 @@ def test_gradients_are_nearly_the_same_and_finite(device):
     for on in (False, True):
         field.zero_grad()
         densities, code = outputs(field, on, 3000)
-        (densities.mean() + code.square().mean()).backward()
+        looking = torch.nn.functional.normalize(torch.ones(3000, 3, device=device), dim=1)
+        colours = field.radiance(code, encode_directions(looking))
+        (densities.mean() + colours.square().mean()).backward()
         grads.append(torch.cat([p.grad.flatten() for p in field.parameters()]))
     assert grads[1].isfinite().all()
     assert torch.nn.functional.cosine_similarity(*grads, dim=0) > 0.999
