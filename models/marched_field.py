@@ -16,7 +16,8 @@ from taichi_kernels.visibility import see
 
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
 LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
-_FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every further pass
+_FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every further round
+_AT_ONCE = 1 << 19  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
 
 
 class MarchedField(RayModel):
@@ -123,7 +124,7 @@ class MarchedField(RayModel):
             yield alive, samples.narrowed(seen), features[seen.index], left
             clear[alive], at[alive] = seen.transmittance, samples.reached
             alive = alive[(samples.reached < far[alive]) & (seen.transmittance > least)]
-            shift, most = torch.zeros_like(shift), 2 * most
+            shift, most = torch.zeros_like(shift), max(min(2 * most, _AT_ONCE // max(len(alive), 1)), _FIRST_SAMPLES)
 
     @staticmethod
     def _shift(like: Tensor, generator: torch.Generator | None = None, jitter: float = 1.0) -> Tensor:

@@ -144,6 +144,19 @@ def test_what_is_visible_shows_what_whole_rays_show(device):
         assert (a - b).norm() < 0.03 * a.norm()
 
 
+def test_rounds_are_bounded(device, monkeypatch):
+    """A bound on a round's samples changes nothing but the rounds."""
+    cameras, marched = sphere_scene().test.cameras, model(device=device)
+    rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
+    rounds = lambda: [(len(r[0]), len(r[1].rays)) for r in marched.walk(rays, least=1e-3)]  # noqa: E731
+    whole, image = rounds(), marched.render(cameras, 1).image
+    monkeypatch.setattr("models.marched_field._AT_ONCE", 5000)
+    bounded = rounds()
+    assert len(bounded) > len(whole) and sum(n for _, n in bounded) == sum(n for _, n in whole)
+    assert all(samples <= max(5000, 4 * alive) for alive, samples in bounded)
+    assert torch.allclose(marched.render(cameras, 1).image, image, atol=1e-5)
+
+
 def test_rays_that_meet_nothing_are_visible_as_nothing(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
