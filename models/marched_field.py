@@ -17,7 +17,7 @@ from taichi_kernels.visibility import see
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
 LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
 _FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every further round
-_AT_ONCE = 1 << 19  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
+_AT_ONCE = 1 << 18  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
 
 
 class MarchedField(RayModel):
