@@ -16,6 +16,7 @@ from taichi_kernels.visibility import see
 
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
 LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
+_TRAINING_ONLY = ("occupancy.density", "occupancy.open")  # tensors that are not needed to look at a field
 _FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every further round
 _AT_ONCE = 1 << 18  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
 
@@ -29,7 +30,7 @@ class MarchedField(RayModel):
 
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; without what only training needs, where `training` is False."""
-        left_out = () if training else ("occupancy.density", "occupancy.open")
+        left_out = () if training else _TRAINING_ONLY
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
         settings = {
             "cells": self.occupancy.cells, "step": self.occupancy.step, "shape": self.field.settings(),
@@ -44,12 +45,17 @@ class MarchedField(RayModel):
 
     @staticmethod
     def from_state(state: dict) -> "MarchedField":
-        """The model of `state`."""
+        """The model of `state`. Raises ValueError for one that this version did not write."""
         settings, tensors = state["settings"], state["tensors"]
         field = GridField(tensors["field.box"], GridShape(**settings["shape"]), torch.Generator())
         occupancy = OccupancyGrid(tensors["occupancy.box"], cells=settings["cells"], step=settings["step"])
         model = MarchedField(field, occupancy, settings.get("ndc") and Ndc(*settings["ndc"]))
-        model.load_state_dict(tensors, strict=False)
+        try:
+            missing, unknown = model.load_state_dict(tensors, strict=False)
+        except RuntimeError as problem:  # sizes that differ
+            raise ValueError("its field has another shape than fields of this version") from problem
+        if unknown or {*missing} - {*_TRAINING_ONLY}:
+            raise ValueError("its field has other parts than fields of this version")
         return model
 
     def sample(

@@ -1,5 +1,7 @@
 """What every model that is looked at ray by ray shares: how a picture is made of rays."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from models.rendering import Rendering
 CHUNK = 32_768  # rays that are rendered at a time
 
 
-class RayModel(nn.Module):
+class RayModel(nn.Module, ABC):
     """A model that answers `look`. Its coordinates are the world's, or normalised device coordinates.
 
     through_corners: pixels stand for the rays through their upper left corners, as they do in nerf-pytorch, not for those through
@@ -40,9 +42,9 @@ class RayModel(nn.Module):
         """Rays of the world in the model's coordinates."""
         return rays if self.ndc is None else self.ndc.enter(rays)
 
+    @abstractmethod
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         """Colour (R, 3), transmittance (R,) and weighted depth (R,), in t, of rays in the model's coordinates."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:

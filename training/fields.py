@@ -120,7 +120,7 @@ class _Loop:
         self.scene, self.options, self.folder, self.every = scene, options, folder, every
         self.generator = torch.Generator().manual_seed(options.seed)
         began = time.perf_counter()
-        model = _start(scene, options, self.generator) if state is None else field_from_state(state["field"])
+        model = _start(scene, options, self.generator) if state is None else _field_in(state, folder / CHECKPOINT, scene, options)
         self.run = FieldRun(model=model.to(runtime.torch_device()))
         model.mix(in_bfloat16(options, model) if state is None else state.get("bfloat16", False))
         self.run.seconds["hull"] = time.perf_counter() - began

@@ -18,21 +18,22 @@ BLOCK = 2048  # samples
 _LANES = 16  # samples whose corners are worked out together
 
 
+@ti.func
+def corners_of(positions: ti.template(), first, layout: ti.template(), level, around: ti.template(), shares: ti.template()):
+    """The rows around the samples from `first` on, and their weights, (8, lanes) each; the last sample's past the end."""
+    for i in range(_LANES):
+        rows_of_one, place = surroundings(positions[ti.min(first + i, positions.shape[0] - 1)], layout, level)
+        for c in ti.static(range(8)):
+            around[c * _LANES + i] = rows_of_one[c]
+            shares[c * _LANES + i] = corner_weight(c, place)
+
+
 @cache
 def kernels(dtype, features: int):
     """(encode, table gradient, position gradient)."""
     corners = ti.types.vector(8, dtype)
     many_rows, many_shares = ti.types.vector(8 * _LANES, ti.i32), ti.types.vector(8 * _LANES, dtype)
     row, points, rows, samples, layouts = array_types(dtype, features)
-
-    @ti.func
-    def corners_of(positions: ti.template(), first, layout: ti.template(), level, around: ti.template(), shares: ti.template()):
-        """The rows around the samples from `first` on, and their weights, (8, lanes) each; the last sample's past the end."""
-        for i in range(_LANES):
-            rows_of_one, place = surroundings(positions[ti.min(first + i, positions.shape[0] - 1)], layout, level)
-            for c in ti.static(range(8)):
-                around[c * _LANES + i] = rows_of_one[c]
-                shares[c * _LANES + i] = corner_weight(c, place)
 
     @ti.kernel
     def encode(

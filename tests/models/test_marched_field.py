@@ -164,3 +164,14 @@ def test_rays_that_meet_nothing_are_visible_as_nothing(device):
     samples, features = marched.visible(away)
     assert len(samples.rays) == 0 and features.shape == (0, 12) and samples.offsets.tolist() == [0] * (len(rays) + 1)
     assert (marched.shade(away, samples, features).transmittance == 1).all()
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda tensors: tensors.pop("field.colour_out"), lambda tensors: tensors.update(extra=torch.zeros(1)),
+    lambda tensors: tensors.update({"field.out": torch.zeros(28, 64)}),
+])
+def test_states_of_another_version_are_told(device, spoil):
+    state = model(GridField, device).state()
+    spoil(state["tensors"])
+    with pytest.raises(ValueError, match="of this version"):
+        MarchedField.from_state(state)
