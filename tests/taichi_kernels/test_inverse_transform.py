@@ -1,0 +1,203 @@
+"""Samples by the inverse of a ray's own distribution: against the twin, against F(t) = u y, and at the extremes."""
+
+import math
+
+import pytest
+import torch
+
+from taichi_kernels import runtime
+from taichi_kernels.inverse_transform import draw_from_knots, draw_from_samples
+from taichi_kernels.sampling import stratified
+from tests.reference import inverse_transform as twin
+
+
+def spline(rays, knots, device, dtype=torch.float32, *, linear=True, scale=3.0, seed=0):
+    """Knots, densities and lengths; a third of the densities is zero."""
+    g = torch.Generator().manual_seed(seed)
+    t = 2 + (torch.rand(rays, knots, generator=g, dtype=torch.float64) + 0.05).cumsum(1) / knots
+    s = scale * torch.rand(rays, knots if linear else knots - 1, generator=g, dtype=torch.float64) ** 3
+    s[torch.rand(s.shape, generator=g) < 0.3] = 0
+    return t.to(dtype).to(device), s.to(dtype).to(device), (1 + torch.rand(rays, generator=g)).to(dtype).to(device)
+
+
+def uniforms(rays, count, device, dtype=torch.float32, seed=1):
+    return torch.rand(rays, count, generator=torch.Generator().manual_seed(seed), dtype=dtype).sort(1).values.to(device)
+
+
+def thickness_upto(knots, densities, lengths, places):
+    """Phi(t) and Phi(far) of linear densities, in float64, by quadrature of the spline between all the places and knots."""
+    t, s, x = knots.double().cpu(), densities.double().cpu(), places.double().cpu()
+    scale = (lengths.double().cpu() if lengths is not None else torch.ones(len(t)))[:, None]
+    bins = (torch.searchsorted(t, x.contiguous(), right=True) - 1).clamp(0, t.shape[1] - 2)
+    a, b, s_a, s_b = (v.gather(1, bins + i) for v, i in ((t, 0), (t, 1), (s, 0), (s, 1)))
+    mass = (s[:, 1:] + s[:, :-1]) / 2 * (t[:, 1:] - t[:, :-1])
+    before = torch.cat([torch.zeros(len(t), 1), mass.cumsum(1)], 1)
+    inside = (x - a) * (s_a + (s_b - s_a) * (x - a) / (2 * (b - a)))
+    return scale * (before.gather(1, bins) + inside), scale[:, 0] * before[:, -1]
+
+
+@pytest.mark.parametrize(("rays", "knots", "samples"), [(700, 64, 64), (3, 2, 5), (5, 1024, 33), (1300, 9, 1)])
+@pytest.mark.parametrize("linear", [True, False])
+def test_agrees_with_twin(device, rays, knots, samples, linear):
+    t, s, lengths = spline(rays, knots, device, linear=linear)
+    s = s + 0.1  # where there is nearly no density, places are a matter of rounding
+    u = uniforms(rays, samples, device)
+    results = []
+    for function, dtype in ((draw_from_knots, torch.float32), (twin.draw_from_knots, torch.float64)):
+        leaves = [v.to(dtype).cpu().requires_grad_() if dtype == torch.float64 else v.clone().requires_grad_() for v in (t, s)]
+        more = [v.to(dtype).to(leaves[0].device) for v in (u, lengths)]
+        places, opacity = function(*leaves, more[0], lengths=more[1])
+        weights = torch.linspace(-1, 1, places.numel(), dtype=dtype, device=places.device).view_as(places)
+        ((places * weights).sum() + 3 * (opacity * weights[:, 0]).sum()).backward()
+        results.append([v.detach().cpu().double() for v in (places, opacity, leaves[0].grad, leaves[1].grad)])
+    for got, want, tolerance in zip(*results, (1e-4, 1e-5, 2e-3, 2e-3), strict=True):
+        assert (got - want).abs().max() < tolerance * max(1.0, float(want.abs().max()))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("linear", [True, False])
+def test_gradcheck_float64(device, linear, scale):
+    if runtime.device() == "vulkan":
+        pytest.skip("Vulkan has no exp of float64")
+    t, s, lengths = spline(4, 6, device, torch.float64, linear=linear)
+    leaves = [t.requires_grad_(), ((s + 0.1) * scale).requires_grad_()]
+    u = uniforms(4, 7, device, torch.float64)
+    assert torch.autograd.gradcheck(lambda t, s: tuple(draw_from_knots(t, s, u, lengths=lengths)), leaves, eps=1e-7, atol=1e-5)
+
+
+def packed(counts, device, dtype):
+    g = torch.Generator().manual_seed(3)
+    total = sum(counts)
+    offsets = torch.tensor([0, *counts]).cumsum(0).to(torch.int32).to(device)
+    steps = torch.rand(2 * total, generator=g, dtype=torch.float64) * 0.2 + 0.01
+    edges = torch.cat([2 + part.cumsum(0) for part in steps.split([2 * c for c in counts])]).view(total, 2)
+    densities = 4 * torch.rand(total, generator=g, dtype=torch.float64) + 0.05
+    values = [v.to(dtype).to(device).contiguous() for v in (densities, edges[:, 0], edges[:, 1])]
+    return values, offsets, (1 + torch.rand(len(counts), generator=g)).to(dtype).to(device)
+
+
+def test_packed_intervals_and_their_gradients(device):
+    if runtime.device() == "vulkan":
+        pytest.skip("Vulkan has no exp of float64")
+    values, offsets, lengths = packed([3, 0, 5, 1], device, torch.float64)
+    leaves, u = [v.requires_grad_() for v in values], uniforms(4, 6, device, torch.float64)
+    run = lambda *v: tuple(draw_from_samples(*v, offsets, u, lengths=lengths))  # noqa: E731
+    assert torch.autograd.gradcheck(run, leaves, eps=1e-7, atol=1e-5)
+    for got, want in zip(run(*leaves), twin.draw_from_samples(*leaves, offsets, u, lengths=lengths), strict=True):
+        assert torch.allclose(got, want, atol=1e-9)
+
+
+def test_many_packed_rays_are_those_of_knots(device):
+    """Intervals without gaps are bins between knots."""
+    t, s, lengths = spline(2000, 17, device, linear=False)
+    u = uniforms(2000, 8, device)
+    dense = draw_from_knots(t, s, u, lengths=lengths)
+    offsets = torch.arange(2001, dtype=torch.int32, device=device) * 16
+    flat = draw_from_samples(s.reshape(-1), t[:, :-1].reshape(-1), t[:, 1:].reshape(-1), offsets, u, lengths=lengths)
+    assert torch.equal(dense.places, flat.places) and torch.equal(dense.opacity, flat.opacity)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(("knots", "scale"), [(2, 1.0), (32, 5.0), (1024, 20.0), (64, 1e-6), (64, 300.0)])
+def test_the_distribution_function_at_the_samples(device, dtype, tolerance, knots, scale):
+    if runtime.device() == "vulkan" and dtype == torch.float64:
+        pytest.skip("Vulkan has no exp of float64")
+    t, s, lengths = spline(300, knots, device, dtype, scale=scale)
+    s[:, 0] += 0.01 * scale
+    u = uniforms(300, 50, device, dtype)
+    places, opacity = draw_from_knots(t, s, u, lengths=lengths)
+    phi, total = thickness_upto(t, s, lengths, places)
+    y = -torch.expm1(-total)
+    assert (opacity.cpu().double() - y).abs().max() < tolerance
+    rounding = (places.abs().cpu().double() * torch.finfo(dtype).eps * s.amax() * 2).numpy()  # of the place itself
+    error = (-torch.expm1(-phi) - u.cpu().double() * y[:, None]).abs().numpy()
+    assert (error < tolerance + rounding).all() and (places.diff(dim=1) >= 0).all()
+    if scale < 1e-3:  # nearly empty rays keep relative precision
+        assert (error < 1e3 * torch.finfo(dtype).eps * y.max().item() + rounding).all()
+
+
+def test_rays_without_density_are_sampled_evenly(device):
+    t = torch.tensor([[2.0, 2.5, 4.0]], device=device, requires_grad=True)
+    s = torch.zeros(1, 3, device=device, requires_grad=True)
+    places, opacity = draw_from_knots(t, s, torch.tensor([[0.0, 0.25, 1.0]], device=device))
+    assert places.tolist() == [[2, 2.5, 4]] and opacity.tolist() == [0]
+    (places.sum() + opacity.sum()).backward()
+    assert s.grad.isfinite().all() and s.grad[0, 1] == pytest.approx(1.0)  # of the opacity: half of both bins' widths
+    assert t.grad.tolist() == [[1.75, 0, 1.25]]
+
+
+@pytest.mark.parametrize("solid", [1e4, 1e8, 1e12])
+def test_one_opaque_bin(device, solid):
+    """All samples lie in it, near its front, and the first ones before it where there is fog."""
+    t = torch.linspace(0, 1, 11, device=device)[None].requires_grad_()
+    s = torch.full((1, 10), 0.5, device=device)
+    s[0, 6] = solid
+    s.requires_grad_()
+    u = stratified(1, 64, None, device)
+    places, opacity = draw_from_knots(t, s, u)
+    before = 1 - math.exp(-0.3)
+    assert opacity.item() == 1
+    fog = u < before
+    assert torch.allclose(places[fog], -2 * torch.log1p(-u[fog]), atol=1e-6)
+    assert ((places[~fog] >= 0.6 - 1e-6) & (places[~fog] < 0.6 + 10 / solid + 1e-6)).all()
+    places.sum().backward()
+    assert s.grad.isfinite().all() and t.grad.isfinite().all()
+    assert t.grad.sum().item() == pytest.approx(64, rel=1e-4)  # all knots moved together move all samples
+
+
+def test_bins_without_density_hold_no_sample(device):
+    t = torch.tensor([[0.0, 1, 2, 3, 4]], device=device)
+    s = torch.tensor([[0.0, 1, 0, 2]], device=device)
+    places, _ = draw_from_knots(t, torch.cat([s, s[:, :0]], 1), torch.linspace(0, 1, 101, device=device)[None])
+    assert (((places >= 1) & (places <= 2)) | ((places >= 3) & (places <= 4))).all()
+    assert places[0, 0] == 1 and places[0, -1] == pytest.approx(4, abs=1e-5)
+    end, _ = draw_from_knots(t, torch.tensor([[0.0, 1, 0, 0]], device=device), torch.tensor([[1.0]], device=device))
+    assert end.item() == pytest.approx(2, abs=1e-6)  # not in the empty bins behind
+
+
+def test_distances_are_in_world_units(device):
+    """A direction of twice the length with half the t is the same ray."""
+    t, s, _ = spline(20, 16, device)
+    u = uniforms(20, 9, device)
+    one = draw_from_knots(t, s, u)
+    two = draw_from_knots(t / 2, s, u, lengths=torch.full((20,), 2.0, device=device))
+    assert torch.allclose(one.places, 2 * two.places, atol=1e-4) and torch.allclose(one.opacity, two.opacity, atol=1e-6)
+
+
+def test_an_expectation_is_the_composite_and_so_is_its_gradient(device):
+    """y times the mean of c at the samples is int c dF, for any c, to the error of the midpoint rule."""
+    t, s, _ = spline(30, 12, device)
+    s = (s + 0.05).requires_grad_()
+    count = 4096
+    places, opacity = draw_from_knots(t, s, stratified(30, count, None, device).contiguous())
+    estimate = opacity * torch.sin(3 * places).mean(1)
+    estimate.sum().backward()
+    fine = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    again = s.detach().cpu().double().requires_grad_()
+    knots = t.cpu().double()
+    x = knots[:, :1] + (knots[:, -1:] - knots[:, :1]) * fine
+    bins = (torch.searchsorted(knots, x.contiguous(), right=True) - 1).clamp(0, 10)
+    share = (x - knots.gather(1, bins)) / (knots.gather(1, bins + 1) - knots.gather(1, bins))
+    density = again.gather(1, bins) * (1 - share) + again.gather(1, bins + 1) * share
+    steps = x.diff(dim=1)
+    phi = torch.cat([torch.zeros(30, 1), ((density[:, 1:] + density[:, :-1]) / 2 * steps).cumsum(1)], 1)
+    middle = torch.sin(3 * (x[:, 1:] + x[:, :-1]) / 2)
+    exact = (middle * -torch.exp(-phi).diff(dim=1)).sum(1)
+    exact.sum().backward()
+    assert torch.allclose(estimate.detach().cpu().double(), exact.detach(), atol=1e-4)
+    assert torch.allclose(s.grad.cpu().double(), again.grad, atol=1e-3)
+
+
+def test_nothing_to_do_and_wrong_shapes(device):
+    t, s, _ = spline(3, 4, device)
+    assert draw_from_knots(t, s, torch.zeros(3, 0, device=device)).places.shape == (3, 0)
+    none = draw_from_knots(t[:0], s[:0].requires_grad_(), torch.zeros(0, 2, device=device))
+    none.places.sum().backward()
+    assert none.places.shape == (0, 2)
+    for bad in ((t[:, :-2], s), (t[:2], s), (t[:, :1], s[:, :1])):
+        with pytest.raises(ValueError, match="expected knots"):
+            draw_from_knots(*bad, torch.zeros(3, 2, device=device))
+    with pytest.raises(ValueError, match="expected lengths"):
+        draw_from_knots(t, s, torch.zeros(3, 2, device=device), lengths=torch.ones(2, device=device))
+    with pytest.raises(ValueError, match="expected densities, starts"):
+        draw_from_samples(s[0], t[0], t[0, :-1], torch.tensor([0, 4], dtype=torch.int32), torch.zeros(1, 2))
