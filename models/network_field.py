@@ -21,6 +21,7 @@ class NetworkShape:
     direction_octaves: int = 4
     use_directions: bool = True  # colours depend on the direction
     density_shift: float | None = None  # density = softplus(raw + shift), which never dies; None: relu(raw), the original's
+    colours: bool = True  # False: densities alone
 
 
 class NetworkField(nn.Module):
@@ -28,8 +29,8 @@ class NetworkField(nn.Module):
 
     Encoded positions go through `depth` layers with ReLU, and in once more before the sixth; a linear layer makes the raw
     density of the last one, and another its feature, which goes with the encoded direction through one layer of half the width
-    to the raw colour; colour = sigmoid(raw). Without directions, one linear layer makes density and colour. Source: Mildenhall et
-    al. 2020, appendix A, and nerf-pytorch.
+    to the raw colour; colour = sigmoid(raw). Without directions, one linear layer makes density and colour; without colours, one
+    makes the density. Source: Mildenhall et al. 2020, appendix A, and nerf-pytorch.
     """
 
     def __init__(self, shape: NetworkShape, generator: torch.Generator):
@@ -40,7 +41,9 @@ class NetworkField(nn.Module):
         if shape.depth > _SKIP:
             sizes[_SKIP] += inputs
         self.layers = nn.ModuleList(nn.Linear(size, width) for size in sizes)
-        if shape.use_directions:
+        if not shape.colours:
+            self.density = nn.Linear(width, 1)
+        elif shape.use_directions:
             self.density, self.feature = nn.Linear(width, 1), nn.Linear(width, width)
             self.mixed, self.colour = nn.Linear(width + directions, width // 2), nn.Linear(width // 2, 3)
         else:
@@ -53,12 +56,13 @@ class NetworkField(nn.Module):
         """What the field needs beside its tensors to be rebuilt."""
         return asdict(self.shape)
 
-    def raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw densities (R, N) and colours (R, N, 3) in [0, 1] at positions (R, N, 3), world, seen along looking (R, 3), unit."""
+    def raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Raw densities (R, N) and colours (R, N, 3) in [0, 1], or None, at positions (R, N, 3), world, looked at along looking
+        (R, 3), unit."""
         with torch.autocast(positions.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             return self._raw(positions, looking)
 
-    def _raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor]:
+    def _raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor | None]:
         rays, count = positions.shape[:2]
         encoded = encode_frequencies(positions.reshape(-1, 3), self.shape.octaves)
         hidden = encoded
@@ -66,6 +70,8 @@ class NetworkField(nn.Module):
             if number == _SKIP:
                 hidden = torch.cat([encoded, hidden], 1)
             hidden = torch.relu(layer(hidden))
+        if not self.shape.colours:
+            return self.density(hidden).view(rays, count).to(positions), None
         if not self.shape.use_directions:
             out = self.both(hidden).view(rays, count, 4)
             return out[..., 3].to(positions), torch.sigmoid(out[..., :3].to(positions))

@@ -1,5 +1,6 @@
 """The original NeRF: a coarse network that is sampled evenly along a ray, and a fine one that is sampled where the coarse one
-found something."""
+found something. The coarse one learns from a loss of its own, or, reparameterized, through the places of the fine one's samples.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from models.network_field import NetworkField, NetworkShape
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays
 from taichi_kernels.compositing import Composite, composite
+from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.sampling import along, inverse_cdf, stratified
 
 POINTS = 65_536  # that go through the network at a time, where no gradient is wanted
@@ -28,12 +30,14 @@ class Sampling:
     importance: int = 0  # more of them, by the coarse network's weights, for the fine network; 0: there is none
     disparity: bool = False  # even in 1 / t
     endless: bool = False  # the last sample stands for all that lies behind it
+    reparameterized: bool = False  # the coarse network is density alone, and gradients reach it through the places drawn from it
+    union: bool = True  # the fine network sees the coarse one's samples too
 
 
 class Traced(NamedTuple):
     """What rays composite to."""
 
-    coarse: Composite
+    coarse: Composite | None  # None where the coarse network has no colours
     best: Composite  # of the fine network, or of the coarse one where there is no other
 
 
@@ -42,8 +46,11 @@ class SampledField(RayModel):
 
     def __init__(self, coarse: NetworkField, fine: NetworkField | None, sampling: Sampling, ndc: Ndc | None = None, *,
                  through_corners: bool = False):
-        """Raises ValueError unless there is a fine network exactly where the sampling has places for it."""
+        """Raises ValueError unless there is a fine network exactly where the sampling has places for it, and the coarse network
+        has colours exactly where it is looked at."""
         super().__init__(ndc, through_corners=through_corners)
+        if sampling.reparameterized == coarse.shape.colours:
+            raise ValueError("sampling.reparameterized goes with a coarse network without colours, and the other way round")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
         self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
@@ -83,17 +90,34 @@ class SampledField(RayModel):
         places = along(near, far, _even(s.samples, near).expand(len(rays), -1), disparity=s.disparity)
         if jitter:
             places = places + jitter * (_jittered(places, generator) - places)
-        coarse = self._composite(self.coarse, rays, places, generator, noise)
+        coarse = None if s.reparameterized else self._composite(self.coarse, rays, places, generator, noise)
         if self.fine is None:
             return Traced(coarse, coarse)
-        middles = (places[:, 1:] + places[:, :-1]) / 2
-        if jitter:
-            shares = stratified(len(rays), s.importance, generator, places.device).to(places)
+        strata = generator if jitter else None
+        if s.reparameterized:
+            places[:, 0], places[:, -1] = s.near, s.far  # the spline covers the whole ray
+            more = self._drawn(rays, places, strata, generator, noise)
         else:
-            shares = _even(s.importance, near).expand(len(rays), -1)
-        more = inverse_cdf(middles, coarse.weights.detach()[:, 1:-1] + _FLOOR, shares)
-        union = torch.cat([places, more], 1).sort(1).values
-        return Traced(coarse, self._composite(self.fine, rays, union, generator, noise))
+            more = self._resampled(coarse, places, strata)
+        if s.union:
+            more = torch.cat([places, more], 1).sort(1).values
+        return Traced(coarse, self._composite(self.fine, rays, more, generator, noise))
+
+    def _resampled(self, coarse: Composite, places: Tensor, strata: torch.Generator | None) -> Tensor:
+        """Places for the fine network by the coarse one's weights, without a gradient."""
+        count = self.sampling.importance
+        if strata is None:
+            shares = _even(count, places).expand(len(places), -1)
+        else:
+            shares = stratified(len(places), count, strata, places.device).to(places)
+        middles = (places[:, 1:] + places[:, :-1]) / 2
+        return inverse_cdf(middles, coarse.weights.detach()[:, 1:-1] + _FLOOR, shares)
+
+    def _drawn(self, rays: Rays, knots: Tensor, strata: torch.Generator | None, generator, noise: float) -> Tensor:
+        """Places for the fine network by the coarse one's density, a linear spline, through which gradients go."""
+        densities, _ = self._at(self.coarse, rays, knots, generator, noise)
+        shares = stratified(len(rays), self.sampling.importance, strata, knots.device).to(knots)
+        return draw_from_knots(knots, densities, shares, lengths=rays.lengths).places
 
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""
@@ -101,18 +125,23 @@ class SampledField(RayModel):
         return found.colour, found.transmittance, found.depth
 
     def _composite(self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float) -> Composite:
+        densities, colours = self._at(field, rays, places, generator, noise)
+        last = places[:, -1:] + _ENDLESS if self.sampling.endless else torch.full_like(places[:, -1:], self.sampling.far)
+        ends = torch.cat([places[:, 1:], last], 1)
+        return composite(densities, colours, places, ends, lengths=rays.lengths)
+
+    def _at(self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float) -> tuple[Tensor, Tensor | None]:
+        """Densities (R, N) and colours (R, N, 3), where the field has some, at places (R, N)."""
         positions = rays.origins[:, None] + places[..., None] * rays.directions[:, None]
         if torch.is_grad_enabled():
             raw, colours = field.raw(positions, rays.looking)
         else:  # the network's layers are much larger than what they make
             some = max(1, self.points // places.shape[1])
             parts = [field.raw(*part) for part in zip(positions.split(some), rays.looking.split(some), strict=True)]
-            raw, colours = (torch.cat(part) for part in zip(*parts, strict=True))
+            raw, colours = (None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True))
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
-        last = places[:, -1:] + _ENDLESS if self.sampling.endless else torch.full_like(places[:, -1:], self.sampling.far)
-        ends = torch.cat([places[:, 1:], last], 1)
-        return composite(field.activate(raw), colours, places, ends, lengths=rays.lengths)
+        return field.activate(raw), colours
 
 
 def _even(count: int, like: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ CODE = "the original point-radiance program"
 FORK = "its fork for imperfect masks"
 PAPER = "Zhang et al. 2022 (point radiance), and its program"
 NERF = "nerf-pytorch"
+RVS = "Morozov et al. 2023 (reparameterized volume sampling), and its program"
 GROUPS = {
     "scene": "which photographs, at which size",
     "method": "what learns the scene, and how the result is judged",
@@ -187,6 +188,13 @@ class Options:
     N_importance: int = _setting(
         "network", 0, "samples of a ray besides, where the coarse network found something, for a fine network; 0 = there is none",
         source=NERF, low=0, high=65536)
+    rvs: bool = _setting(
+        "network", False, "the coarse network is density alone, without a loss of its own: the fine network's samples are places "
+        "where its density absorbs the light, and gradients go through them", source=RVS)
+    samples_union: bool | None = _setting(
+        "network", None, "the fine network sees the coarse one's samples too", source=RVS, absent="True; False with --rvs")
+    lrate_coarse: float | None = _setting(
+        "network", None, "step size of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate")
     netdepth: int = _setting("network", 8, "layers", source=NERF, low=1, high=64)
     netwidth: int = _setting("network", 256, "units of a layer", source=NERF, low=2, high=16384)
     netdepth_fine: int = _setting("network", 8, "layers of the fine network", source=NERF, low=1, high=64)

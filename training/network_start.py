@@ -30,12 +30,13 @@ def initial_networks(scene: Scene, options: Options, generator: torch.Generator)
     density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else places.far - places.near)
     shift = math.log(math.expm1(density))
 
-    def network(depth: int, width: int) -> NetworkField:
+    def network(depth: int, width: int, *, colours: bool = True) -> NetworkField:
         encoded = options.i_embed == 0
         octaves, direction_octaves = options.multires * encoded, options.multires_views * encoded
-        return NetworkField(NetworkShape(depth, width, octaves, direction_octaves, options.use_viewdirs, shift), generator)
+        shape = NetworkShape(depth, width, octaves, direction_octaves, options.use_viewdirs, shift, colours)
+        return NetworkField(shape, generator)
 
-    coarse = network(options.netdepth, options.netwidth)
+    coarse = network(options.netdepth, options.netwidth, colours=not options.rvs)
     fine = network(options.netdepth_fine, options.netwidth_fine) if options.N_importance else None
     return SampledField(coarse, fine, places, scene_ndc(scene))
 
@@ -48,4 +49,5 @@ def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: 
     near, far = (0.0, 1.0) if scene.forward_facing else (scene.near, scene.far)
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
-    return Sampling(near, far, options.N_samples, options.N_importance, options.lindisp, endless)
+    union = not options.rvs if options.samples_union is None else options.samples_union
+    return Sampling(near, far, options.N_samples, options.N_importance, options.lindisp, endless, options.rvs, union)

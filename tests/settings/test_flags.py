@@ -253,5 +253,6 @@ def test_a_config_of_nerf_pytorch_is_understood(tmp_path):
 def test_shipped_configs_are_understood(config):
     options = parse(["--config", str(CONFIGS / config)])
     kind = config.removesuffix(".txt").partition("_")[2]
-    assert (options.method, options.field) == {"": ("nerf", "grid"), "mlp": ("nerf", "mlp"), "points": ("points", "grid")}[kind]
+    kinds = {"": ("nerf", "grid"), "mlp": ("nerf", "mlp"), "rvs": ("nerf", "mlp"), "points": ("points", "grid")}
+    assert (options.method, options.field, options.rvs) == (*kinds[kind], kind == "rvs")
     assert options.dataname == config.removesuffix(".txt").partition("_")[0]
