@@ -89,7 +89,7 @@ def _field(options, scene, evaluation, folder):
     from reporting.watch import watch
     from training.fields import complete, fit_field, load_field_run
 
-    options = complete(options)
+    calls, options = options.radiance_calls, complete(options)
     if scene.carving is not None:
         raise InputError("--maskdir: these pictures have an alpha channel, which is what --method nerf uses: drop the flag")
     if options.render_only:
@@ -98,6 +98,8 @@ def _field(options, scene, evaluation, folder):
         every = watch(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
         run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), every=every)
     run.model.chunk, run.model.points = options.chunk, options.netchunk
+    if calls is not None:
+        run.model.calls = calls
     return run, options, {"options": {"mixed_precision": run.model.in_bfloat16}}
 
 

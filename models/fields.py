@@ -4,7 +4,7 @@ from models.marched_field import MarchedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
 
-_KINDS = {"grid": MarchedField, "mlp": SampledField}
+_KINDS = {"grid": MarchedField, "voxels": MarchedField, "mlp": SampledField}
 
 
 def field_from_state(state: dict) -> RayModel:

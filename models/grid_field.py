@@ -3,13 +3,10 @@
 from dataclasses import asdict, dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers import density_of, network, start_uniform
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
-
-_MOST_RAW = 15.0  # densities are exp(raw): gradients are those of at most exp(15)
-_ROUND = 2048  # samples: multiplications in bfloat16 are compiled anew for each size that they meet
 
 
 @dataclass(frozen=True)
@@ -26,20 +23,6 @@ class GridShape:
     sh_degree: int = 3  # of the harmonics of the direction
 
 
-class _Exp(torch.autograd.Function):
-    """exp, with a gradient that stays finite."""
-
-    @staticmethod
-    def forward(ctx, raw):
-        ctx.save_for_backward(raw)
-        return torch.exp(raw.clamp(max=80))
-
-    @staticmethod
-    def backward(ctx, grad):
-        (raw,) = ctx.saved_tensors
-        return grad * torch.exp(raw.clamp(-_MOST_RAW, _MOST_RAW))
-
-
 class GridField(nn.Module):
     """Density and colour at points of a box.
 
@@ -48,20 +31,27 @@ class GridField(nn.Module):
     values. Source: Müller et al. 2022, section 5.4.
     """
 
+    kind, shape_type = "grid", GridShape
+
     def __init__(self, box: Tensor, shape: GridShape, generator: torch.Generator):
         super().__init__()
         self.shape, self.in_bfloat16 = shape, False  # whether the network multiplies in bfloat16
         self.layout = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
         self.register_buffer("box", box.clone())  # (2, 3) world
         self.table = nn.Parameter((torch.rand(self.layout.rows, shape.features, generator=generator) * 2 - 1) * 1e-4)
-        self.hidden = nn.Parameter(_uniform(shape.hidden, shape.levels * shape.features, generator))
-        self.out = nn.Parameter(_uniform(1 + shape.code, shape.hidden, generator))
-        self.colour_hidden = nn.Parameter(_uniform(shape.hidden, shape.code + (shape.sh_degree + 1) ** 2, generator))
-        self.colour_out = nn.Parameter(_uniform(3, shape.hidden, generator))
+        self.hidden = nn.Parameter(start_uniform(shape.hidden, shape.levels * shape.features, generator))
+        self.out = nn.Parameter(start_uniform(1 + shape.code, shape.hidden, generator))
+        self.colour_hidden = nn.Parameter(start_uniform(shape.hidden, shape.code + (shape.sh_degree + 1) ** 2, generator))
+        self.colour_out = nn.Parameter(start_uniform(3, shape.hidden, generator))
 
     def settings(self) -> dict:
         """What the field needs beside its tensors to be rebuilt."""
         return asdict(self.shape)
+
+    def describe(self) -> str:
+        """The field's size, in words."""
+        shape = self.shape
+        return f"{shape.levels} grids of up to {shape.finest}\u00b3 cells, {self.layout.rows:,} rows of {shape.features} features"
 
     def encode(self, positions: Tensor) -> Tensor:
         """The grid's features (M, L F) at positions (M, 3)."""
@@ -73,21 +63,20 @@ class GridField(nn.Module):
         features: what `encode` says there, where it has been asked before.
         """
         raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), self.hidden, self.out)
-        return _Exp.apply(raw[:, 0]), raw[:, 1:]
+        return density_of(raw[:, 0]), raw[:, 1:]
 
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """The densities alone, which cost less."""
         features = encode_grid(self._unit(positions), self.table, self.layout, known=features)
         raw = self._network(features, self.hidden, self.out[:1])
-        return _Exp.apply(raw[:, 0])
+        return density_of(raw[:, 0])
 
-    def _network(self, inputs: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
-        """A layer with ReLU and one without."""
-        if not self.in_bfloat16:
-            return torch.relu(inputs @ hidden.T) @ out.T
-        with torch.autocast(inputs.device.type, torch.bfloat16):
-            padded = F.pad(inputs.bfloat16(), (0, 0, 0, -len(inputs) % _ROUND))
-            return (torch.relu(padded @ hidden.T) @ out.T)[: len(inputs)].to(inputs)
+    def code(self, positions: Tensor) -> Tensor:
+        """What `radiance` needs to know of positions (M, 3)."""
+        return self._network(self.encode(positions), self.hidden, self.out[1:])
+
+    def _network(self, inputs: Tensor, *weights: Tensor) -> Tensor:
+        return network(inputs, *weights, in_bfloat16=self.in_bfloat16)
 
     def _unit(self, positions: Tensor) -> Tensor:
         return (positions - self.box[0]) / (self.box[1] - self.box[0])
@@ -95,8 +84,3 @@ class GridField(nn.Module):
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
         """Colours (M, 3) in [0, 1] from codes and the directions' harmonics (M, K)."""
         return torch.sigmoid(self._network(torch.cat([code, directions], 1), self.colour_hidden, self.colour_out))
-
-
-def _uniform(outputs: int, inputs: int, generator: torch.Generator) -> Tensor:
-    """Kaiming's uniform start for layers before a ReLU."""
-    return (torch.rand(outputs, inputs, generator=generator) * 2 - 1) * (6 / inputs) ** 0.5

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from models.grid_field import GridField, GridShape
+from models.grid_field import GridField
+from models.monte_carlo import estimate
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays
+from models.voxel_field import VoxelField
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.directions import encode_directions
+from taichi_kernels.inverse_transform import draw_from_samples
 from taichi_kernels.marching import Samples
+from taichi_kernels.sampling import stratified
 from taichi_kernels.visibility import see
 
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
@@ -21,12 +25,22 @@ _FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every fu
 _AT_ONCE = 1 << 18  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
 
 
-class MarchedField(RayModel):
-    """A field and its occupancy: the model of `--method nerf --field grid`."""
+_FIELDS = {field.kind: field for field in (GridField, VoxelField)}
 
-    def __init__(self, field: GridField, occupancy: OccupancyGrid, ndc: Ndc | None = None):
+
+class MarchedField(RayModel):
+    """A field and its occupancy: the model of `--method nerf --field grid` and `voxels`.
+
+    calls: of the radiance for a ray, at places that are drawn from its density; 0: at each of its samples.
+    """
+
+    def __init__(self, field: GridField | VoxelField, occupancy: OccupancyGrid, ndc: Ndc | None = None, *, calls: int = 0):
         super().__init__(ndc)
-        self.field, self.occupancy = field, occupancy
+        self.field, self.occupancy, self.calls = field, occupancy, calls
+
+    @property
+    def kind(self) -> str:
+        return self.field.kind
 
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; without what only training needs, where `training` is False."""
@@ -34,22 +48,22 @@ class MarchedField(RayModel):
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
         settings = {
             "cells": self.occupancy.cells, "step": self.occupancy.step, "shape": self.field.settings(),
-            "ndc": self.ndc and tuple(self.ndc),
+            "ndc": self.ndc and tuple(self.ndc), "calls": self.calls,
         }
-        return {"kind": "grid", "tensors": tensors, "settings": settings}
+        return {"kind": self.kind, "tensors": tensors, "settings": settings}
 
     def describe(self) -> str:
-        """The grid's size, in words."""
-        shape, rows = self.field.shape, self.field.layout.rows
-        return f"{shape.levels} grids of up to {shape.finest}\u00b3 cells, {rows:,} rows of {shape.features} features"
+        """The field's size, in words."""
+        return self.field.describe()
 
     @staticmethod
     def from_state(state: dict) -> "MarchedField":
         """The model of `state`. Raises ValueError for one that this version did not write."""
-        settings, tensors = state["settings"], state["tensors"]
-        field = GridField(tensors["field.box"], GridShape(**settings["shape"]), torch.Generator())
+        settings, tensors, kind = state["settings"], state["tensors"], _FIELDS[state.get("kind", "grid")]
+        field = kind(tensors["field.box"], kind.shape_type(**settings["shape"]), torch.Generator())
         occupancy = OccupancyGrid(tensors["occupancy.box"], cells=settings["cells"], step=settings["step"])
-        model = MarchedField(field, occupancy, settings.get("ndc") and Ndc(*settings["ndc"]))
+        ndc = settings.get("ndc") and Ndc(*settings["ndc"])
+        model = MarchedField(field, occupancy, ndc, calls=settings.get("calls", 0))
         try:
             missing, unknown = model.load_state_dict(tensors, strict=False)
         except RuntimeError as problem:  # sizes that differ
@@ -69,10 +83,11 @@ class MarchedField(RayModel):
 
     @torch.no_grad()
     def visible(
-        self, rays: Rays, generator: torch.Generator | None = None, *, stretch: float = 1.0, jitter: float = 1.0
+        self, rays: Rays, generator: torch.Generator | None = None, *, stretch: float = 1.0, jitter: float = 1.0,
+        least: float = LEARNED_TRANSMITTANCE,
     ) -> tuple[Samples, Tensor]:
-        """Those of the samples of `sample` that are not hidden, and the grid's features there (M, L F)."""
-        walk = self.walk(rays, self._shift(rays.lengths, generator, jitter), stretch=stretch, least=LEARNED_TRANSMITTANCE)
+        """Those of the samples of `sample` that are not hidden, and the density's features there (M, L F)."""
+        walk = self.walk(rays, self._shift(rays.lengths, generator, jitter), stretch=stretch, least=least)
         parts = [(alive[some.rays.long()].int(), *some[2:5], features) for alive, some, features, _ in walk]
         if not parts:
             nothing = self.sample(rays[:0])
@@ -95,9 +110,36 @@ class MarchedField(RayModel):
         return composite(
             densities, colours, samples.starts, samples.ends, offsets=samples.offsets, lengths=rays.lengths, depth=depth)
 
+    def estimates(
+        self, rays: Rays, samples: Samples, features: Tensor | None = None, generator: torch.Generator | None = None, *,
+        number: int = 1,
+    ) -> list[Composite]:
+        """The same as `shade`, estimated from `calls` calls of the radiance, `number` times independently, without weights.
+
+        The calls are stratified: at random with a generator, else in the middle of each share of the light.
+        """
+        densities, hit = self.field.density(samples.positions, features), torch.nonzero(samples.offsets.diff() > 0)[:, 0]
+        offsets, some = torch.cat([samples.offsets[hit], samples.offsets[-1:]]), rays[hit]
+        harmonics = encode_directions(some.looking, self.field.shape.sh_degree).repeat_interleave(self.calls, 0)
+        found = []
+        for _ in range(number):
+            shares = stratified(len(hit), self.calls, generator, densities.device)
+            drawn = draw_from_samples(densities, samples.starts, samples.ends, offsets, shares, lengths=some.lengths)
+            positions = some.origins[:, None] + drawn.places[..., None] * some.directions[:, None]
+            colours = self.field.radiance(self.field.code(positions.view(-1, 3)), harmonics).view(*positions.shape)
+            colour, depth = estimate(drawn, colours), estimate(drawn, drawn.places[..., None])[:, 0]
+            nothing, clear = colour.new_zeros(len(rays)), colour.new_ones(len(rays))
+            found.append(Composite(
+                nothing[:, None].expand(-1, 3).index_copy(0, hit, colour), clear.index_copy(0, hit, 1 - drawn.opacity),
+                nothing.index_copy(0, hit, depth), None, None))
+        return found
+
     @torch.no_grad()
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""
+        if self.calls:
+            (found,) = self.estimates(rays, *self.visible(rays, least=SEEN_TRANSMITTANCE))
+            return found.colour, found.transmittance, found.depth
         colour, clear, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
         clear += 1
         for alive, samples, features, left in self.walk(rays, least=SEEN_TRANSMITTANCE):

@@ -44,6 +44,8 @@ class Traced(NamedTuple):
 class SampledField(RayModel):
     """One or two networks and how they are sampled: the model of `--method nerf --field mlp`."""
 
+    kind = "mlp"
+
     def __init__(self, coarse: NetworkField, fine: NetworkField | None, sampling: Sampling, ndc: Ndc | None = None, *,
                  through_corners: bool = False):
         """Raises ValueError unless there is a fine network exactly where the sampling has places for it, and the coarse network

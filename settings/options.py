@@ -83,8 +83,9 @@ class Options:
         choices=("points", "nerf"), absent="points; nerf where one of its flags is given")
     field: str = _setting(
         "method", "grid", "what --method nerf learns: feature grids with a small network, marched through occupied cells, in "
-        "minutes on a CPU (grid), or the original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
-        choices=("grid", "mlp"), absent="grid; mlp where one of its flags is given")
+        "minutes on a CPU (grid), voxels for density and a network for radiance, called a few times a ray (voxels), or the "
+        "original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
+        choices=("grid", "voxels", "mlp"), absent="grid; mlp where one of its flags is given")
     recipe: str = _setting(
         "method", "default", "the steps of training: the published program's (paper), or this program's own",
         choices=("paper", "default"))
@@ -153,18 +154,25 @@ class Options:
         high=2**31 - 1)
 
     N_iters: int | None = _setting(
-        "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000 for grid, 200000 for mlp")
+        "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp")
     N_rand: int | None = _setting(
-        "rays", None, "rays of a step, 0 = as many as show 32,768 samples (grid)", source=NERF, low=0, high=1 << 20,
-        absent="0 for grid, 4096 for mlp")
+        "rays", None, "rays of a step, 0 = as many as show 32,768 samples, or call the radiance so often (grid, voxels)",
+        source=NERF, low=0, high=1 << 20,
+        absent="0; 4096 for mlp")
     lrate: float | None = _setting(
-        "rays", None, "step size at the start; for grid it falls to 3 % at the end", source=NERF, above=0, high=10,
-        absent="0.03 for grid, 0.0005 for mlp")
+        "rays", None, "step size at the start; for grid and voxels it falls to 3 % at the end", source=NERF, above=0, high=10,
+        absent="0.03; 0.0005 for mlp")
+    radiance_calls: int | None = _setting(
+        "rays", None, "grid, voxels: calls of the radiance for a ray, at places drawn from its density; 0 = at every sample",
+        source=RVS, low=0, high=4096, absent="0 for grid, 8 for voxels; with --render_only, what the field was trained with")
+    two_estimates: bool = _setting(
+        "rays", False, "with --radiance_calls: the loss is the product of the errors of two independent estimates, twice the "
+        "calls, which the variance of the estimate does not bias", source=RVS)
     perturb: float = _setting(
         "rays", 1.0, "share of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
     distortion: float | None = _setting(
-        "rays", None, "grid: weight of the loss that draws the weights along a ray together, against fog", low=0, high=1e3,
-        source="mip-NeRF 360", absent="0.01 in normalised device coordinates, else 0")
+        "rays", None, "grid, voxels: weight of the loss that draws the weights along a ray together, against fog", low=0,
+        high=1e3, source="mip-NeRF 360", absent="0.01 in normalised device coordinates, else 0")
     chunk: int = _setting(
         "rays", 32768, "rays that are rendered at a time: fewer take less memory", source=NERF, low=1, high=1 << 24)
     no_batching: bool = _setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
@@ -176,7 +184,7 @@ class Options:
     mixed_precision: bool | None = _setting(
         "rays", None, "networks multiply in bfloat16, in training and in pictures: faster where the processor or the GPU has it",
         short="-s",
-        absent="where it is there for grid, False for mlp")
+        absent="where it is there; False for mlp")
     i_weights: int = _setting("rays", 500, "steps between checkpoints", source=NERF, low=1)
     i_testset: int = _setting(
         "rays", 50_000, "steps between pictures of the test views, in testset_<step>, while training, 0 = none", source=NERF,
@@ -268,7 +276,8 @@ def kind(setting) -> type:
 
 
 FIELD_DEFAULTS = {
-    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03},
+    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
+    "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
     "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4},
 }  # of settings that the user may leave to --field
 

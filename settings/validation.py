@@ -78,13 +78,17 @@ def _check_together(options: Options) -> None:
                                   or options.mask_corruption is not None or options.maskdir is not None),
         "--recipe is about --method points: drop it": options.method != "points" and options.recipe != "default",
         "--field is about --method nerf: drop it": options.method != "nerf" and options.field != Options.field,
-        "--N_rand 0 lets the samples decide, which is for --field grid: give a number of rays":
+        "--N_rand 0 lets the samples decide, which is not for --field mlp: give a number of rays":
             options.field == "mlp" and options.N_rand == 0,
         "--rvs draws the fine network's samples, and there is no fine network: give --N_importance N":
             options.rvs and not options.N_importance,
         "--samples_union and --lrate_coarse are about two networks, and there is one alone: give --N_importance N":
             not options.N_importance and (options.samples_union is not None or options.lrate_coarse is not None),
-        "--distortion is for --field grid: drop it": options.field == "mlp" and options.distortion is not None,
+        "--distortion is for --field grid and voxels: drop it": options.field == "mlp" and options.distortion is not None,
+        "--radiance_calls is for --field grid and voxels; --field mlp has --rvs: drop it":
+            options.field == "mlp" and options.radiance_calls is not None,
+        "--two_estimates is about --radiance_calls: give their number, or --field voxels":
+            options.two_estimates and (options.radiance_calls == 0 or (options.field, options.radiance_calls) == ("grid", None)),
         "--render_factor is a preview's size: give --render_only too, or drop it":
             options.render_factor > 0 and not options.render_only,
         "--no_masks needs --recipe default: the paper's recipe starts from masks":

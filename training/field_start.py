@@ -10,6 +10,7 @@ from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
+from models.voxel_field import VoxelField, VoxelShape
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
@@ -25,9 +26,9 @@ _SHOWN = 0.5  # share of the views that must see what is in the box: close to a 
 _UNSEEN = 1e3  # half image widths beyond a picture's edge that say nothing
 
 
-def initial_field(scene: Scene, generator: torch.Generator) -> MarchedField:
-    """An untrained field over the scene's object, with the cells that the alpha channels leave open; in normalised device
-    coordinates, over all that the cameras see, without a look at alpha.
+def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> MarchedField:
+    """An untrained field of a kind (`grid`, `voxels`) over the scene's object, with the cells that the alpha channels leave open;
+    in normalised device coordinates, over all that the cameras see, without a look at alpha.
 
     Raises InputError where they leave none.
     """
@@ -43,7 +44,11 @@ def initial_field(scene: Scene, generator: torch.Generator) -> MarchedField:
     occupancy = OccupancyGrid(box, cells=CELLS, step=diagonal / steps)
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
-    field = GridField(box, GridShape(finest=round(min(max(edge / pixel, _COARSEST), _FINEST))), generator)
+    finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
+    if kind == "voxels":
+        field = VoxelField(box, VoxelShape(finest=finest), generator)
+    else:
+        field = GridField(box, GridShape(finest=finest), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 

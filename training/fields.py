@@ -105,8 +105,9 @@ def _start(scene: Scene, options: Options, generator: torch.Generator) -> RayMod
         path = Path(options.ft_path).expanduser()
         model = _field_in(load_field(path), path, scene, options)
     else:
-        model = initial_networks(scene, options, generator) if options.field == "mlp" else initial_field(scene, generator)
-    if isinstance(model, SampledField) != (options.field == "mlp"):
+        networks = options.field == "mlp"
+        model = initial_networks(scene, options, generator) if networks else initial_field(scene, options.field, generator)
+    if model.kind != options.field:
         raise InputError(f"--ft_path {options.ft_path} holds no field of kind {options.field}: give the other --field")
     return model
 
@@ -122,6 +123,8 @@ class _Loop:
         began = time.perf_counter()
         model = _start(scene, options, self.generator) if state is None else _field_in(state, folder / CHECKPOINT, scene, options)
         self.run = FieldRun(model=model.to(runtime.torch_device()))
+        if isinstance(model, MarchedField):
+            model.calls = options.radiance_calls
         model.mix(in_bfloat16(options, model) if state is None else state.get("bfloat16", False))
         self.run.seconds["hull"] = time.perf_counter() - began
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
@@ -225,7 +228,8 @@ class _Loop:
         if isinstance(model, SampledField):
             seen = model.trace(rays, generator, jitter=1.0).best
         else:
-            seen = model.shade(rays, model.sample(rays, generator))
+            samples = model.sample(rays, generator)
+            seen = model.estimates(rays, samples)[0] if model.calls else model.shade(rays, samples)
         seen.colour.sum().backward()
         model.zero_grad(set_to_none=True)
         model.look(rays)

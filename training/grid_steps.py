@@ -6,9 +6,10 @@ from torch import Tensor
 from models.marched_field import MarchedField
 from models.rays import Rays
 from settings.options import Options
+from taichi_kernels.compositing import composite
 from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
-from training.ray_batches import RayBatches
+from training.ray_batches import Batch, RayBatches
 
 SAMPLES = 1 << 15  # of a step, that are seen
 LAST_RATE = 0.03  # share of the step size that is left at the end
@@ -23,7 +24,8 @@ _NDC_DISTORTION = 0.01  # --distortion where photographs are taken from one side
 
 
 class GridSteps:
-    """`--field grid`: as many rays a step as show `SAMPLES` samples, where --N_rand says nothing else."""
+    """`--field grid` and `voxels`: as many rays a step as show `SAMPLES` samples, or call the radiance so often, where --N_rand
+    says nothing else."""
 
     def __init__(self, model: MarchedField, options: Options, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
@@ -47,12 +49,38 @@ class GridSteps:
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.enter(batch.rays)
         samples, features = model.visible(rays, self.generator, stretch=stretch, jitter=options.perturb)
-        seen = model.shade(rays, samples, features, depth=False)
-        squared = batch.squared_error(seen)
+        if model.calls:
+            loss, squared = self._estimated(batch, rays, samples, features)
+        else:
+            seen = model.shade(rays, samples, features, depth=False)
+            loss = squared = batch.squared_error(seen)
+            if self.distortion:
+                loss = loss + self._spread(seen.weights, samples, rays)
         if not options.N_rand:
-            share = SAMPLES / max(len(samples.rays), 1)
+            share = SAMPLES / max(len(samples.rays), self._calls(samples), 1)
             self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
-        return squared + self._spread(seen.weights, samples, rays) if self.distortion else squared, squared
+        return loss, squared
+
+    def _calls(self, samples: Samples) -> int:
+        """Calls of the radiance for these samples, where it is not called at each of them."""
+        each = self.model.calls * (2 if self.options.two_estimates else 1)
+        return each and each * int((samples.offsets.diff() > 0).sum())
+
+    def _estimated(self, batch: Batch, rays: Rays, samples: Samples, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss and the squared error of colours that are estimated from a few calls of the radiance.
+
+        The squared error of one estimate is too large by its variance, which learning then makes smaller too; the product of
+        two independent ones' errors is not.
+        """
+        two = self.options.two_estimates
+        errors = [batch.error(seen) for seen in self.model.estimates(rays, samples, features, self.generator, number=1 + two)]
+        loss = (errors[0] * errors[-1]).mean()
+        if self.distortion:
+            densities = self.model.field.density(samples.positions, features)
+            shown = composite(densities, densities[:, None].detach(), samples.starts, samples.ends, offsets=samples.offsets,
+                              lengths=rays.lengths, depth=False)
+            loss = loss + self._spread(shown.weights, samples, rays)
+        return loss, (sum(errors) / len(errors)).square().mean()
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
         """What the rays' distortion costs, as a share of the box's diagonal."""

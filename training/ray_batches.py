@@ -18,9 +18,13 @@ class Batch(NamedTuple):
     colours: Tensor  # (R, 3) in [0, 1], over the background
     background: Tensor  # (R, 3) what lies behind the scene
 
+    def error(self, seen: Composite) -> Tensor:
+        """Error (R, 3) of what is seen, over the background."""
+        return seen.colour + seen.transmittance[:, None] * self.background - self.colours
+
     def squared_error(self, seen: Composite) -> Tensor:
-        """Mean squared error, over rays and channels, of what is seen, over the background."""
-        return ((seen.colour + seen.transmittance[:, None] * self.background - self.colours) ** 2).mean()
+        """Mean squared error, over rays and channels."""
+        return (self.error(seen) ** 2).mean()
 
 
 class RayBatches:

@@ -1,0 +1,47 @@
+"""Parts of small networks that the fields of grids share."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_MOST_RAW = 15.0  # gradients of exp(raw) are those of at most exp(15)
+_ROUND = 2048  # samples: multiplications in bfloat16 are compiled anew for each size that they meet
+
+
+class _Exp(torch.autograd.Function):
+    """exp, with a gradient that stays finite."""
+
+    @staticmethod
+    def forward(ctx, raw):
+        ctx.save_for_backward(raw)
+        return torch.exp(raw.clamp(max=80))
+
+    @staticmethod
+    def backward(ctx, grad):
+        (raw,) = ctx.saved_tensors
+        return grad * torch.exp(raw.clamp(-_MOST_RAW, _MOST_RAW))
+
+
+def density_of(raw: Tensor) -> Tensor:
+    """Densities exp(raw), with gradients that stay finite."""
+    return _Exp.apply(raw)
+
+
+def network(inputs: Tensor, *weights: Tensor, in_bfloat16: bool) -> Tensor:
+    """Linear layers (M, outputs) of inputs (M, inputs), with weights (outputs, inputs) each and a ReLU between them."""
+    if not in_bfloat16:
+        return _layers(inputs, weights)
+    with torch.autocast(inputs.device.type, torch.bfloat16):
+        padded = F.pad(inputs.bfloat16(), (0, 0, 0, -len(inputs) % _ROUND))
+        return _layers(padded, weights)[: len(inputs)].to(inputs)
+
+
+def _layers(values: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+    for weight in weights[:-1]:
+        values = torch.relu(values @ weight.T)
+    return values @ weights[-1].T
+
+
+def start_uniform(outputs: int, inputs: int, generator: torch.Generator) -> Tensor:
+    """Kaiming's uniform start for layers before a ReLU."""
+    return (torch.rand(outputs, inputs, generator=generator) * 2 - 1) * (6 / inputs) ** 0.5

@@ -1,0 +1,85 @@
+"""A radiance field whose density is cheap and whose radiance is not: voxels for one, a hash grid and a network for the other.
+
+What it is for: samples of the density alone say where a few calls of the radiance are worth the most (models/monte_carlo.py).
+"""
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from models.layers import density_of, network, start_uniform
+from taichi_kernels.grid_encoding import GridLayout, encode_grid
+
+
+@dataclass(frozen=True)
+class VoxelShape:
+    """How large the field is."""
+
+    density_levels: int = 3
+    density_coarsest: int = 32  # cells along an edge of the box
+    density_log2_rows: int = 21  # of a level's table
+    levels: int = 8  # of the radiance's grid
+    features: int = 4  # a level
+    coarsest: int = 16
+    finest: int = 256  # also of the density
+    log2_rows: int = 17
+    hidden: int = 64  # units of a layer
+    sh_degree: int = 3  # of the harmonics of the direction
+
+
+class VoxelField(nn.Module):
+    """Density and colour at points of a box.
+
+    The logarithm of the density is a sum of a few levels of voxels; features of a hash grid and the spherical harmonics of the
+    direction go through two hidden layers to the logit of the colour. A point outside the box has its nearest face's values.
+    """
+
+    kind, shape_type = "voxels", VoxelShape
+
+    def __init__(self, box: Tensor, shape: VoxelShape, generator: torch.Generator):
+        super().__init__()
+        self.shape, self.in_bfloat16 = shape, False  # whether the network multiplies in bfloat16
+        coarsest = min(shape.density_coarsest, shape.finest)
+        self.density_layout = GridLayout.hashed(shape.density_levels, coarsest, shape.finest, shape.density_log2_rows)
+        self.layout = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
+        self.register_buffer("box", box.clone())  # (2, 3) world
+        self.voxels = nn.Parameter(torch.zeros(self.density_layout.rows, 1))
+        self.table = nn.Parameter((torch.rand(self.layout.rows, shape.features, generator=generator) * 2 - 1) * 1e-4)
+        sizes = [shape.levels * shape.features + (shape.sh_degree + 1) ** 2, shape.hidden, shape.hidden, 3]
+        layers = [start_uniform(outputs, inputs, generator) for inputs, outputs in pairwise(sizes)]
+        self.layers = nn.ParameterList(layers)
+
+    def settings(self) -> dict:
+        """What the field needs beside its tensors to be rebuilt."""
+        return asdict(self.shape)
+
+    def describe(self) -> str:
+        """The field's size, in words."""
+        shape = self.shape
+        return (f"{shape.density_levels} grids of up to {shape.finest}\u00b3 voxels for density, {shape.levels} of "
+                f"{self.layout.rows:,} rows for radiance")
+
+    def encode(self, positions: Tensor) -> Tensor:
+        """The levels' values (M, L) at positions (M, 3)."""
+        return encode_grid(self._unit(positions), self.voxels, self.density_layout)
+
+    def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """Densities (M,) per world unit at positions (M, 3); features: what `encode` says there, where it is known."""
+        return density_of(encode_grid(self._unit(positions), self.voxels, self.density_layout, known=features).sum(1))
+
+    def code(self, positions: Tensor) -> Tensor:
+        """What `radiance` needs to know of positions (M, 3): the hash grid's features (M, L F)."""
+        return encode_grid(self._unit(positions), self.table, self.layout)
+
+    def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Both."""
+        return self.density(positions, features), self.code(positions)
+
+    def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
+        """Colours (M, 3) in [0, 1] from codes and the directions' harmonics (M, K)."""
+        return torch.sigmoid(network(torch.cat([code, directions], 1), *self.layers, in_bfloat16=self.in_bfloat16))
+
+    def _unit(self, positions: Tensor) -> Tensor:
+        return (positions - self.box[0]) / (self.box[1] - self.box[0])
