@@ -25,6 +25,7 @@ class VoxelShape:
     coarsest: int = 16
     finest: int = 256  # also of the density
     log2_rows: int = 17
+    moving_levels: int = 8  # of the radiance's, the coarsest, that say where along a ray to move a call of the radiance
     hidden: int = 64  # units of a layer
     sh_degree: int = 3  # of the harmonics of the direction
 
@@ -37,6 +38,7 @@ class VoxelField(nn.Module):
     """
 
     kind, shape_type = "voxels", VoxelShape
+    density_cost = 0.25  # of a sample of density, in samples of radiance
 
     def __init__(self, box: Tensor, shape: VoxelShape, generator: torch.Generator):
         super().__init__()
@@ -71,7 +73,7 @@ class VoxelField(nn.Module):
 
     def code(self, positions: Tensor) -> Tensor:
         """What `radiance` needs to know of positions (M, 3): the hash grid's features (M, L F)."""
-        return encode_grid(self._unit(positions), self.table, self.layout)
+        return encode_grid(self._unit(positions), self.table, self.layout, moving=self.shape.moving_levels)
 
     def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Both."""

@@ -1,6 +1,7 @@
 """Where a radiance field lies and which of its cells are looked at first, from the cameras and the alpha channels."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,9 +14,11 @@ from models.rays import Ndc, pack_cameras, pixel_rays
 from models.voxel_field import VoxelField, VoxelShape
 from settings.errors import InputError
 from taichi_kernels import runtime
+from taichi_kernels.grid_encoding import GridLayout
 from taichi_kernels.hull import carve_hull
 from training.network_start import scene_ndc
 
+_TYPES, _SHAPES = {"grid": GridField, "voxels": VoxelField}, {"grid": GridShape, "voxels": VoxelShape}
 CELLS = 128  # of the occupancy grid, along an edge
 _STEP = 1.5  # of marching, in pixels as large as they are at the middle of the box
 _FEWEST, _MOST = 128, 1024  # steps along the box's diagonal, in the world
@@ -45,10 +48,10 @@ def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> Marche
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
-    if kind == "voxels":
-        field = VoxelField(box, VoxelShape(finest=finest), generator)
-    else:
-        field = GridField(box, GridShape(finest=finest), generator)
+    shape = _SHAPES[kind](finest=finest)
+    sides = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows).resolutions
+    moving = max(1, sum(side[0] * _STEP <= finest for side in sides))
+    field = _TYPES[kind](box, replace(shape, moving_levels=moving), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 

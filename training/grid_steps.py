@@ -57,7 +57,8 @@ class GridSteps:
             if self.distortion:
                 loss = loss + self._spread(seen.weights, samples, rays)
         if not options.N_rand:
-            share = SAMPLES / max(len(samples.rays), self._calls(samples), 1)
+            cost = model.field.density_cost * len(samples.rays) + self._calls(samples) if model.calls else len(samples.rays)
+            share = SAMPLES / max(cost, 1)
             self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
         return loss, squared
 

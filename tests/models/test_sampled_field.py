@@ -156,6 +156,47 @@ def test_gradients_reach_both_networks_and_not_the_coarse_one_through_the_sample
     assert all(p.grad is None for p in model.coarse.parameters())
 
 
+def reparameterized(**changes):
+    g = torch.Generator().manual_seed(0)
+    networks = NetworkField(replace(SMALL, colours=False), g), NetworkField(SMALL, g)
+    return SampledField(*networks, Sampling(2.0, 6.0, samples=16, importance=16, reparameterized=True, **changes))
+
+
+@pytest.mark.parametrize("union", [False, True])
+def test_gradients_reach_the_density_through_the_places_of_the_samples(union):
+    """The derivative with respect to one of its weights is what moving that weight does."""
+    model, view = reparameterized(union=union).double(), cameras()
+    rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
+    rays = type(rays)(*(part.double() for part in rays))
+    weight = model.coarse.density.weight
+    seen = lambda: model.trace(rays).best.colour.square().sum()  # noqa: E731
+    seen().backward()
+    index, step = int(weight.grad.abs().argmax()), 1e-6
+    values = []
+    with torch.no_grad():
+        for sign in (1, -1, -1):
+            weight[0, index] += sign * step
+            values.append(seen())
+    assert weight.grad[0, index].abs() > 1e-4
+    assert (values[0] - values[2]) / (2 * step) == pytest.approx(weight.grad[0, index].item(), rel=1e-3)
+
+
+def test_samples_crowd_where_the_coarse_network_is_solid(monkeypatch):
+    """Nine tenths of the light end in the middle fifth of the ray: so do nine tenths of the samples."""
+    model, view = reparameterized(union=False), cameras()
+    rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
+    solid = lambda places: torch.where((places - 4).abs() < 0.4, 10.0, 1e-3)  # noqa: E731
+    monkeypatch.setattr(model, "_at", lambda field, rays, places, *_: (solid(places), None))
+    drawn = model._drawn(rays, torch.linspace(2, 6, 101).expand(len(rays), -1).contiguous(), None, None, 0.0)
+    assert ((drawn - 4).abs() < 0.45).float().mean() > 0.9
+
+
+def test_a_density_without_colours_goes_with_reparameterization():
+    with pytest.raises(ValueError, match="without colours"):
+        SampledField(NetworkField(SMALL, torch.Generator()), NetworkField(SMALL, torch.Generator()),
+                     Sampling(2.0, 6.0, importance=8, reparameterized=True))
+
+
 def test_seeds_of_the_start():
     first, again = (NetworkField(SMALL, torch.Generator().manual_seed(s)) for s in (0, 0))
     other = NetworkField(SMALL, torch.Generator().manual_seed(1))

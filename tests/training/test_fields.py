@@ -10,6 +10,7 @@ import training.fields as fields
 import training.grid_steps as grid_steps
 from models.grid_field import GridShape
 from models.nerf_pytorch import COARSE, FINE
+from models.voxel_field import VoxelShape
 from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
@@ -29,8 +30,10 @@ def small_steps(monkeypatch):
     monkeypatch.setattr(grid_steps, "_PRUNE_FROM", 8)
     monkeypatch.setattr(grid_steps, "_EVERY", 4)
     monkeypatch.setattr(fields, "_VALIDATION_RAYS", 2000)
-    small = GridShape(levels=5, coarsest=8, finest=128, log2_rows=13)
-    monkeypatch.setattr("training.field_start.GridShape", lambda finest: small)
+    small = {"levels": 5, "coarsest": 8, "finest": 128, "log2_rows": 13}
+    voxels = VoxelShape(**small, density_coarsest=8, density_log2_rows=15)
+    shapes = {"grid": lambda finest: GridShape(**small), "voxels": lambda finest: voxels}
+    monkeypatch.setattr("training.field_start._SHAPES", shapes)
     monkeypatch.setattr("training.field_start.CELLS", 32)
     monkeypatch.setattr("training.field_start._NDC_STEPS", 128)
 
@@ -236,6 +239,60 @@ NETWORK = {
     "field": "mlp", "N_samples": 12, "N_importance": 12, "netdepth": 3, "netwidth": 32, "netdepth_fine": 3, "netwidth_fine": 32,
     "multires": 4, "multires_views": 2, "use_viewdirs": True, "N_rand": 128, "lrate": 5e-3,
 }
+
+
+@pytest.mark.parametrize("flags", [
+    {"field": "voxels"}, {"field": "voxels", "radiance_calls": 4, "two_estimates": True}, {"radiance_calls": 8},
+    {"field": "voxels", "radiance_calls": 0},
+])
+def test_learns_a_sphere_from_a_few_calls_of_the_radiance(tmp_path, flags):
+    trained = run(tmp_path, sphere_scene("white"), N_iters=250, **flags)
+    assert trained.history[-1]["validation_psnr"] > 25, trained.history[-1]
+    cameras = sphere_scene().test.cameras
+    image = trained.model.render(cameras, 0).image
+    save_weights(tmp_path, trained.model)
+    (tmp_path / "checkpoint.pt").unlink()
+    again = shown(tmp_path).model  # without a word about the field or its calls
+    assert again.kind == flags.get("field", "grid") and again.calls == trained.model.calls
+    assert torch.allclose(again.render(cameras, 0).image, image, atol=1e-6)
+
+
+def test_resumed_estimates_end_with_the_same_bits(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole", field="voxels")
+    original = fields._Loop._step
+
+    def failing(self):
+        if self.run.step == 13:
+            raise SystemExit("cut off")
+        original(self)
+
+    monkeypatch.setattr(fields._Loop, "_step", failing)
+    with pytest.raises(SystemExit):
+        run(tmp_path / "cut", field="voxels")
+    monkeypatch.setattr(fields._Loop, "_step", original)
+    assert same(whole.model, run(tmp_path / "cut", field="voxels").model)
+
+
+RVS = NETWORK | {"rvs": True}
+
+
+@pytest.mark.parametrize("union", [False, True])
+def test_reparameterized_networks_learn_a_sphere(tmp_path, union):
+    """The coarse network, without a loss of its own, puts the samples where the sphere is."""
+    trained = run(tmp_path, N_iters=150, samples_union=union, **RVS)
+    assert trained.history[-1]["validation_psnr"] > 20, trained.history
+    save_weights(tmp_path, trained.model)
+    (tmp_path / "checkpoint.pt").unlink()
+    cameras = sphere_scene().test.cameras
+    again = shown(tmp_path, **RVS).model
+    assert torch.equal(again.render(cameras, 0).image, trained.model.render(cameras, 0).image)
+
+
+@pytest.mark.parametrize("flags", [{"lrate_coarse": 1e-5}, {"samples_union": True}, {"rvs": False}])
+def test_each_flag_of_reparameterization_changes_the_networks(tmp_path, flags):
+    plain, changed = (run(tmp_path / name, **(RVS | {"N_iters": 5} | more)) for name, more in (("a", {}), ("b", flags)))
+    pairs = zip(plain.model.coarse.parameters(), changed.model.coarse.parameters(), strict=False)
+    assert any(not torch.equal(a, b) for a, b in pairs)
 
 
 def test_networks_learn_a_sphere(tmp_path):
