@@ -195,12 +195,12 @@ def draw_approximations(found: dict):
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
-    for name, one in found["made"].items():
+    for number, (name, one) in enumerate(found["made"].items()):
+        shade = {"color": f"C{number}"}
         if len(one["densities"]) == len(one["knots"]):
-            (line,) = left.plot(one["knots"], one["densities"], label=name)
+            left.plot(one["knots"], one["densities"], label=name, **shade)
         else:
-            line = left.stairs(one["densities"], one["knots"], label=name, color="tab:orange", baseline=None)
-        shade = {"color": line.get_edgecolor() if hasattr(line, "get_edgecolor") else line.get_color()}
+            left.stairs(one["densities"], one["knots"], label=name, baseline=None, **shade)
         right.plot(found["t"], one["opacity"], label=name, **shade)
         right.plot(one["places"], one["shares"], "o", markersize=4, **shade)
         right.vlines(one["places"], 0, one["shares"], linewidth=0.5, **shade)

@@ -17,6 +17,7 @@ from taichi_kernels.sampling import along, inverse_cdf, stratified
 
 POINTS = 65_536  # that go through the network at a time, where no gradient is wanted
 _ENDLESS = 1e10  # t: the length of an endless ray's last interval
+_NOTHING = 1e-12  # of a density, and of a distance
 _FLOOR = 1e-5  # weight that every bin has beside its own when places are drawn
 
 
@@ -32,6 +33,7 @@ class Sampling:
     endless: bool = False  # the last sample stands for all that lies behind it
     reparameterized: bool = False  # the coarse network is density alone, and gradients reach it through the places drawn from it
     union: bool = True  # the fine network sees the coarse one's samples too
+    correcting: bool = False  # reparameterized: the fine network's density is the coarse one's, corrected, and not its own
 
 
 class Traced(NamedTuple):
@@ -96,14 +98,18 @@ class SampledField(RayModel):
         if self.fine is None:
             return Traced(coarse, coarse)
         strata = generator if jitter else None
+        spline = None
         if s.reparameterized:
             places[:, 0], places[:, -1] = s.near, s.far  # the spline covers the whole ray
-            more = self._drawn(rays, places, strata, generator, noise)
+            spline, _ = self._at(self.coarse, rays, places, generator, noise)
+            shares = stratified(len(rays), s.importance, strata, places.device).to(places)
+            more = draw_from_knots(places, spline, shares, lengths=rays.lengths).places
         else:
             more = self._resampled(coarse, places, strata)
         if s.union:
             more = torch.cat([places, more], 1).sort(1).values
-        return Traced(coarse, self._composite(self.fine, rays, more, generator, noise))
+        offset = self._offset(places, spline, more) if s.correcting else None
+        return Traced(coarse, self._composite(self.fine, rays, more, generator, noise, offset))
 
     def _resampled(self, coarse: Composite, places: Tensor, strata: torch.Generator | None) -> Tensor:
         """Places for the fine network by the coarse one's weights, without a gradient."""
@@ -115,25 +121,29 @@ class SampledField(RayModel):
         middles = (places[:, 1:] + places[:, :-1]) / 2
         return inverse_cdf(middles, coarse.weights.detach()[:, 1:-1] + _FLOOR, shares)
 
-    def _drawn(self, rays: Rays, knots: Tensor, strata: torch.Generator | None, generator, noise: float) -> Tensor:
-        """Places for the fine network by the coarse one's density, a linear spline, through which gradients go."""
-        densities, _ = self._at(self.coarse, rays, knots, generator, noise)
-        shares = stratified(len(rays), self.sampling.importance, strata, knots.device).to(knots)
-        return draw_from_knots(knots, densities, shares, lengths=rays.lengths).places
+    def _offset(self, knots: Tensor, spline: Tensor, places: Tensor) -> Tensor:
+        """What the fine network's raw densities are corrections of: the logarithm of the coarse one's at places (R, N), a linear
+        spline (R, K) between knots, beside what that was before training."""
+        start = self.coarse.activate(spline.new_zeros(1))
+        return torch.log(linear_spline(knots, spline, places).clamp_min(_NOTHING) / start)
 
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""
         found = self.trace(rays).best
         return found.colour, found.transmittance, found.depth
 
-    def _composite(self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float) -> Composite:
-        densities, colours = self._at(field, rays, places, generator, noise)
+    def _composite(
+        self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float, offset: Tensor | None = None
+    ) -> Composite:
+        densities, colours = self._at(field, rays, places, generator, noise, offset)
         last = places[:, -1:] + _ENDLESS if self.sampling.endless else torch.full_like(places[:, -1:], self.sampling.far)
         ends = torch.cat([places[:, 1:], last], 1)
         return composite(densities, colours, places, ends, lengths=rays.lengths)
 
-    def _at(self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float) -> tuple[Tensor, Tensor | None]:
-        """Densities (R, N) and colours (R, N, 3), where the field has some, at places (R, N)."""
+    def _at(
+        self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float, offset: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Densities (R, N) and colours (R, N, 3), where the field has some, at places (R, N); offset: of raw densities."""
         positions = rays.origins[:, None] + places[..., None] * rays.directions[:, None]
         if torch.is_grad_enabled():
             raw, colours = field.raw(positions, rays.looking)
@@ -143,7 +153,14 @@ class SampledField(RayModel):
             raw, colours = (None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True))
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
-        return field.activate(raw), colours
+        return field.activate(raw if offset is None else raw + offset), colours
+
+
+def linear_spline(knots: Tensor, values: Tensor, places: Tensor) -> Tensor:
+    """Values (R, N) at places (R, N) between knots (R, K) with values (R, K); differentiable in values and places."""
+    right = torch.searchsorted(knots.detach(), places.detach()).clamp(1, knots.shape[1] - 1)
+    (a, b), (at_a, at_b) = ((each.gather(1, right - 1), each.gather(1, right)) for each in (knots, values))
+    return at_a + (at_b - at_a) * (places - a) / (b - a).clamp_min(_NOTHING)
 
 
 def _even(count: int, like: Tensor) -> Tensor:

@@ -82,6 +82,8 @@ def _check_together(options: Options) -> None:
             options.field == "mlp" and options.N_rand == 0,
         "--rvs draws the fine network's samples, and there is no fine network: give --N_importance N":
             options.rvs and not options.N_importance,
+        "--fine_density is about --rvs: give it too, or drop the flag":
+            options.fine_density != Options.fine_density and not options.rvs,
         "--samples_union and --lrate_coarse are about two networks, and there is one alone: give --N_importance N":
             not options.N_importance and (options.samples_union is not None or options.lrate_coarse is not None),
         "--distortion is for --field grid and voxels: drop it": options.field == "mlp" and options.distortion is not None,

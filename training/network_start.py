@@ -50,4 +50,5 @@ def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: 
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
     union = not options.rvs if options.samples_union is None else options.samples_union
-    return Sampling(near, far, options.N_samples, options.N_importance, options.lindisp, endless, options.rvs, union)
+    return Sampling(near, far, options.N_samples, options.N_importance, options.lindisp, endless, options.rvs, union,
+                    options.rvs and options.fine_density == "corrected")

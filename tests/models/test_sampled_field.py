@@ -10,7 +10,7 @@ from models.fields import field_from_state
 from models.nerf_pytorch import COARSE, FINE, from_nerf_pytorch
 from models.network_field import NetworkField, NetworkShape
 from models.rays import Ndc, pack_cameras, pixel_rays, view_pixels
-from models.sampled_field import SampledField, Sampling
+from models.sampled_field import SampledField, Sampling, linear_spline
 from taichi_kernels import runtime
 from tests.reference import nerf_pytorch as twin
 from tests.scenes import look_at_origin
@@ -162,10 +162,10 @@ def reparameterized(**changes):
     return SampledField(*networks, Sampling(2.0, 6.0, samples=16, importance=16, reparameterized=True, **changes))
 
 
-@pytest.mark.parametrize("union", [False, True])
-def test_gradients_reach_the_density_through_the_places_of_the_samples(union):
+@pytest.mark.parametrize(("union", "correcting"), [(False, False), (True, False), (False, True), (True, True)])
+def test_gradients_reach_the_density_through_the_places_of_the_samples(union, correcting):
     """The derivative with respect to one of its weights is what moving that weight does."""
-    model, view = reparameterized(union=union).double(), cameras()
+    model, view = reparameterized(union=union, correcting=correcting).double(), cameras()
     rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
     rays = type(rays)(*(part.double() for part in rays))
     weight = model.coarse.density.weight
@@ -185,10 +185,35 @@ def test_samples_crowd_where_the_coarse_network_is_solid(monkeypatch):
     """Nine tenths of the light end in the middle fifth of the ray: so do nine tenths of the samples."""
     model, view = reparameterized(union=False), cameras()
     rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
+    model.sampling, drawn = replace(model.sampling, samples=101), []
     solid = lambda places: torch.where((places - 4).abs() < 0.4, 10.0, 1e-3)  # noqa: E731
     monkeypatch.setattr(model, "_at", lambda field, rays, places, *_: (solid(places), None))
-    drawn = model._drawn(rays, torch.linspace(2, 6, 101).expand(len(rays), -1).contiguous(), None, None, 0.0)
-    assert ((drawn - 4).abs() < 0.45).float().mean() > 0.9
+    monkeypatch.setattr(model, "_composite", lambda field, rays, places, *_: drawn.append(places))
+    model.trace(rays)
+    assert ((drawn[0] - 4).abs() < 0.45).float().mean() > 0.9
+
+
+def test_a_corrected_density_is_the_coarse_one_before_correction(monkeypatch):
+    """With raw fine densities of 0, the fine network's density is the coarse one's, in units of where both started."""
+    model, view = reparameterized(union=True, correcting=True), cameras()
+    rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
+    found, at = [], SampledField._at
+    monkeypatch.setattr(model, "_at", lambda *a: found.append(at(model, *a)[0]) or at(model, *a))
+    with torch.no_grad():
+        model.fine.density.weight.zero_()
+        model.fine.density.bias.zero_()
+        model.fine.shape = replace(model.fine.shape, density_shift=-8.0)  # where softplus is exp
+        model.trace(rays)
+    coarse, fine = found
+    start = torch.nn.functional.softplus(torch.tensor(-1.0)).item()
+    assert fine.amax() == pytest.approx(coarse.amax().item() / start * torch.tensor(-8.0).exp().item(), rel=0.01)
+    assert fine.amin() == pytest.approx(coarse.amin().item() / start * torch.tensor(-8.0).exp().item(), rel=0.01)
+
+
+def test_a_linear_spline_by_hand():
+    knots, values = torch.tensor([[0.0, 1, 3]]), torch.tensor([[2.0, 4, 0]])
+    places = torch.tensor([[0.0, 0.5, 1, 2, 3]])
+    assert linear_spline(knots, values, places).tolist() == [[2, 3, 4, 2, 0]]
 
 
 def test_a_density_without_colours_goes_with_reparameterization():

@@ -193,9 +193,13 @@ def test_the_field_covers_the_object_and_little_more():
 @pytest.mark.parametrize("times", [1, 2])
 def test_cells_and_steps_are_as_large_as_pixels(monkeypatch, times):
     """At the middle of a box of 2 x 4 x 1 units that cameras see from 3 away through pixels of 3 / focal."""
-    finest = []
-    monkeypatch.setattr("training.field_start.GridShape", lambda finest: shapes(finest))
-    shapes = lambda f: finest.append(f) or GridShape(levels=2, coarsest=8, finest=16, log2_rows=10)  # noqa: E731
+    chosen = []
+
+    def shape(finest):
+        chosen.append(finest)
+        return GridShape(levels=2, coarsest=8, finest=16, log2_rows=10)
+
+    monkeypatch.setattr("training.field_start._SHAPES", {"grid": shape})
     box = torch.tensor([[-1.0, -2, -0.5], [1, 2, 0.5]])
     monkeypatch.setattr("training.field_start.field_box", lambda scene: box)
     scene = sphere_scene()
@@ -207,7 +211,7 @@ def test_cells_and_steps_are_as_large_as_pixels(monkeypatch, times):
     poses[:, :, 3] *= 3 / poses[:, :, 3].norm(dim=1, keepdim=True)
     train = replace(scene.train, cameras=replace(cameras, intrinsics=k, camera_to_world=poses), alpha=None)
     grid = initial_field(replace(scene, train=train), "grid", torch.Generator()).occupancy
-    assert finest == [200 * times] and grid.step == pytest.approx(1.5 * 0.01 / times, rel=1e-3)
+    assert chosen == [200 * times] and grid.step == pytest.approx(1.5 * 0.01 / times, rel=1e-3)
 
 
 @pytest.mark.parametrize("background", ["black", "white", "random"])
@@ -288,7 +292,9 @@ def test_reparameterized_networks_learn_a_sphere(tmp_path, union):
     assert torch.equal(again.render(cameras, 0).image, trained.model.render(cameras, 0).image)
 
 
-@pytest.mark.parametrize("flags", [{"lrate_coarse": 1e-5}, {"samples_union": True}, {"rvs": False}])
+@pytest.mark.parametrize("flags", [
+    {"lrate_coarse": 1e-5}, {"samples_union": True}, {"rvs": False}, {"fine_density": "own"},
+])
 def test_each_flag_of_reparameterization_changes_the_networks(tmp_path, flags):
     plain, changed = (run(tmp_path / name, **(RVS | {"N_iters": 5} | more)) for name, more in (("a", {}), ("b", flags)))
     pairs = zip(plain.model.coarse.parameters(), changed.model.coarse.parameters(), strict=False)

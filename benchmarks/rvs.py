@@ -1,0 +1,178 @@
+"""Where reparameterized volume sampling wins: quality against calls of the radiance and against time, on small pictures.
+
+    python -m benchmarks.rvs --scene nerf_synthetic/lego_100 --scene demo [--out docs/rvs] [--seeds 3] [--part 0/2]
+
+Methods, each with the same field at every number of calls:
+  estimate    voxels and a radiance network that is called K times a ray (Monte-Carlo RVS), trained and shown with K calls
+  marching    the same field, radiance at every sample that is not hidden, with 128 to 1,024 steps along the box's diagonal;
+              `estimate fine` takes the 1,024 steps too, and 8 calls
+  hierarchy   the original's networks, small: density and radiance networks, 32 + 64 samples: classic, with its loss for the
+              coarse network and all 96 samples in the fine one, and reparameterized, without and with the coarse samples there,
+              and as published
+
+A run that is finished is read from OUT/<name>.json and not run again; --part 0/2 runs every second one. All of them are drawn
+and printed at the end. PSNR is that of 8,192 random rays of the test views on white, seconds are those of training alone.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import datasets
+from benchmarks.rvs_figures import draw, table
+from models.marched_field import MarchedField
+from settings.files import write_json
+from settings.flags import parse
+from taichi_kernels import runtime
+from training.field_start import initial_field
+from training.fields import complete, in_bfloat16
+from training.grid_steps import GridSteps
+from training.network_start import initial_networks
+from training.network_steps import NetworkSteps
+from training.ray_batches import RayBatches
+
+CALLS = (1, 2, 4, 8, 16, 32, 64)
+STEPS = (128, 256, 512, 1024)  # of marching, along the diagonal
+_SHOWN_RAYS, _POINTS = 8192, 10  # of the test views; points of a curve over time
+_NETWORK = [
+    "--field", "mlp", "--use_viewdirs", "--N_rand", "512", "--N_samples", "32", "--N_importance", "64", "--multires", "8",
+    "--netdepth", "6", "--netwidth", "64", "--netdepth_fine", "6", "--netwidth_fine", "64", "--lrate", "1e-3",
+    "--lrate_decay", "3",
+]
+HIERARCHIES = {"classic": [], "rvs": ["--rvs"], "rvs, union": ["--rvs", "--samples_union", "True"],
+               "rvs as published": ["--rvs", "--fine_density", "own"]}
+
+
+def tasks(seed: int, grid_steps: int, network_steps: int) -> Iterator[dict]:
+    """All runs of a scene with a seed: method, flags, and for marching the number of steps along the diagonal."""
+    common = ["--seed", str(seed), "--N_iters", str(grid_steps), "--field", "voxels"]
+    for calls in CALLS:
+        yield {"method": "estimate", "calls": calls, "seed": seed, "flags": [*common, "--radiance_calls", str(calls)]}
+    for divisions in STEPS:
+        yield {"method": "marching", "divisions": divisions, "seed": seed, "flags": [*common, "--radiance_calls", "0"]}
+    yield {"method": "estimate fine", "divisions": STEPS[-1], "calls": 8, "seed": seed,
+           "flags": [*common, "--radiance_calls", "8"]}
+    for kind, more in HIERARCHIES.items():
+        flags = [*_NETWORK, *more, "--seed", str(seed), "--N_iters", str(network_steps)]
+        yield {"method": f"hierarchy: {kind}", "calls": 64, "seed": seed, "flags": flags}
+
+
+def load(scene: str, options):
+    """The scene; `demo` is made beside its data at 100 px."""
+    where = ["--dataname", "demo", "--img_s", "100"] if scene == "demo" else ["--datadir", scene]
+    return datasets.load(complete(parse(["--method", "nerf", *where, "--testskip", options.testskip])))
+
+
+class _Trial:
+    """A model in training, and what it shows of the test rays."""
+
+    def __init__(self, scene, task: dict):
+        self.options = options = complete(parse(["--method", "nerf", "--datadir", "unused", *task["flags"]]))
+        generator = torch.Generator().manual_seed(options.seed)
+        networks = options.field == "mlp"
+        start = initial_networks(scene, options, generator) if networks else initial_field(scene, options.field, generator)
+        self.model = start.to(runtime.torch_device())
+        if isinstance(self.model, MarchedField):
+            self.model.calls, box = options.radiance_calls, self.model.occupancy.box
+            if "divisions" in task:
+                self.model.occupancy.step = float((box[1] - box[0]).norm()) / task["divisions"]
+        self.model.mix(in_bfloat16(options, self.model))
+        self.steps = (NetworkSteps if networks else GridSteps)(self.model, options, generator)
+        device = runtime.torch_device()
+        self.batches, tests = RayBatches(scene.train, "random", device), RayBatches(scene.test, "white", device)
+        self.shown = tests.draw(_SHOWN_RAYS, torch.Generator().manual_seed(0))
+
+    def step(self, number: int) -> None:
+        loss, _ = self.steps.loss(number, self.batches)
+        self.steps.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.steps.optimizer.step()
+
+    @torch.no_grad()
+    def psnr(self) -> float:
+        rays = self.model.enter(self.shown.rays)
+        parts = [self.model.look(rays[i : i + 1024]) for i in range(0, _SHOWN_RAYS, 1024)]
+        colour, clear = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+        seen = (colour + clear[:, None] * self.shown.background).clamp(0, 1)
+        return float(-10 * ((seen - self.shown.colours) ** 2).mean().log10())
+
+    def psnr_by_calls(self) -> dict[int, float]:
+        """What the trained model shows with other numbers of calls."""
+        model, found = self.model, {}
+        for calls in CALLS:
+            if isinstance(model, MarchedField):
+                kept, model.calls = model.calls, calls
+                found[calls], model.calls = self.psnr(), kept
+            elif calls > 2:
+                kept, model.sampling = model.sampling, replace(model.sampling, importance=calls)
+                found[calls], model.sampling = self.psnr(), kept
+        return found
+
+    @torch.no_grad()
+    def calls_a_ray(self) -> dict[str, float]:
+        """Samples of a ray that meets any: in occupied cells, and not hidden."""
+        if not isinstance(self.model, MarchedField):
+            return {}
+        rays = self.model.enter(self.shown.rays)
+        whole, seen = self.model.sample(rays), self.model.visible(rays)[0]
+        hit = max(int((whole.offsets.diff() > 0).sum()), 1)
+        return {"occupied": len(whole.rays) / hit, "seen": len(seen.rays) / hit}
+
+
+def run(scene, task: dict, label: str) -> dict:
+    """Train; returns the task with `curve`, [(step, seconds, PSNR)], and what the model shows in the end."""
+    trial, curve, spent = _Trial(scene, task), [], 0.0
+    count = trial.options.N_iters
+    trial.psnr()  # compiles
+    for number in tqdm(range(count), desc=label, file=sys.stderr, leave=False):
+        began = time.perf_counter()
+        trial.step(number)
+        spent += time.perf_counter() - began
+        if (number + 1) * _POINTS // count != number * _POINTS // count:
+            curve.append((number + 1, spent, trial.psnr()))
+    return task | {"curve": curve, "psnr": curve[-1][2], "seconds": spent, "step_ms": 1e3 * spent / count,
+                   "psnr_by_calls": trial.psnr_by_calls(), "samples": trial.calls_a_ray()}
+
+
+def main() -> None:
+    """Run what is not there yet, draw and print everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scene", action="append", required=True, help="a scene's folder, or demo; may be given again")
+    parser.add_argument("--out", type=Path, default=Path("docs/rvs"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--grid_steps", type=int, default=600)
+    parser.add_argument("--network_steps", type=int, default=1500)
+    parser.add_argument("--testskip", default="4")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--part", default="0/1", help="K/N: run the K-th of N shares of the runs")
+    options = parser.parse_args()
+    runtime.keep_freed_memory()
+    torch.set_flush_denormal(True)
+    runtime.init("cpu", options.threads)
+    share, shares = (int(number) for number in options.part.split("/"))
+    options.out.mkdir(parents=True, exist_ok=True)
+    results, scenes = [], {Path(place).name: load(place, options) for place in options.scene}
+    for seed, (name, scene) in itertools.product(range(options.seeds), scenes.items()):
+        for number, task in enumerate(tasks(seed, options.grid_steps, options.network_steps)):
+            setting = f"{task['method']} {task.get('divisions', '')} {task.get('calls', '')}".replace(": ", "_").replace(",", "")
+            file = options.out / f"{name} {' '.join(setting.split())} {task['seed']}.json".replace(" ", "_")
+            if not file.is_file() and number % shares == share:
+                write_json(file, {"scene": name} | run(scene, task, file.stem))
+            if file.is_file():
+                results.append(json.loads(file.read_text(encoding="utf-8")))
+    for line in table(results, statistics.median):
+        print(line)
+    draw(results, options.out)
+
+
+if __name__ == "__main__":
+    main()
