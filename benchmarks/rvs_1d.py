@@ -115,13 +115,26 @@ def estimates(estimator: str, densities: Tensor, count: int, repeats: int, gener
         shares = stratified(repeats, count, generator, "cpu").double()
     else:
         shares = torch.rand(repeats, count, generator=generator).double().sort(1).values
+    return contributions(estimator, densities, shares).mean(1)
+
+
+def contributions(estimator: str, densities: Tensor, shares: Tensor) -> Tensor:
+    """What each of the numbers (R, K) in [0, 1], ascending, says of the colour: an estimate is their mean."""
     knots = torch.linspace(0, 1, len(densities) + 1, dtype=torch.float64)
     if "uniform" in estimator:  # importance weights: the density of the light that ends there
         bins = (shares * len(densities)).long().clamp(max=len(densities) - 1)
         clear = 1 - opacity_curve(knots, densities, shares.flatten()).view_as(shares)
-        return (densities[bins] * clear * radiance(shares)).mean(1)
-    drawn = draw_from_knots(knots.expand(repeats, -1), densities.expand(repeats, -1), shares)
-    return estimate(drawn, radiance(drawn.places)[..., None])[:, 0]
+        return densities[bins] * clear * radiance(shares)
+    drawn = draw_from_knots(knots.expand(len(shares), -1), densities.expand(len(shares), -1), shares)
+    return drawn.opacity[:, None] * radiance(drawn.places)
+
+
+def exact_deviation(estimator: str, densities: Tensor, count: int, parts: int = 2**20) -> float:
+    """The standard deviation of `estimates`, by quadrature over `parts` of [0, 1]: sqrt(variance / count), the variance that of
+    one contribution over the whole interval, or the mean of those over its `count` equal strata."""
+    shares = ((torch.arange(parts, dtype=torch.float64) + 0.5) / parts)[None]
+    rows = contributions(estimator, densities, shares).view(count if "stratified" in estimator else 1, -1)
+    return math.sqrt(float(rows.var(1, correction=0).mean()) / count)
 
 
 def deviations(repeats: int = 4096, counts=COUNTS, seed: int = 111) -> dict:
@@ -131,8 +144,9 @@ def deviations(repeats: int = 4096, counts=COUNTS, seed: int = 111) -> dict:
         densities = scene_density(name)
         thickness = float(densities.mean())
         spread = {kind: [float(estimates(kind, densities, k, repeats, generator).std()) for k in counts] for kind in ESTIMATORS}
+        exact = {kind: [exact_deviation(kind, densities, k) for k in counts if 2**20 % k == 0] for kind in ESTIMATORS}
         found[name] = {"thickness": thickness, "opacity": -math.expm1(-thickness), "colour": colour(densities),
-                       "deviations": spread, "counts": list(counts)}
+                       "deviations": spread, "exact": exact, "counts": list(counts)}
     return found
 
 
@@ -267,6 +281,7 @@ def main() -> None:
         print(f"{scene}: thickness {values['thickness']:.4f}, opacity {values['opacity']:.5f}, colour {values['colour']:.5f}")
         for kind, row in values["deviations"].items():
             print(f"  {kind:20}" + "".join(f"{value:12.3g}" for value in row))
+            print(f"  {'exactly':>20}" + "".join(f"{value:12.3g}" for value in values["exact"][kind]))
     for name in ("recovery", "recovery, one estimate"):
         (start, end), (wide, close) = (numbers[name][key] for key in kept)
         print(f"{name}: error {start:.3g} -> {end:.3g}, opacity off by {wide:.3f} -> {close:.3f} at most")

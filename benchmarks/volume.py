@@ -23,11 +23,13 @@ from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
 from taichi_kernels.rays import box_intersection, camera_rays
 from taichi_kernels.sampling import inverse_cdf
 from taichi_kernels.visibility import see
 from tests.reference import grid_encoding as grid_twin
+from tests.reference import inverse_transform as inverse_twin
 from tests.reference import nerf_pytorch
 
 RAYS, SAMPLES = 4096, 128
@@ -124,6 +126,15 @@ def sampling() -> dict[str, tuple]:
                                                    lambda: nerf_pytorch.sample_pdf(edges, weights, 128))}
 
 
+def reparameterized() -> dict[str, tuple]:
+    """64 samples a ray by the inverse of its opacity, of densities at 64 knots, with their gradient."""
+    knots, shares = (2 + 4 * rand(RAYS, 64)).sort(1).values, (torch.arange(64) + rand(RAYS, 64, seed=1).cpu()) / 64
+    shares, densities = shares.to(knots), 3 * rand(RAYS, 64, seed=2)
+    ours, theirs = (backward(lambda s, f=f: f(knots, s, shares)[0], densities)
+                    for f in (draw_from_knots, inverse_twin.draw_from_knots))
+    return {f"inverse opacity, {RAYS:,} x 64 -> 64": (ours, theirs)}
+
+
 def marching() -> dict[str, tuple]:
     """Rays of one camera through 128^3 cells of which a thick sphere's shell is occupied, in steps of 1/1024 of the diagonal."""
     axis = (torch.arange(128) + 0.5) / 64 - 1
@@ -159,7 +170,7 @@ def main() -> None:
     device = runtime.init(options.device, options.threads)
     results = {"environment": environment(), "device": device, "threads": runtime.workers(), "milliseconds": {}}
     print(f"{device}, {runtime.workers()} threads, {results['environment']['cpu']}; milliseconds, medians")
-    for cases in (compositing, weights_along_rays, grid, encodings, sampling, marching):
+    for cases in (compositing, weights_along_rays, grid, encodings, sampling, reparameterized, marching):
         for name, pair in cases().items():
             row = results["milliseconds"][name] = measure(*pair)
             peer = f"torch {row['torch']:9.2f}   ratio {row['ratio']:6.1f}" if "ratio" in row else ""

@@ -26,6 +26,7 @@ from taichi_kernels import runtime
 from taichi_kernels.compositing import absorbed, absorbed_f32
 from taichi_kernels.splatting.binning import taichi_type
 
+_CHUNK = 16  # samples of a ray that the CPU works out at a time
 _TINY = 1e-30  # a density times a length, below which there is nothing
 
 
@@ -45,10 +46,26 @@ def log_of_rest(part, rest):
     return ti.select(part < 0.2, series, -ti.log(ti.max(rest, 1e-37)))
 
 
+@ti.func
+def log_of_rest_f32(part, rest):
+    """The same in single precision, of operations that the CPU's compiler vectorises: rest = m 2^e, and a series in m - 1."""
+    z = part / (2.0 - part)
+    zz = z * z
+    series = 2.0 * z * (1.0 + zz * (1.0 / 3.0 + zz * (1.0 / 5.0 + zz / 7.0)))
+    bits = ti.bit_cast(ti.max(rest, 1e-37), ti.i32)
+    e = (bits - 0x3F3504F3) >> 23  # m from sqrt(1/2) to sqrt(2)
+    w = ti.bit_cast(bits - (e << 23), ti.f32) - 1.0
+    v = w / (2.0 + w)
+    vv = v * v
+    log_m = 2.0 * v * (1.0 + vv * (1.0 / 3.0 + vv * (1.0 / 5.0 + vv * (1.0 / 7.0 + vv / 9.0))))
+    return ti.select(part < 0.2, series, -(ti.cast(e, ti.f32) * 0.6931471805599453 + log_m))
+
+
 @cache
-def _kernels(dtype, knots: bool, linear: bool):
+def _kernels(dtype, knots: bool, linear: bool, size: int):
     """(forward, backward): a ray a loop turn, on a CPU and on a GPU.
 
+    size: samples of a ray that are looked at together, so that the compiler vectorises what does not depend on the one before;
     knots: bins of a ray share their ends, which lie in one array, one more than bins; linear: so do the densities. Otherwise
     there are arrays of the bins' starts, ends and densities.
     """
@@ -57,7 +74,8 @@ def _kernels(dtype, knots: bool, linear: bool):
     whole = ti.types.ndarray(dtype=ti.i32, ndim=2)
     offsets_type = ti.types.ndarray(dtype=ti.i32, ndim=1)
     t_shift, s_shift = int(knots), int(linear)
-    share_of = absorbed_f32 if dtype == ti.f32 else absorbed
+    share_of, log_of = (absorbed_f32, log_of_rest_f32) if dtype == ti.f32 else (absorbed, log_of_rest)
+    chunk = ti.types.vector(size, dtype)
 
     @ti.kernel
     def forward(
@@ -81,23 +99,32 @@ def _kernels(dtype, knots: bool, linear: bool):
                 begin, end = starts[t], ends[t + count - 1 + t_shift]
             i, j, before, own = -1, 0, ti.cast(0.0, dtype), ti.cast(0.0, dtype)
             slope, base, left, width = ti.cast(0.0, dtype), ti.cast(0.0, dtype), begin, end - begin
-            for k in range(uniforms.shape[1]):
-                u = uniforms[r, k]
-                share = u  # where there is no density, samples are even
-                if total > _TINY:
-                    wanted = log_of_rest(u * y, u * clear + (1.0 - u))
-                    while j < count and (i < 0 or before + own < wanted):
+            samples, first = uniforms.shape[1], 0
+            wanted, rests, bases, slopes = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
+            while first < samples:
+                some = ti.min(size, samples - first)
+                for n in range(some):
+                    u = uniforms[r, first + n]
+                    wanted[n] = log_of(u * y, u * clear + (1.0 - u))
+                for n in range(some):
+                    while j < count and (i < 0 or before + own < wanted[n]):
                         a, b = starts[t + j], ends[t + j + t_shift]
                         at_a, at_b = length * (b - a) * densities[s + j], length * (b - a) * densities[s + j + s_shift]
                         if at_a + at_b > 0.0:  # bins without density hold no sample
                             before += own
                             i, left, width, base, slope, own = j, a, b - a, at_a, at_b - at_a, 0.5 * (at_a + at_b)
                         j += 1
-                    rest = ti.min(ti.max(wanted - before, 0.0), own)
-                    root = ti.sqrt(ti.max(base * base + 2.0 * slope * rest, 0.0))
-                    share = ti.min(2.0 * rest / ti.max(base + root, _TINY), 1.0)
-                places[r, k] = left + width * share
-                bins[r, k], shares[r, k] = i, share
+                    rests[n] = ti.min(ti.max(wanted[n] - before, 0.0), own)
+                    bases[n], slopes[n] = base, slope
+                    bins[r, first + n], places[r, first + n], shares[r, first + n] = i, left, width
+                for n in range(some):
+                    root = ti.sqrt(ti.max(bases[n] * bases[n] + 2.0 * slopes[n] * rests[n], 0.0))
+                    share = ti.min(2.0 * rests[n] / ti.max(bases[n] + root, _TINY), 1.0)
+                    if total <= _TINY:  # where there is no density, samples are even
+                        share = uniforms[r, first + n]
+                    places[r, first + n] += shares[r, first + n] * share
+                    shares[r, first + n] = share
+                first += some
 
     @ti.kernel
     def backward(
@@ -165,6 +192,10 @@ def _kernels(dtype, knots: bool, linear: bool):
     return forward, backward
 
 
+def _kernels_for(values: Tensor, knots: bool, linear: bool):
+    return _kernels(taichi_type(values), knots, linear, 1 if runtime.is_gpu() else _CHUNK)
+
+
 class _Draw(torch.autograd.Function):
     @staticmethod
     def forward(ctx, starts, ends, densities, offsets, lengths, uniforms, knots, linear):
@@ -175,7 +206,7 @@ class _Draw(torch.autograd.Function):
         bins = torch.empty(rays, samples, dtype=torch.int32, device=places.device)
         if rays:
             spare = [_filled(t) for t in inputs]
-            _kernels(taichi_type(places), knots, linear)[0](*spare, _filled(places), thickness, _filled(bins), _filled(shares))
+            _kernels_for(places, knots, linear)[0](*spare, _filled(places), thickness, _filled(bins), _filled(shares))
         ctx.save_for_backward(*inputs, thickness, bins, shares)
         ctx.kinds = knots, linear
         return places, -torch.expm1(-thickness)
@@ -195,7 +226,7 @@ class _Draw(torch.autograd.Function):
         if len(thickness):
             out = [one if t is None else _filled(t) for t in (grad_starts, grad_ends, grad_densities)]
             arguments = [_filled(t) for t in (*saved, grad_places, grad_opacity)]
-            _kernels(taichi_type(shares), knots, linear)[1](*arguments, *out, moved)
+            _kernels_for(shares, knots, linear)[1](*arguments, *out, moved)
         return grad_starts, grad_ends, grad_densities, None, None, None, None, None
 
 
