@@ -8,11 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.monte_carlo import estimate
 from models.network_field import NetworkField, NetworkShape
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays
 from taichi_kernels.compositing import Composite, composite
-from taichi_kernels.inverse_transform import draw_from_knots
+from taichi_kernels.inverse_transform import Drawn, draw_from_knots
 from taichi_kernels.sampling import along, inverse_cdf, stratified
 
 POINTS = 65_536  # that go through the network at a time, where no gradient is wanted
@@ -34,6 +35,7 @@ class Sampling:
     reparameterized: bool = False  # the coarse network is density alone, and gradients reach it through the places drawn from it
     union: bool = True  # the fine network sees the coarse one's samples too
     correcting: bool = False  # reparameterized: the fine network's density is the coarse one's, corrected, and not its own
+    estimated: bool = False  # reparameterized: the fine network has the radiance alone, which is averaged over its samples
 
 
 class Traced(NamedTuple):
@@ -98,14 +100,17 @@ class SampledField(RayModel):
         if self.fine is None:
             return Traced(coarse, coarse)
         strata = generator if jitter else None
-        spline = None
+        spline = drawn = None
         if s.reparameterized:
             places[:, 0], places[:, -1] = s.near, s.far  # the spline covers the whole ray
             spline, _ = self._at(self.coarse, rays, places, generator, noise)
             shares = stratified(len(rays), s.importance, strata, places.device).to(places)
-            more = draw_from_knots(places, spline, shares, lengths=rays.lengths).places
+            drawn = draw_from_knots(places, spline, shares, lengths=rays.lengths)
+            more = drawn.places
         else:
             more = self._resampled(coarse, places, strata)
+        if s.estimated:
+            return Traced(None, self._estimated(rays, drawn, generator))
         if s.union:
             more = torch.cat([places, more], 1).sort(1).values
         offset = self._offset(places, spline, more) if s.correcting else None
@@ -120,6 +125,12 @@ class SampledField(RayModel):
             shares = stratified(len(places), count, strata, places.device).to(places)
         middles = (places[:, 1:] + places[:, :-1]) / 2
         return inverse_cdf(middles, coarse.weights.detach()[:, 1:-1] + _FLOOR, shares)
+
+    def _estimated(self, rays: Rays, drawn: Drawn, generator) -> Composite:
+        """What the radiance at the places drawn shows; see `models.monte_carlo`."""
+        _, colours = self._at(self.fine, rays, drawn.places, generator, 0.0)
+        depth = estimate(drawn, drawn.places[..., None])[:, 0]
+        return Composite(estimate(drawn, colours), 1 - drawn.opacity, depth, None, None)
 
     def _offset(self, knots: Tensor, spline: Tensor, places: Tensor) -> Tensor:
         """What the fine network's raw densities are corrections of: the logarithm of the coarse one's at places (R, N), a linear

@@ -163,7 +163,7 @@ class Options:
         "rays", None, "step size at the start; for grid and voxels it falls to 3 % at the end", source=NERF, above=0, high=10,
         absent="0.03; 0.0005 for mlp")
     radiance_calls: int | None = _setting(
-        "rays", None, "grid, voxels: calls of the radiance for a ray, at places drawn from its density; 0 = at every sample",
+        "rays", None, "calls of the radiance for a ray, at places drawn from its density; 0 = at every sample; mlp: with --rvs",
         source=RVS, low=0, high=4096, absent="0 for grid, 8 for voxels; with --render_only, what the field was trained with")
     two_estimates: bool = _setting(
         "rays", False, "with --radiance_calls: the loss is the product of the errors of two independent estimates, twice the "

@@ -80,15 +80,20 @@ def _check_together(options: Options) -> None:
         "--field is about --method nerf: drop it": options.method != "nerf" and options.field != Options.field,
         "--N_rand 0 lets the samples decide, which is not for --field mlp: give a number of rays":
             options.field == "mlp" and options.N_rand == 0,
-        "--rvs draws the fine network's samples, and there is no fine network: give --N_importance N":
-            options.rvs and not options.N_importance,
+        "--rvs draws the fine network's samples, and there is no fine network: give --N_importance N, or --radiance_calls N":
+            options.rvs and not options.N_importance and not options.radiance_calls,
         "--fine_density is about --rvs: give it too, or drop the flag":
             options.fine_density != Options.fine_density and not options.rvs,
         "--samples_union and --lrate_coarse are about two networks, and there is one alone: give --N_importance N":
-            not options.N_importance and (options.samples_union is not None or options.lrate_coarse is not None),
+            not options.N_importance and not options.rvs
+            and (options.samples_union is not None or options.lrate_coarse is not None),
         "--distortion is for --field grid and voxels: drop it": options.field == "mlp" and options.distortion is not None,
-        "--radiance_calls is for --field grid and voxels; --field mlp has --rvs: drop it":
-            options.field == "mlp" and options.radiance_calls is not None,
+        "--radiance_calls of --field mlp are places of --rvs, in place of --N_importance: give the one flag, and not the other":
+            options.field == "mlp" and options.radiance_calls is not None and (not options.rvs or options.N_importance > 0),
+        "--samples_union and --fine_density are about the fine network's density, which --radiance_calls does without: drop them":
+            options.rvs and bool(options.radiance_calls)
+            and (options.samples_union is not None or options.fine_density != Options.fine_density),
+        "--two_estimates is for --field grid and voxels: drop it": options.field == "mlp" and options.two_estimates,
         "--two_estimates is about --radiance_calls: give their number, or --field voxels":
             options.two_estimates and (options.radiance_calls == 0 or (options.field, options.radiance_calls) == ("grid", None)),
         "--render_factor is a preview's size: give --render_only too, or drop it":

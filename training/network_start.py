@@ -37,7 +37,7 @@ def initial_networks(scene: Scene, options: Options, generator: torch.Generator)
         return NetworkField(shape, generator)
 
     coarse = network(options.netdepth, options.netwidth, colours=not options.rvs)
-    fine = network(options.netdepth_fine, options.netwidth_fine) if options.N_importance else None
+    fine = network(options.netdepth_fine, options.netwidth_fine) if places.importance else None
     return SampledField(coarse, fine, places, scene_ndc(scene))
 
 
@@ -50,5 +50,7 @@ def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: 
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
     union = not options.rvs if options.samples_union is None else options.samples_union
-    return Sampling(near, far, options.N_samples, options.N_importance, options.lindisp, endless, options.rvs, union,
-                    options.rvs and options.fine_density == "corrected")
+    calls = options.radiance_calls or 0
+    return Sampling(
+        near, far, options.N_samples, calls or options.N_importance, options.lindisp, endless, reparameterized=options.rvs,
+        union=union, correcting=options.rvs and not calls and options.fine_density == "corrected", estimated=calls > 0)
