@@ -10,19 +10,24 @@ from dataclasses import asdict
 from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
+from settings import cut_off
 from settings.errors import InputError
 from settings.files import check_writable
 from settings.flags import parse, to_config_text
 
 
 def main(argv: list[str]) -> int:
-    """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 130 for a Ctrl-C
-    outside training, which saves and reports by itself."""
+    """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM or SIGUSR1 cut
+    it off, 130 for a Ctrl-C outside training, which saves and reports by itself."""
     try:
-        print(run(argv))
+        with cut_off.heard():
+            print(run(argv))
     except InputError as mistake:
         print(f"main.py: {mistake}", file=sys.stderr)
         return 2
+    except cut_off.CutOff as signal:
+        print(f"main.py: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
+        return cut_off.EXIT_CODE
     except KeyboardInterrupt:
         print("main.py: interrupted; the checkpoint of the last whole epoch, if there is one, is kept", file=sys.stderr)
         return 130

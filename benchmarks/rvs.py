@@ -18,20 +18,19 @@ import argparse
 import itertools
 import json
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 import datasets
 from benchmarks.rvs_figures import draw, table
 from models.marched_field import MarchedField
 from settings.files import write_json
 from settings.flags import parse
+from settings.progress import progress
 from taichi_kernels import runtime
 from training.field_start import initial_field
 from training.fields import complete, in_bfloat16
@@ -136,7 +135,7 @@ def run(scene, task: dict, label: str) -> dict:
     trial, curve, spent = _Trial(scene, task), [], 0.0
     count = trial.options.N_iters
     trial.psnr()  # compiles
-    for number in tqdm(range(count), desc=label, file=sys.stderr, leave=False):
+    for number in progress(range(count), desc=label, leave=False):
         began = time.perf_counter()
         trial.step(number)
         spent += time.perf_counter() - began

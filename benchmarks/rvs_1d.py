@@ -8,17 +8,16 @@ Writes approximations.png, estimators.png, recovery.png and figures.json; notebo
 
 import argparse
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from models.monte_carlo import estimate
 from settings.files import write_json
+from settings.progress import progress
 from taichi_kernels import runtime
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.sampling import stratified
@@ -180,7 +179,7 @@ def recovery(steps: int = 20_000, seed: int = 100, samples: int = 8, *, independ
     optimizer = torch.optim.Adam([raw], lr=1e-3)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, max(steps // 4, 1), 0.9)
     snapshots, off, errors, at = [], [], [], []
-    for step in tqdm(range(steps + 1), desc="recovery", file=sys.stderr, leave=False):
+    for step in progress(range(steps + 1), desc="recovery", leave=False):
         if step % max(steps // 200, 1) == 0:
             curve = opacity_curve(knots[0], F.softplus(raw.detach()), fine)
             off.append(float((curve - true_curve).abs().max()))

@@ -9,17 +9,16 @@ where the alpha of the object in the picture ends below a tenth.
 
 import argparse
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import torch
-from tqdm import tqdm
 
 import datasets
 from models.sampled_field import SampledField
 from settings.flags import parse
+from settings.progress import progress
 from taichi_kernels import runtime
 from training.fields import complete
 from training.network_start import initial_networks
@@ -40,7 +39,7 @@ def trained(scene, options, kind: str) -> SampledField:
         for field in (model.coarse, model.fine):
             field.shape = replace(field.shape, density_shift=SHIFTS[kind])
     steps, batches = NetworkSteps(model, options, generator), RayBatches(scene.train, "white", "cpu")
-    for step in tqdm(range(options.N_iters), desc=f"{kind}, seed {options.seed}", leave=False, file=sys.stderr):
+    for step in progress(range(options.N_iters), desc=f"{kind}, seed {options.seed}", leave=False):
         loss, _ = steps.loss(step, batches)
         steps.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from settings.errors import InputError
+from settings.progress import progress
 from taichi_kernels.sphere_tracing import trace_demo
 
 VERSION = 1  # of the pictures: to be raised whenever the same settings give other bytes
@@ -121,19 +121,19 @@ def is_complete(folder: Path, settings: DemoSettings) -> bool:
     return all(path.is_file() for path in _files(folder, settings))
 
 
-def ensure_demo(root: str | Path, settings: DemoSettings | None = None, progress: bool = True) -> Path:
-    """The folder of the demo scene under `root`, made now if it is not there in full, with a progress bar.
+def ensure_demo(root: str | Path, settings: DemoSettings | None = None, quiet: bool = False) -> Path:
+    """The folder of the demo scene under `root`, made now if it is not there in full, with a progress bar unless `quiet`.
 
     Raises InputError where the folder's name is taken by something else or nothing can be written.
     """
     settings = settings or DemoSettings()
     folder = Path(root) / settings.folder_name
     if not is_complete(folder, settings):
-        make_demo(folder, settings, progress)
+        make_demo(folder, settings, quiet)
     return folder
 
 
-def make_demo(folder: str | Path, settings: DemoSettings, progress: bool = True) -> None:
+def make_demo(folder: str | Path, settings: DemoSettings, quiet: bool = False) -> None:
     """Write the demo scene to `folder`: all of it or nothing. An older demo scene there is replaced.
 
     It is made in a hidden folder beside it and renamed at the end. Raises InputError where `folder` holds
@@ -151,7 +151,7 @@ def make_demo(folder: str | Path, settings: DemoSettings, progress: bool = True)
             if time.time() - left.stat().st_mtime > STALE_SECONDS or left == making:
                 shutil.rmtree(left)
         making.mkdir(parents=True)
-        _write(making, settings, progress)
+        _write(making, settings, quiet)
         _move_into_place(making, folder, settings)
     except OSError as error:
         raise InputError(
@@ -192,14 +192,12 @@ def _move_into_place(making: Path, folder: Path, settings: DemoSettings) -> None
         os.rename(making, folder)
 
 
-def _write(folder: Path, settings: DemoSettings, progress: bool) -> None:
+def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
     """Render and write all views and the JSON files, the manifest last."""
     total = settings.train_views + settings.val_views + settings.test_views
     focal = settings.width / 2 / math.tan(settings.camera_angle_x / 2)
     intrinsics = torch.tensor([[focal, 0, settings.width / 2], [0, focal, settings.height / 2], [0, 0, 1]])
-    with tqdm(
-        total=total, unit="view", disable=not progress, desc="Compiling the demo scene's renderer"
-    ) as bar:
+    with progress(total=total, unit="view", disable=quiet, desc="Compiling the demo scene's renderer") as bar:
         trace_demo(intrinsics[None], torch.eye(3, 4)[None], 1, 1, 1)
         bar.reset()  # the time left is the views', not the compiler's
         bar.set_description("Making the demo scene")

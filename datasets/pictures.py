@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from scipy import sparse
-from tqdm import tqdm
 
 from datasets.lenses import Lens, undistort
 from settings.errors import InputError
+from settings.progress import progress
 
 _AT_ONCE = 64_000_000  # pixels of files that are decoded at the same time
 _BLOCK = 4_000_000  # values that are averaged at the same time
@@ -104,7 +104,7 @@ def for_each(read, paths: Sequence[Path], threads: int, title: str) -> None:
     pool = ThreadPoolExecutor(threads)
     try:
         work = pool.map(read, range(len(paths)))
-        for _ in tqdm(work, total=len(paths), desc=title, unit="image", disable=None, leave=False):
+        for _ in progress(work, total=len(paths), desc=title, unit="image", leave=False):
             pass
     finally:
         pool.shutdown(cancel_futures=True)

@@ -19,12 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from jobs.study_table import AT, finished, write_figure, write_table
 from settings.errors import InputError
 from settings.files import check_writable, write_json
 from settings.masks import parse_corruption
+from settings.progress import progress
 
 PROGRAM = Path(__file__).parents[1] / "main.py"
 NO_MASKS = "no_masks"
@@ -104,7 +103,7 @@ def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[st
             return subprocess.run([sys.executable, str(PROGRAM), *words], stdout=output, stderr=output).returncode == 0
 
     with ThreadPoolExecutor(jobs) as pool:
-        done = tqdm(pool.map(run, left), total=len(left), unit="run", desc="study", dynamic_ncols=True)
+        done = progress(pool.map(run, left), total=len(left), unit="run", desc="study")
         try:
             return [folder for folder, good in zip(left, done, strict=True) if not good]
         except KeyboardInterrupt:  # the running programs got it too, and save what they have

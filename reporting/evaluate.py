@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from datasets.scene import Split
 from models.rendering import Rendering
 from reporting.metrics import lpips_or_none, psnr, ssim
 from reporting.record import RadianceModel
+from settings.progress import progress
 
 LEAST_SECONDS = 1.0  # of measured rendering
 MOST_SECONDS = 15.0  # what slow models are held to, by rendering fewer of the views
@@ -68,7 +68,7 @@ def evaluate(
         raise ValueError("there are no views to evaluate")
     lpips, lpips_note = lpips_or_none()
     views, seconds = [], []
-    with torch.no_grad(), tqdm(range(len(split)), desc="test views", unit="view", dynamic_ncols=True) as bar:
+    with torch.no_grad(), progress(range(len(split)), desc="test views", unit="view") as bar:
         for view in bar:
             start = time.perf_counter()
             rendering = model.render(split.cameras, view, background)

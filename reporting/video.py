@@ -6,7 +6,6 @@ import imageio.v2 as imageio
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from datasets.cameras import Cameras
 from models.rendering import Rendering
@@ -14,6 +13,7 @@ from reporting.orbit import orbit
 from reporting.pictures import colour_map, to_bytes
 from reporting.record import RadianceModel
 from settings.files import atomic
+from settings.progress import progress
 
 SECONDS = 6.0  # of video, whatever the number of frames
 MOST_FRAMES = 150  # 25 frames a second
@@ -63,7 +63,7 @@ def save_orbit(
                 output_params=["-crf", "23", "-movflags", "+faststart"],
             )
             with writer:
-                for view in tqdm(range(frames), desc="video", unit="frame", dynamic_ncols=True):
+                for view in progress(range(frames), desc="video", unit="frame"):
                     writer.append_data(
                         frame(model.render(path_cameras, view, background), background, near, far)
                     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from training.checkpoint import load_weights
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scene") / "island"
-    make_demo(folder, DemoSettings(width=64, height=56, train_views=30, val_views=1, test_views=4), progress=False)
+    make_demo(folder, DemoSettings(width=64, height=56, train_views=30, val_views=1, test_views=4), quiet=True)
     return folder
 
 
@@ -78,6 +79,15 @@ def test_ctrl_c_while_loading_is_one_sentence(scene, tmp_path, monkeypatch, caps
     monkeypatch.setattr("datasets.load", interrupted)
     assert main.main(["--datadir", str(scene), "--basedir", str(tmp_path / "run"), "--device", "cpu"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_signal_has_an_exit_code_of_its_own(scene, tmp_path, monkeypatch, capsys):
+    """Wherever it comes: here while the pictures are loaded. Afterwards it means again what it meant."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("datasets.load", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert main.main(["--datadir", str(scene), "--basedir", str(tmp_path / "run"), "--device", "cpu"]) == 75
+    assert "cut off by SIGTERM" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_radiance_field_from_pictures_to_report(scene, tmp_path, capsys, monkeypatch):

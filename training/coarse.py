@@ -9,11 +9,11 @@ import math
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from datasets.cameras import Cameras
 from datasets.scene import Scene, Split
 from models.points import SH_COEFFICIENTS, PointCloud
+from settings.progress import progress
 from taichi_kernels.photometric import photometric_loss
 from training.hull import mean_colours, to_kernel_device
 
@@ -65,7 +65,7 @@ def _fitted(cloud: PointCloud, cameras: Cameras, scene: Scene, generator: torch.
     pictures = [_picture(scene, view, cameras) for view in range(len(scene.train))]
     width = float((scene.bounds[1] - scene.bounds[0]).max())
     optimizer = _optimizer(cloud, width)
-    for step in tqdm(range(STEPS), desc="outlines", unit="step", dynamic_ncols=True, leave=False, disable=None):
+    for step in progress(range(STEPS), desc="outlines", unit="step", leave=False):
         view = int(torch.randint(len(pictures), (), generator=generator))
         image, alpha = cloud.composite(cameras, view)
         if scene.background == "white":

@@ -1,14 +1,12 @@
 """Training a radiance field on random rays: `--method nerf`."""
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from datasets.scene import Scene, Split
 from models.fields import field_from_state
@@ -16,9 +14,11 @@ from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
+from settings import cut_off
 from settings.errors import InputError
 from settings.files import write_text
 from settings.options import FIELD_DEFAULTS, Options
+from settings.progress import progress
 from taichi_kernels import runtime
 from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, save_checkpoint
 from training.field_start import initial_field
@@ -60,7 +60,8 @@ def fit_field(
     """Train a field on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
     options are those of `complete`; a new run starts from the model in --ft_path where one is named. every(model, step) is called
-    between steps, outside the training time. On Ctrl-C the run stops with `interrupted` set and keeps its last checkpoint.
+    between steps, outside the training time. On Ctrl-C the run stops with `interrupted` set and keeps its last checkpoint; where
+    the program is told to stop, it saves one, and raises CutOff.
     Everything random comes from one generator whose state is in the checkpoint, so a resumed run repeats an uninterrupted one.
     Raises InputError for a checkpoint of another run and for a loss or a model that is not finite.
     """
@@ -142,10 +143,13 @@ class _Loop:
 
     def go(self) -> FieldRun:
         run, options = self.run, self.options
-        bar = tqdm(total=options.N_iters, initial=run.step, desc="training", unit="step", dynamic_ncols=True, file=sys.stderr)
+        bar = progress(total=options.N_iters, initial=run.step, desc="training", unit="step")
         try:
-            with bar:
+            with bar, cut_off.deferred():
                 while run.step < options.N_iters:
+                    if cut_off.asked():
+                        self._save()
+                        break
                     began = time.perf_counter()
                     self._step()
                     run.seconds["training"] += time.perf_counter() - began
@@ -157,8 +161,9 @@ class _Loop:
                         self._save()
                     if self.every is not None:
                         self.every(run.model, run.step)
-            run.finished = True
-            self._save()
+                else:
+                    run.finished = True
+                    self._save()
         except KeyboardInterrupt:
             run.interrupted = True
         return run

@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from datasets.scene import Scene, Split
 from models.points import PointCloud
+from settings import cut_off
 from settings.errors import InputError
 from settings.files import write_text
 from settings.options import Options
+from settings.progress import progress
 from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
 from training.checkpoint import (
@@ -44,6 +46,8 @@ class PointRun(Run):
     model: PointCloud | None = None
     stage: int = 0  # of the next epoch
     epoch: int = 0  # of the next epoch, within the stage
+    place: int = 0  # of the next step, within the epoch
+    squared: float = 0.0  # sum of the epoch's mean squared errors so far
     masks: MaskFacts = field(default_factory=MaskFacts)
 
     @property
@@ -56,7 +60,7 @@ class PointRun(Run):
         return {
             "cloud": cloud_state(self.model), "optimizer": optimizer.state_dict(), "history": self.history,
             "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
-            "masks": asdict(self.masks),
+            "masks": asdict(self.masks), "place": self.place, "squared": self.squared,
         }
 
 
@@ -66,7 +70,8 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
 
     start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt; begun: called
     with what a fresh run starts from. On Ctrl-C
-    the run stops at once with `interrupted` set; the checkpoint of the last whole epoch stays. Everything random comes from the
+    the run stops at once with `interrupted` set; the checkpoint of the last whole epoch stays. Where the program is told to stop,
+    it saves one in the middle of the epoch, and raises CutOff. Everything random comes from the
     seed and the epoch's number, so a resumed run repeats an uninterrupted one. Raises InputError for an empty hull, a
     checkpoint of another run and a loss that is not finite.
     """
@@ -75,7 +80,8 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     if state:
         run = PointRun(state["history"], state["seconds"], model=cloud_from(state["cloud"], runtime.torch_device()),
-                       stage=state["stage"], epoch=state["epoch"], masks=MaskFacts(**state["masks"]))
+                       stage=state["stage"], epoch=state["epoch"], masks=MaskFacts(**state["masks"]),
+                       place=state.get("place", 0), squared=state.get("squared", 0.0))
     else:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
         began = time.perf_counter()
@@ -130,29 +136,33 @@ class _Loop:
     def go(self, state: dict | None) -> None:
         views, run = len(self.views), self.run
         left = sum(stage.epochs for stage in self.recipe.stages[run.stage :]) - run.epoch
-        self.bar = tqdm(
-            total=(self.epochs_done + left) * views, initial=self.epochs_done * views, unit="step", desc="training",
-            dynamic_ncols=True, smoothing=0.02, mininterval=0.5 if sys.stderr.isatty() else 30,
-        )
+        self.bar = progress(total=(self.epochs_done + left) * views, initial=self.epochs_done * views + run.place, unit="step",
+                            desc="training", smoothing=0.02)
         try:
-            for index in range(run.stage, len(self.recipe.stages)):
-                stage = self.recipe.stages[index]
-                optimizer = self._begin(index, stage, state)
-                state, run.stage = None, index
-                while run.stage == index and run.epoch < stage.epochs:
-                    last = self._epoch(stage, optimizer)
-                    run.stage, run.epoch = (index + 1, 0) if last else (index, run.epoch + 1)
-                    run.finished = sum(later.epochs for later in self.recipe.stages[run.stage :]) == run.epoch == 0
-                    self._timed_save(optimizer)
+            with cut_off.deferred():
+                self._stages(state)
         except KeyboardInterrupt:
             run.interrupted = True
         finally:
             self.bar.close()
 
+    def _stages(self, state: dict | None) -> None:
+        """What is left of them; ends in the middle of an epoch, which is saved, where the program is told to stop."""
+        run = self.run
+        for index in range(run.stage, len(self.recipe.stages)):
+            stage = self.recipe.stages[index]
+            optimizer = self._begin(index, stage, state)
+            state, run.stage = None, index
+            while run.stage == index and run.epoch < stage.epochs:
+                last = self._epoch(stage, optimizer)
+                run.stage, run.epoch = (index + 1, 0) if last else (index, run.epoch + 1)
+                run.finished = sum(later.epochs for later in self.recipe.stages[run.stage :]) == run.epoch == 0
+                self._timed_save(optimizer)
+
     def _begin(self, index: int, stage: Stage, state: dict | None):
         """The stage's optimizer, after its change of the cloud; both as they were where the stage is resumed midway."""
         run = self.run
-        resumed = state is not None and run.epoch > 0
+        resumed = state is not None and (run.epoch > 0 or run.place > 0)
         if stage.change and not resumed and stage.epochs:
             began = time.perf_counter()
             run.model = stage.change(run.cloud, self.seen, self.options, _generator(self.options, 1 + index))
@@ -174,10 +184,15 @@ class _Loop:
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * stage.decay**run.epoch
         order = torch.randperm(len(self.views), generator=_generator(self.options, 1000 + self.epochs_done))
-        squared = 0.0
-        for place in order.tolist():
-            squared += self._step(stage, self.views[place], optimizer)
+        for place in order[run.place :].tolist():
+            if run.place and cut_off.asked():  # not between a stage's change of the cloud and its first step
+                run.seconds["training"] += time.perf_counter() - began
+                self._timed_save(optimizer)
+                raise cut_off.CutOff(cut_off.asked())
+            run.squared += self._step(stage, self.views[place], optimizer)
+            run.place += 1
             self.bar.update()
+        squared, run.squared, run.place = run.squared, 0.0, 0
         if not math.isfinite(squared) or not all(value.isfinite().all() for value in run.cloud.parameters()):
             raise InputError(
                 f"the loss or a parameter stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): "

@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A small demo scene, made once."""
-    return ensure_demo(tmp_path_factory.mktemp("demo"), SMALL, progress=False)
+    return ensure_demo(tmp_path_factory.mktemp("demo"), SMALL, quiet=True)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -111,12 +111,12 @@ def test_cameras_are_rigid_upright_and_look_at_the_scene(split):
 
 def test_a_second_call_changes_nothing(folder):
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
-    assert ensure_demo(folder.parent, SMALL, progress=False) == folder
+    assert ensure_demo(folder.parent, SMALL, quiet=True) == folder
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
 
 
 def test_the_same_settings_give_the_same_bytes_and_another_seed_other_views(folder, tmp_path):
-    assert contents(ensure_demo(tmp_path, SMALL, progress=False)) == contents(folder)
+    assert contents(ensure_demo(tmp_path, SMALL, quiet=True)) == contents(folder)
     other = DemoSettings(48, 32, 4, 2, 3, 2, seed=6)
     assert other.folder_name != SMALL.folder_name
     assert not np.allclose(demo_poses(other, "train"), demo_poses(SMALL, "train"))
@@ -125,7 +125,7 @@ def test_the_same_settings_give_the_same_bytes_and_another_seed_other_views(fold
 
 @pytest.mark.parametrize("damage", ["a picture", "a map", "the manifest", "the version", "a JSON file"])
 def test_a_folder_that_is_not_whole_is_made_again(folder, tmp_path, damage):
-    made = ensure_demo(tmp_path, SMALL, progress=False)
+    made = ensure_demo(tmp_path, SMALL, quiet=True)
     if damage == "the version":
         manifest = json.loads((made / demo.MANIFEST).read_text())
         (made / demo.MANIFEST).write_text(json.dumps(manifest | {"version": 0}))
@@ -143,7 +143,7 @@ def test_a_folder_that_is_not_whole_is_made_again(folder, tmp_path, damage):
         }
         (made / files[damage]).unlink()
     assert not is_complete(made, SMALL)
-    assert ensure_demo(tmp_path, SMALL, progress=False) == made
+    assert ensure_demo(tmp_path, SMALL, quiet=True) == made
     assert contents(made) == contents(folder)
     assert os.listdir(tmp_path) == [made.name]
 
@@ -160,14 +160,14 @@ def test_an_interruption_leaves_nothing_and_spares_what_was_there(tmp_path, monk
     monkeypatch.setattr(demo, "_write_view", breaks)
     expected = KeyboardInterrupt if error is KeyboardInterrupt else InputError
     with pytest.raises(expected):
-        ensure_demo(tmp_path, SMALL, progress=False)
+        ensure_demo(tmp_path, SMALL, quiet=True)
     assert os.listdir(tmp_path) == []
     old = tmp_path / SMALL.folder_name
     old.mkdir()
     (old / demo.MANIFEST).write_text(json.dumps(SMALL.manifest() | {"version": 0}))
     calls.clear()
     with pytest.raises(expected):
-        ensure_demo(tmp_path, SMALL, progress=False)
+        ensure_demo(tmp_path, SMALL, quiet=True)
     assert contents(old).keys() == {demo.MANIFEST}
 
 
@@ -176,7 +176,7 @@ def test_leftovers_of_a_killed_run_are_cleared_when_old(tmp_path):
     for left in (old, young):
         (left / "train").mkdir(parents=True)
     os.utime(old, (time.time() - 2 * demo.STALE_SECONDS,) * 2)
-    ensure_demo(tmp_path, SMALL, progress=False)
+    ensure_demo(tmp_path, SMALL, quiet=True)
     assert not old.exists()
     assert young.exists()
 
@@ -185,14 +185,14 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.png").write_bytes(b"dear to me")
     with pytest.raises(InputError, match="not one"):
-        make_demo(tmp_path / "mine", SMALL, progress=False)
+        make_demo(tmp_path / "mine", SMALL, quiet=True)
     assert contents(tmp_path / "mine") == {"photo.png": b"dear to me"}
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        ensure_demo(tmp_path / "file", SMALL, progress=False)
+        ensure_demo(tmp_path / "file", SMALL, quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,6 @@ def test_settings_out_of_range_are_refused(wrong):
 
 
 def test_splits_may_be_empty_but_train(tmp_path):
-    made = ensure_demo(tmp_path, DemoSettings(8, 8, 1, 0, 0, 1), progress=False)
+    made = ensure_demo(tmp_path, DemoSettings(8, 8, 1, 0, 0, 1), quiet=True)
     assert json.loads((made / "transforms_val.json").read_text())["frames"] == []
     assert len(list((made / "train").glob("r_*[0-9].png"))) == 1

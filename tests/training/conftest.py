@@ -14,7 +14,7 @@ SIZE = 96
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("truth") / "island"
-    make_demo(folder, DemoSettings(width=SIZE, height=SIZE, train_views=40, val_views=1, test_views=4, samples=2), progress=False)
+    make_demo(folder, DemoSettings(width=SIZE, height=SIZE, train_views=40, val_views=1, test_views=4, samples=2), quiet=True)
     return folder
 
 

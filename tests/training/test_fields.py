@@ -1,5 +1,6 @@
 """Training of radiance fields: it learns, it goes on to the bit, and what goes wrong is told."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import training.grid_steps as grid_steps
 from models.grid_field import GridShape
 from models.nerf_pytorch import COARSE, FINE
 from models.voxel_field import VoxelShape
+from settings import cut_off
 from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
@@ -275,6 +277,27 @@ def test_resumed_estimates_end_with_the_same_bits(tmp_path, monkeypatch):
         run(tmp_path / "cut", field="voxels")
     monkeypatch.setattr(fields._Loop, "_step", original)
     assert same(whole.model, run(tmp_path / "cut", field="voxels").model)
+
+
+@pytest.mark.parametrize("flags", [{}, {"field": "voxels"}, NETWORK])
+def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, monkeypatch, flags):
+    whole = run(tmp_path / "whole", **flags)
+    original, steps, cuts = fields._Loop._step, [], 0
+
+    def told(self):
+        steps.append(1)
+        if len(steps) in (1, 7, 20):
+            signal.raise_signal(signal.SIGTERM)
+        original(self)
+
+    monkeypatch.setattr(fields._Loop, "_step", told)
+    for _ in range(4):
+        try:
+            with cut_off.heard():
+                pieces = run(tmp_path / "cut", **flags)
+        except cut_off.CutOff:
+            cuts += 1
+    assert cuts == 3 and len(steps) == 20 and pieces.finished and same(whole.model, pieces.model)
 
 
 RVS = NETWORK | {"rvs": True}

@@ -1,12 +1,14 @@
 """Training: recipes, the loop, checkpoints and what goes wrong."""
 
 import math
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from settings import cut_off
 from settings.errors import InputError
 from settings.options import Options
 from tests.scenes import sphere_scene
@@ -71,6 +73,36 @@ def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, recipe, afte
     assert same(whole.cloud, resumed.cloud)
     assert [h["epoch"] for h in resumed.history] == [1, 2, 3, 4, 5]
     assert [h["train_psnr"] for h in resumed.history] == [h["train_psnr"] for h in whole.history]
+
+
+@pytest.mark.parametrize("recipe", ["paper", "default"])
+@pytest.mark.parametrize("at", [[1], [13, 14, 75], [20, 40, 60]])
+def test_cut_off_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, monkeypatch, recipe, at):
+    """However often, and wherever: between two steps of an epoch of 20, at its end, at the first step of a stage."""
+    import training.loop as loop
+
+    options = replace(_SMALL, recipe=recipe)
+    whole = run(tmp_path / "whole", options=options)
+    original, steps, signals = loop._Loop._step, [], []
+
+    def told(*arguments):
+        steps.append(1)
+        if len(steps) in at:
+            signal.raise_signal(signal.SIGUSR1)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop._Loop, "_step", told)
+    for _ in range(len(at) + 1):
+        try:
+            with cut_off.heard():
+                pieces = run(tmp_path / "cut", options=options)
+        except cut_off.CutOff as told_by:
+            signals.append(str(told_by))
+    assert signals == ["SIGUSR1"] * len(at) and pieces.finished
+    assert len(steps) == len(whole.history) * 20  # none twice
+    assert same(whole.cloud, pieces.cloud)
+    assert [h["train_psnr"] for h in pieces.history] == [h["train_psnr"] for h in whole.history]
+    assert pieces.seconds["training"] > 0.3 * whole.seconds["training"]  # of all pieces
 
 
 def test_interrupt_keeps_the_run(tmp_path, monkeypatch):

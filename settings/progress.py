@@ -1,0 +1,35 @@
+"""Progress bars: one that moves on a terminal, lines of text now and then in a log file."""
+
+import sys
+
+from tqdm import tqdm
+
+_SECONDS = 30  # between the lines of a log
+
+
+class _Log:
+    """What tqdm writes to where there is no terminal: each state of the bar is a line of its own."""
+
+    def __init__(self):
+        self.last = ""
+
+    def write(self, text: str) -> None:
+        text = text.strip("\r\n ")
+        done = text.partition("[")[0]  # before the time, which goes on at the end
+        if text and done != self.last:
+            sys.stderr.write(text + "\n")
+            self.last = done
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def progress(*args, **settings) -> tqdm:
+    """tqdm's bar on stderr, which shows the time left; where stderr is no terminal, a line every half minute.
+
+    Takes tqdm's own arguments.
+    """
+    if sys.stderr.isatty():
+        return tqdm(*args, file=sys.stderr, dynamic_ncols=True, **settings)
+    settings |= {"mininterval": _SECONDS, "maxinterval": _SECONDS, "miniters": 1, "ascii": True, "ncols": 0}
+    return tqdm(*args, file=_Log(), **settings)
