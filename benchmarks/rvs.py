@@ -1,25 +1,26 @@
 """Where reparameterized volume sampling wins: quality against calls of the radiance and against time, on small pictures.
 
-    python -m benchmarks.rvs --scene nerf_synthetic/lego_100 --scene demo [--out docs/rvs] [--seeds 3] [--part 0/2]
+    python -m benchmarks.rvs --scene nerf_synthetic/lego_100 --scene demo [--out docs/rvs] [--seeds 3]
 
 Methods, each with the same field at every number of calls:
   estimate    voxels and a radiance network that is called K times a ray (Monte-Carlo RVS), trained and shown with K calls
   marching    the same field, radiance at every sample that is not hidden, with 128 to 1,024 steps along the box's diagonal;
               `estimate fine` takes the 1,024 steps too, and 8 calls
   hierarchy   the original's networks, small: density and radiance networks, 32 + 64 samples: classic, with its loss for the
-              coarse network and all 96 samples in the fine one, and reparameterized, without and with the coarse samples there,
-              and as published (with the first seed alone)
+              coarse network and all 96 samples in the fine one, and reparameterized; with the first seed, with the coarse samples
+              there too, and as published
 
-A run that is finished is read from OUT/<name>.json and not run again; --part 0/2 runs every second one. All of them are drawn
-and printed at the end. PSNR is that of 8,192 random rays of the test views on white, seconds are those of training alone.
+Seeds after the first run a part of the settings. A run that is finished is read from OUT/<name>.json and not run again; the same
+command in another process takes what is left. All of them are drawn and printed at the end. PSNR is that of 8,192 random rays of
+the test views on white, seconds are those of training alone.
 """
 
 import argparse
-import itertools
 import json
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from training.ray_batches import RayBatches
 
 CALLS = (1, 2, 4, 8, 16, 32, 64)
 STEPS = (128, 256, 512, 1024)  # of marching, along the diagonal
-_ONCE = ("rvs as published",)  # with the first seed alone
+_EACH = (2, 8, 128, 1024, "classic", "rvs")  # of all of these, what is run with every seed; the others with the first
 _SHOWN_RAYS, _POINTS = 8192, 10  # of the test views; points of a curve over time
 _NETWORK = [
     "--field", "mlp", "--use_viewdirs", "--N_rand", "512", "--N_samples", "32", "--N_importance", "64", "--multires", "8",
@@ -55,16 +56,15 @@ HIERARCHIES = {"classic": [], "rvs": ["--rvs"], "rvs, union": ["--rvs", "--sampl
 def tasks(seed: int, grid_steps: int, network_steps: int) -> Iterator[dict]:
     """All runs of a scene with a seed: method, flags, and for marching the number of steps along the diagonal."""
     common = ["--seed", str(seed), "--N_iters", str(grid_steps), "--field", "voxels"]
-    for calls in CALLS:
+    wanted = lambda setting: not seed or setting in _EACH  # noqa: E731
+    for calls in filter(wanted, CALLS):
         yield {"method": "estimate", "calls": calls, "seed": seed, "flags": [*common, "--radiance_calls", str(calls)]}
-    for divisions in STEPS:
+    for divisions in filter(wanted, STEPS):
         yield {"method": "marching", "divisions": divisions, "seed": seed, "flags": [*common, "--radiance_calls", "0"]}
     yield {"method": "estimate fine", "divisions": STEPS[-1], "calls": 8, "seed": seed,
            "flags": [*common, "--radiance_calls", "8"]}
-    for kind, more in HIERARCHIES.items():
-        if seed and kind in _ONCE:
-            continue
-        flags = [*_NETWORK, *more, "--seed", str(seed), "--N_iters", str(network_steps)]
+    for kind in filter(wanted, HIERARCHIES):
+        flags = [*_NETWORK, *HIERARCHIES[kind], "--seed", str(seed), "--N_iters", str(network_steps)]
         yield {"method": f"hierarchy: {kind}", "calls": 64, "seed": seed, "flags": flags}
 
 
@@ -145,32 +145,52 @@ def run(scene, task: dict, label: str) -> dict:
                    "psnr_by_calls": trial.psnr_by_calls(), "samples": trial.calls_a_ray()}
 
 
+def _file_name(scene: str, task: dict) -> str:
+    parts = [scene, task["method"], task.get("divisions", ""), task.get("calls", ""), task["seed"]]
+    return "_".join(str(part) for part in parts if part != "").replace(": ", "_").replace(",", "").replace(" ", "_") + ".json"
+
+
+@contextmanager
+def _claimed(file: Path) -> Iterator[bool]:
+    """Whether this process is to make the file: it is not there, and no other process is at it."""
+    claim = file.with_suffix(".claim")
+    try:
+        if file.is_file():
+            raise FileExistsError
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        claim.unlink(missing_ok=True)
+
+
 def main() -> None:
     """Run what is not there yet, draw and print everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scene", action="append", required=True, help="a scene's folder, or demo; may be given again")
     parser.add_argument("--out", type=Path, default=Path("docs/rvs"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--grid_steps", type=int, default=600)
+    parser.add_argument("--grid_steps", type=int, default=1500)
     parser.add_argument("--network_steps", type=int, default=1500)
     parser.add_argument("--testskip", default="4")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--part", default="0/1", help="K/N: run the K-th of N shares of the runs")
     options = parser.parse_args()
     runtime.keep_freed_memory()
     torch.set_flush_denormal(True)
     runtime.init("cpu", options.threads)
-    share, shares = (int(number) for number in options.part.split("/"))
     options.out.mkdir(parents=True, exist_ok=True)
-    results, scenes = [], {Path(place).name: load(place, options) for place in options.scene}
-    for seed, (name, scene) in itertools.product(range(options.seeds), scenes.items()):
-        for number, task in enumerate(tasks(seed, options.grid_steps, options.network_steps)):
-            setting = f"{task['method']} {task.get('divisions', '')} {task.get('calls', '')}".replace(": ", "_").replace(",", "")
-            file = options.out / f"{name} {' '.join(setting.split())} {task['seed']}.json".replace(" ", "_")
-            if not file.is_file() and number % shares == share:
-                write_json(file, {"scene": name} | run(scene, task, file.stem))
-            if file.is_file():
-                results.append(json.loads(file.read_text(encoding="utf-8")))
+    scenes = {Path(place).name: load(place, options) for place in options.scene}
+    todo = [(name, task) for seed in range(options.seeds) for name in scenes
+            for task in tasks(seed, options.grid_steps, options.network_steps)]
+    files = [options.out / _file_name(name, task) for name, task in todo]
+    for (name, task), file in zip(todo, files, strict=True):
+        with _claimed(file) as ours:
+            if ours:
+                write_json(file, {"scene": name} | run(scenes[name], task, file.stem))
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
     for line in table(results, statistics.median):
         print(line)
     draw(results, options.out)
