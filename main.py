@@ -103,9 +103,13 @@ def _field(options, scene, evaluation, folder):
         every = watch(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
         run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), every=every)
     run.model.chunk, run.model.points = options.chunk, options.netchunk
-    if calls is not None:
-        run.model.calls = calls
-    return run, options, {"options": {"mixed_precision": run.model.in_bfloat16}}
+    if calls is not None and options.render_only:
+        try:
+            run.model.calls = calls
+        except ValueError as problem:
+            raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
+    own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.kind, "radiance_calls": run.model.calls}
+    return run, options, {"options": own}
 
 
 def _start_device(options) -> str:

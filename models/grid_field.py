@@ -18,7 +18,6 @@ class GridShape:
     coarsest: int = 16  # cells along an edge of the box
     finest: int = 256
     log2_rows: int = 18  # of a level's table
-    moving_levels: int = 8  # the coarsest, that say where along a ray to move a call of the radiance
     hidden: int = 64  # units of a layer
     code: int = 15  # numbers that colours are made of, beside the direction
     sh_degree: int = 3  # of the harmonics of the direction
@@ -75,8 +74,7 @@ class GridField(nn.Module):
 
     def code(self, positions: Tensor) -> Tensor:
         """What `radiance` needs to know of positions (M, 3)."""
-        features = encode_grid(self._unit(positions), self.table, self.layout, moving=self.shape.moving_levels)
-        return self._network(features, self.hidden, self.out[1:])
+        return self._network(self.encode(positions), self.hidden, self.out[1:])
 
     def _network(self, inputs: Tensor, *weights: Tensor) -> Tensor:
         return network(inputs, *weights, in_bfloat16=self.in_bfloat16)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.grid_field import GridField
-from models.monte_carlo import estimate
+from models.monte_carlo import estimate_by_borders, with_borders
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays
@@ -22,6 +22,7 @@ SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit
 LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
 _TRAINING_ONLY = ("occupancy.density", "occupancy.open")  # tensors that are not needed to look at a field
 _FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every further round
+_ESTIMATED = 4096  # rays whose colours are estimated at a time: a bound on memory
 _AT_ONCE = 1 << 18  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
 
 
@@ -123,11 +124,12 @@ class MarchedField(RayModel):
         harmonics = encode_directions(some.looking, self.field.shape.sh_degree).repeat_interleave(self.calls, 0)
         found = []
         for _ in range(number):
-            shares = stratified(len(hit), self.calls, generator, densities.device)
+            shares = with_borders(stratified(len(hit), self.calls, generator, densities.device))
             drawn = draw_from_samples(densities, samples.starts, samples.ends, offsets, shares, lengths=some.lengths)
-            positions = some.origins[:, None] + drawn.places[..., None] * some.directions[:, None]
+            places = drawn.places[:, ::2].detach()[..., None]
+            positions = some.origins[:, None] + places * some.directions[:, None]
             colours = self.field.radiance(self.field.code(positions.view(-1, 3)), harmonics).view(*positions.shape)
-            colour, depth = estimate(drawn, colours), estimate(drawn, drawn.places[..., None])[:, 0]
+            colour, depth = estimate_by_borders(drawn, colours), estimate_by_borders(drawn, places)[:, 0]
             nothing, clear = colour.new_zeros(len(rays)), colour.new_ones(len(rays))
             found.append(Composite(
                 nothing[:, None].expand(-1, 3).index_copy(0, hit, colour), clear.index_copy(0, hit, 1 - drawn.opacity),
@@ -137,9 +139,10 @@ class MarchedField(RayModel):
     @torch.no_grad()
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""
-        if self.calls:
-            (found,) = self.estimates(rays, *self.visible(rays, least=SEEN_TRANSMITTANCE))
-            return found.colour, found.transmittance, found.depth
+        if self.calls:  # a whole ray's samples are needed at once
+            parts = [rays[first : first + _ESTIMATED] for first in range(0, len(rays), _ESTIMATED)]
+            found = [self.estimates(part, *self.visible(part, least=SEEN_TRANSMITTANCE))[0][:3] for part in parts]
+            return tuple(torch.cat(column) for column in zip(*found, strict=True))
         colour, clear, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
         clear += 1
         for alive, samples, features, left in self.walk(rays, least=SEEN_TRANSMITTANCE):

@@ -4,10 +4,19 @@ With places t_k = F^-1(u_k y) drawn from the ray's own density (taichi_kernels.i
 
     C = (y / K) sum_k c(t_k)
 
-has the mean int c dF, the composite of the piecewise density with all of its radiance, and so does its gradient, which goes
-through the places. Source: Morozov et al. 2023, section 4.
+has the mean int c dF, the composite of the density with all of its radiance. Its gradient can go through the places, dc/dt dt/ds
+(`estimate`): exact where c is smooth and there is density all along, but where light jumps from one surface to the next, over a
+gap without density, dc/dt knows nothing of it. With one place in each of K equal shares of the light and t*_k the border between
+two shares, the same C is
+
+    C = y c(t_K) - sum_k F(t*_k) (c(t_{k+1}) - c(t_k))
+
+in which the opacity F at a fixed border is what depends on the density (`estimate_by_borders`): light that moves from one share
+to the next takes on its colour, over gaps too, and the radiance needs no gradient to positions. It errs by what happens inside a
+share, less and less with more of them. Source: Morozov et al. 2023, section 4, for the first; the second is this program's own.
 """
 
+import torch
 from torch import Tensor
 
 from taichi_kernels.inverse_transform import Drawn
@@ -16,3 +25,20 @@ from taichi_kernels.inverse_transform import Drawn
 def estimate(drawn: Drawn, values: Tensor) -> Tensor:
     """Estimates (R, C), over nothing, from values (R, K, C) of the radiance at the places drawn (R, K)."""
     return drawn.opacity[:, None] * values.mean(1)
+
+
+def with_borders(strata: Tensor) -> Tensor:
+    """Numbers (R, K), one in each of K equal parts of [0, 1], with the parts' borders between them, (R, 2 K - 1)."""
+    rays, count = strata.shape
+    borders = torch.arange(1, count + 1, dtype=strata.dtype, device=strata.device) / count
+    return torch.stack([strata, borders.expand(rays, -1)], 2).flatten(1)[:, :-1]
+
+
+def estimate_by_borders(drawn: Drawn, values: Tensor) -> Tensor:
+    """The same estimates, from values (R, K, C) at the places drawn for `with_borders` that lie in strata: every second one.
+    The gradient to the density goes through the borders between them."""
+    y, count = drawn.opacity, values.shape[1]
+    inside = torch.arange(1, count, dtype=y.dtype, device=y.device) / count * y[:, None]
+    moved = drawn.places[:, 1::2] - drawn.places[:, 1::2].detach()
+    opacity = inside - (drawn.rates[:, 1::2] * (1 - inside)).detach() * moved
+    return y[:, None] * values[:, -1] - (opacity[..., None] * values.diff(dim=1)).sum(1)

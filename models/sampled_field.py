@@ -2,13 +2,13 @@
 found something. The coarse one learns from a loss of its own, or, reparameterized, through the places of the fine one's samples.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from models.monte_carlo import estimate
+from models.monte_carlo import estimate_by_borders, with_borders
 from models.network_field import NetworkField, NetworkShape
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays
@@ -57,6 +57,8 @@ class SampledField(RayModel):
         super().__init__(ndc, through_corners=through_corners)
         if sampling.reparameterized == coarse.shape.colours:
             raise ValueError("sampling.reparameterized goes with a coarse network without colours, and the other way round")
+        if (sampling.estimated or sampling.correcting) and not sampling.reparameterized:
+            raise ValueError("sampling.estimated and sampling.correcting are kinds of sampling.reparameterized")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
         self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
@@ -105,6 +107,7 @@ class SampledField(RayModel):
             places[:, 0], places[:, -1] = s.near, s.far  # the spline covers the whole ray
             spline, _ = self._at(self.coarse, rays, places, generator, noise)
             shares = stratified(len(rays), s.importance, strata, places.device).to(places)
+            shares = with_borders(shares) if s.estimated else shares
             drawn = draw_from_knots(places, spline, shares, lengths=rays.lengths)
             more = drawn.places
         else:
@@ -128,9 +131,22 @@ class SampledField(RayModel):
 
     def _estimated(self, rays: Rays, drawn: Drawn, generator) -> Composite:
         """What the radiance at the places drawn shows; see `models.monte_carlo`."""
-        _, colours = self._at(self.fine, rays, drawn.places, generator, 0.0)
-        depth = estimate(drawn, drawn.places[..., None])[:, 0]
-        return Composite(estimate(drawn, colours), 1 - drawn.opacity, depth, None, None)
+        places = drawn.places[:, ::2].detach()
+        _, colours = self._at(self.fine, rays, places, generator, 0.0)
+        depth = estimate_by_borders(drawn, places[..., None])[:, 0]
+        return Composite(estimate_by_borders(drawn, colours), 1 - drawn.opacity, depth, None, None)
+
+    @property
+    def calls(self) -> int:
+        """Calls of the radiance for a ray, 0 where it is called at every sample."""
+        return self.sampling.importance if self.sampling.estimated else 0
+
+    @calls.setter
+    def calls(self, count: int) -> None:
+        """Raises ValueError for a model that does not estimate colours, or none."""
+        if not self.sampling.estimated or count < 1:
+            raise ValueError("it was not trained by --rvs --radiance_calls, or there are to be none")
+        self.sampling = replace(self.sampling, importance=count)
 
     def _offset(self, knots: Tensor, spline: Tensor, places: Tensor) -> Tensor:
         """What the fine network's raw densities are corrections of: the logarithm of the coarse one's at places (R, N), a linear

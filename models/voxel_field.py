@@ -25,7 +25,6 @@ class VoxelShape:
     coarsest: int = 16
     finest: int = 256  # also of the density
     log2_rows: int = 17
-    moving_levels: int = 8  # of the radiance's, the coarsest, that say where along a ray to move a call of the radiance
     hidden: int = 64  # units of a layer
     sh_degree: int = 3  # of the harmonics of the direction
 
@@ -33,8 +32,9 @@ class VoxelShape:
 class VoxelField(nn.Module):
     """Density and colour at points of a box.
 
-    The logarithm of the density is a sum of a few levels of voxels; features of a hash grid and the spherical harmonics of the
-    direction go through two hidden layers to the logit of the colour. A point outside the box has its nearest face's values.
+    The logarithm of the density is a sum of a few levels of voxels, whose vertices share values by a hash where there are more
+    than 2^21; features of a hash grid and the spherical harmonics of the direction go through two hidden layers to the logit of
+    the colour. A point outside the box has its nearest face's values.
     """
 
     kind, shape_type = "voxels", VoxelShape
@@ -73,7 +73,7 @@ class VoxelField(nn.Module):
 
     def code(self, positions: Tensor) -> Tensor:
         """What `radiance` needs to know of positions (M, 3): the hash grid's features (M, L F)."""
-        return encode_grid(self._unit(positions), self.table, self.layout, moving=self.shape.moving_levels)
+        return encode_grid(self._unit(positions), self.table, self.layout)
 
     def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Both."""

@@ -156,7 +156,7 @@ class Options:
     N_iters: int | None = _setting(
         "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp")
     N_rand: int | None = _setting(
-        "rays", None, "rays of a step, 0 = as many as show 32,768 samples, or call the radiance so often (grid, voxels)",
+        "rays", None, "rays of a step, 0 = as many as show 32,768 samples, or cost as much in calls of the radiance",
         source=NERF, low=0, high=1 << 20,
         absent="0; 4096 for mlp")
     lrate: float | None = _setting(

@@ -35,11 +35,12 @@ class Drawn(NamedTuple):
 
     places: Tensor  # (R, K) t, ascending along a ray
     opacity: Tensor  # (R,) y: the share of light that the ray's density absorbs
+    rates: Tensor  # (R, K): the density there, per t; not differentiable
 
 
 @ti.func
 def log_of_rest(part, rest):
-    """-log(1 - part) for part in [0, 1], to full relative precision; rest is 1 - part, to its own full precision."""
+    """-log(1 - part) for part in [0, 1], to a relative 1e-9; rest is 1 - part, to its own full precision."""
     z = part / (2.0 - part)
     zz = z * z
     series = 2.0 * z * (1.0 + zz * (1.0 / 3.0 + zz * (1.0 / 5.0 + zz * (1.0 / 7.0 + zz * (1.0 / 9.0 + zz / 11.0)))))
@@ -85,6 +86,7 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
         uniforms: rows,  # (R, K) in [0, 1], ascending
         places: rows, thickness: floats,  # (R, K), (R,) out: the samples, and Phi(far)
         bins: whole, shares: rows,  # (R, K) out: the samples' bins, and which share of the bin lies before them
+        rates: rows,  # (R, K) out: the density there, per t
     ):
         for r in range(offsets.shape[0] - 1):
             count, length = offsets[r + 1] - offsets[r], lengths[r]
@@ -107,7 +109,7 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                     u = uniforms[r, first + n]
                     wanted[n] = log_of(u * y, u * clear + (1.0 - u))
                 for n in range(some):
-                    while j < count and (i < 0 or before + own < wanted[n]):
+                    while j < count and total > _TINY and (i < 0 or before + own < wanted[n]):
                         a, b = starts[t + j], ends[t + j + t_shift]
                         at_a, at_b = length * (b - a) * densities[s + j], length * (b - a) * densities[s + j + s_shift]
                         if at_a + at_b > 0.0:  # bins without density hold no sample
@@ -116,6 +118,7 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                         j += 1
                     rests[n] = ti.min(ti.max(wanted[n] - before, 0.0), own)
                     bases[n], slopes[n] = base, slope
+                    rates[r, first + n] = 1.0 / ti.max(width, _TINY)
                     bins[r, first + n], places[r, first + n], shares[r, first + n] = i, left, width
                 for n in range(some):
                     root = ti.sqrt(ti.max(bases[n] * bases[n] + 2.0 * slopes[n] * rests[n], 0.0))
@@ -124,6 +127,7 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                         share = uniforms[r, first + n]
                     places[r, first + n] += shares[r, first + n] * share
                     shares[r, first + n] = share
+                    rates[r, first + n] *= bases[n] + slopes[n] * share
                 first += some
 
     @ti.kernel
@@ -202,17 +206,19 @@ class _Draw(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         inputs = [t.detach().contiguous() for t in (starts, ends, densities, offsets, lengths, uniforms)]
         rays, samples = uniforms.shape
-        places, shares, thickness = torch.empty_like(inputs[5]), torch.empty_like(inputs[5]), inputs[5].new_empty(rays)
+        places, shares, rates = (inputs[5].new_empty(rays, samples) for _ in range(3))
+        thickness = inputs[5].new_empty(rays)
         bins = torch.empty(rays, samples, dtype=torch.int32, device=places.device)
         if rays:
-            spare = [_filled(t) for t in inputs]
-            _kernels_for(places, knots, linear)[0](*spare, _filled(places), thickness, _filled(bins), _filled(shares))
+            out = (_filled(t) for t in (places, thickness, bins, shares, rates))
+            _kernels_for(places, knots, linear)[0](*(_filled(t) for t in inputs), *out)
         ctx.save_for_backward(*inputs, thickness, bins, shares)
         ctx.kinds = knots, linear
-        return places, -torch.expm1(-thickness)
+        ctx.mark_non_differentiable(rates)
+        return places, -torch.expm1(-thickness), rates
 
     @staticmethod
-    def backward(ctx, grad_places, grad_opacity):
+    def backward(ctx, grad_places, grad_opacity, _):
         saved = [t.detach() for t in ctx.saved_tensors]
         starts, ends, densities, thickness, shares = *saved[:3], saved[6], saved[8]
         knots, linear = ctx.kinds
@@ -231,8 +237,10 @@ class _Draw(torch.autograd.Function):
 
 
 def _filled(tensor: Tensor) -> Tensor:
-    """The tensor, or where it is empty another one, which kernels take and do not touch."""
-    return tensor if tensor.numel() else tensor.new_empty((1,) * tensor.ndim)
+    """The tensor, or where it is empty one that kernels take: with as many rows as it has, one at least."""
+    if tensor.numel():
+        return tensor
+    return tensor.new_zeros((max(len(tensor), 1), *(1 for _ in tensor.shape[1:])))
 
 
 def draw_from_knots(knots: Tensor, densities: Tensor, uniforms: Tensor, *, lengths: Tensor | None = None) -> Drawn:
@@ -277,4 +285,7 @@ def _draw(starts, ends, densities, offsets, lengths, uniforms, knots: bool, line
         lengths = densities.new_ones(rays)
     elif lengths.shape != (rays,):
         raise ValueError(f"expected lengths ({rays},); got {tuple(lengths.shape)}")
+    kinds = {(tensor.dtype, tensor.device) for tensor in (starts, ends, densities, lengths, uniforms)}
+    if len(kinds) > 1 or offsets.dtype != torch.int32 or offsets.device != densities.device:
+        raise ValueError(f"expected tensors of one type on one device, and int32 offsets; got {kinds} and {offsets.dtype}")
     return Drawn(*_Draw.apply(starts, ends, densities, offsets, lengths, uniforms, knots, linear))

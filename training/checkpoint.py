@@ -12,7 +12,7 @@ from models.points import PointCloud
 from models.ray_model import RayModel
 from settings.errors import InputError
 from settings.files import atomic
-from settings.options import Options
+from settings.options import FIELD_DEFAULTS, Options
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 _FORMAT = 3
@@ -37,7 +37,9 @@ def load_checkpoint(folder: Path, options: Options) -> dict | None:
     if not path.is_file():
         return None
     state = read_run(path)
-    then = state["options"]
+    then = dict(state["options"])
+    if then.get("method") == "nerf":  # what later versions leave to the field
+        then |= {name: value for name, value in FIELD_DEFAULTS[then["field"]].items() if then.get(name) is None}
     for f in fields(options):
         now = getattr(options, f.name)
         if f.name not in _FREE and then.get(f.name, f.default) != now:

@@ -1,7 +1,6 @@
 """Where a radiance field lies and which of its cells are looked at first, from the cameras and the alpha channels."""
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from models.rays import Ndc, pack_cameras, pixel_rays
 from models.voxel_field import VoxelField, VoxelShape
 from settings.errors import InputError
 from taichi_kernels import runtime
-from taichi_kernels.grid_encoding import GridLayout
 from taichi_kernels.hull import carve_hull
 from training.network_start import scene_ndc
 
@@ -48,10 +46,7 @@ def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> Marche
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
-    shape = _SHAPES[kind](finest=finest)
-    sides = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows).resolutions
-    moving = max(1, sum(side[0] * _STEP <= finest for side in sides))
-    field = _TYPES[kind](box, replace(shape, moving_levels=moving), generator)
+    field = _TYPES[kind](box, _SHAPES[kind](finest=finest), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 

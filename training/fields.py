@@ -109,7 +109,10 @@ def _start(scene: Scene, options: Options, generator: torch.Generator) -> RayMod
         networks = options.field == "mlp"
         model = initial_networks(scene, options, generator) if networks else initial_field(scene, options.field, generator)
     if model.kind != options.field:
-        raise InputError(f"--ft_path {options.ft_path} holds no field of kind {options.field}: give the other --field")
+        raise InputError(f"--ft_path {options.ft_path} holds a field of kind {model.kind}: give --field {model.kind}")
+    if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
+        raise InputError(f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} --rvs: "
+                         f"{'give' if not options.rvs else 'drop'} that flag")
     return model
 
 
@@ -222,7 +225,11 @@ class _Loop:
         run = self.run
         run.history, run.seconds, run.step, self.steps.rays = (state[key] for key in ("history", "seconds", "step", "rays"))
         run.finished, self.epoch_squares = state["finished"], state["squares"]
-        self.steps.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.steps.optimizer.load_state_dict(state["optimizer"])
+        except ValueError as problem:
+            raise InputError(f"{self.folder / CHECKPOINT} is of an earlier version, whose optimizer was another: start anew by "
+                             "--no_reload, from its model by --ft_path") from problem
         self.generator.set_state(state["generator"])
 
     def _warm_up(self) -> float:

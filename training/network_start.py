@@ -50,7 +50,7 @@ def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: 
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
     union = not options.rvs if options.samples_union is None else options.samples_union
-    calls = options.radiance_calls or 0
+    calls = (options.radiance_calls or 0) if options.rvs else 0
     return Sampling(
         near, far, options.N_samples, calls or options.N_importance, options.lindisp, endless, reparameterized=options.rvs,
         union=union, correcting=options.rvs and not calls and options.fine_density == "corrected", estimated=calls > 0)

@@ -45,8 +45,7 @@ def _position_gradient(positions: Tensor, table: Tensor, places: Tensor, grad: T
 
 class _EncodeGrid(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions, table, layout, known, moving):
-        ctx.moving = moving
+    def forward(ctx, positions, table, layout, known):
         inputs = [positions.detach().contiguous(), table.detach().contiguous(), layout.table.to(positions.device)]
         ctx.save_for_backward(*inputs)
         return _encode(*inputs) if known is None else known.detach()
@@ -56,20 +55,16 @@ class _EncodeGrid(torch.autograd.Function):
         positions, table, places = (t.detach() for t in ctx.saved_tensors)
         grad = grad.contiguous().view(len(positions), len(places), table.shape[1])
         to_positions, to_table = ctx.needs_input_grad[:2]
-        grad_positions = _position_gradient(positions, table, places[: ctx.moving], grad) if to_positions else None
-        return grad_positions, _table_gradient(positions, places, grad, table) if to_table else None, None, None, None
+        grad_positions = _position_gradient(positions, table, places, grad) if to_positions else None
+        return grad_positions, _table_gradient(positions, places, grad, table) if to_table else None, None, None
 
 
-def encode_grid(
-    positions: Tensor, table: Tensor, layout: GridLayout, *, known: Tensor | None = None, moving: int | None = None
-) -> Tensor:
+def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, *, known: Tensor | None = None) -> Tensor:
     """Trilinear interpolation of every level's features, (N, L F): level by level, F features each.
 
     positions (N, 3) in the unit cube (what lies outside is moved to its face, and gets no gradient in that axis); table
     (layout.rows, F) float; known: the result, where it has been computed before and only its gradient is wanted. Differentiable
-    in positions and table, not in known. moving: how many levels, from the first, give a gradient to positions, all where left
-    out: that of cells smaller than a step of whoever moves the positions is noise to them. Raises ValueError on shapes that do
-    not fit.
+    in positions and table, not in known. Raises ValueError on shapes that do not fit.
     """
     if positions.ndim != 2 or positions.shape[1] != 3 or table.ndim != 2 or table.shape[0] != layout.rows:
         shapes = f"{tuple(positions.shape)}, {tuple(table.shape)}"
@@ -78,4 +73,4 @@ def encode_grid(
     if known is not None and (known.shape != shape or known.dtype != table.dtype):
         raise ValueError(f"expected known features {shape} of {table.dtype}; got {tuple(known.shape)} of {known.dtype}")
     runtime.ensure_init()
-    return _EncodeGrid.apply(positions, table, layout, known, moving)
+    return _EncodeGrid.apply(positions, table, layout, known)

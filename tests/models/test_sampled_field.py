@@ -218,6 +218,16 @@ def test_a_linear_spline_by_hand():
     assert linear_spline(knots, values, places).tolist() == [[2, 3, 4, 2, 0]]
 
 
+def test_calls_of_an_estimate_are_chosen_when_it_is_looked_at():
+    model, view = reparameterized(union=False, estimated=True), cameras()
+    assert model.calls == 16
+    few = model.render(view, 0, "white").image
+    model.calls = 4
+    assert model.calls == 4 and 0 < (model.render(view, 0, "white").image - few).abs().mean() < 0.1
+    with pytest.raises(ValueError, match="not trained"):
+        small_model().calls = 8
+
+
 def test_a_density_without_colours_goes_with_reparameterization():
     with pytest.raises(ValueError, match="without colours"):
         SampledField(NetworkField(SMALL, torch.Generator()), NetworkField(SMALL, torch.Generator()),

@@ -42,18 +42,6 @@ def test_gradcheck_float64(device, layout):
     assert torch.autograd.gradcheck(lambda x, t: encode_grid(x, t, layout), leaves, atol=1e-5)
 
 
-def test_only_some_levels_move_positions(device):
-    """The gradient is that of a table whose other levels are flat; the table's is whole."""
-    layout = GridLayout(((2, 2, 2), (9, 9, 9)), 64)
-    positions, table = (t.requires_grad_() for t in inputs(layout, 300, 2, torch.float32, device))
-    out = encode_grid(positions, table, layout, moving=1)
-    to_positions, to_table = torch.autograd.grad(out.square().sum(), (positions, table), retain_graph=True)
-    whole = encode_grid(positions, table, layout)
-    (coarse,) = torch.autograd.grad(whole[:, :2].square().sum(), positions, retain_graph=True)
-    assert torch.equal(out, whole) and torch.allclose(to_positions, coarse, atol=1e-5)
-    assert torch.allclose(to_table, torch.autograd.grad(whole.square().sum(), table)[0], atol=1e-5)
-
-
 def test_a_cell_worked_by_hand(device):
     """Features that are linear in x, y and z are met exactly, and their slope is the gradient."""
     layout = GridLayout.dense(4, 2, 5)

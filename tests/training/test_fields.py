@@ -18,7 +18,7 @@ from settings.flags import to_config_text
 from settings.options import Options
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene, wall_scene
-from training.checkpoint import load_field, save_weights
+from training.checkpoint import load_checkpoint, load_field, save_weights
 from training.field_start import field_box, initial_field
 from training.fields import complete, fit_field, load_field_run
 from training.ray_batches import RayBatches
@@ -261,6 +261,25 @@ def test_learns_a_sphere_from_a_few_calls_of_the_radiance(tmp_path, flags):
     again = shown(tmp_path).model  # without a word about the field or its calls
     assert again.kind == flags.get("field", "grid") and again.calls == trained.model.calls
     assert torch.allclose(again.render(cameras, 0).image, image, atol=1e-6)
+
+
+def test_what_an_earlier_version_left_open_is_filled_in(tmp_path):
+    """A run whose options knew nothing of calls goes on; one whose optimizer was another is told so."""
+    options = complete(OPTIONS)
+    run(tmp_path / "grid", N_iters=20)
+    path = tmp_path / "grid" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    del state["options"]["radiance_calls"], state["options"]["fine_density"]
+    torch.save(state, path)
+    assert load_checkpoint(tmp_path / "grid", options)["step"] == 20
+    run(tmp_path / "mlp", **NETWORK)
+    path = tmp_path / "mlp" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    first, second = state["optimizer"]["param_groups"]
+    state["optimizer"]["param_groups"] = [first | {"params": first["params"] + second["params"]}]
+    torch.save(state, path)
+    with pytest.raises(InputError, match="earlier version"):
+        run(tmp_path / "mlp", **NETWORK)
 
 
 def test_resumed_estimates_end_with_the_same_bits(tmp_path, monkeypatch):

@@ -1,0 +1,36 @@
+# What every job script here does first: `source jobs/job.sh` from the repository's folder. Not a script of its own.
+
+[ -f jobs/cluster.env ] || { echo "jobs/cluster.env is missing: copy jobs/cluster.env.example and fill it in" >&2; exit 2; }
+set -a
+source jobs/cluster.env
+set +a
+eval "${RADIANCE_SETUP:-}"
+[ -z "${RADIANCE_CACHE:-}" ] || export TI_OFFLINE_CACHE_FILE_PATH="$RADIANCE_CACHE"
+
+# stage SCENE: copy $RADIANCE_DATA/SCENE (nerf_synthetic/lego …) to the node's own disk, once however many jobs want it there.
+stage() {
+    [ -n "${RADIANCE_SCRATCH:-}" ] || return 0
+    mkdir -p "$RADIANCE_SCRATCH/$1"
+    flock "$RADIANCE_SCRATCH/$1.lock" cp -ru "$RADIANCE_DATA/$1/." "$RADIANCE_SCRATCH/$1/"
+    export RADIANCE_DATA=$RADIANCE_SCRATCH
+}
+
+# run COMMAND…: run it, hand signals on to it, and put the job back in the queue where it was cut off by USR1, the sign that time is
+# running out. It ends with the command's exit code: 75 says that the command was cut off and saved what it had.
+run() {
+    local code child out_of_time=
+    "$@" &
+    child=$!
+    trap 'out_of_time=yes; kill -USR1 $child' USR1
+    trap 'kill -TERM $child' TERM
+    while :; do
+        wait "$child"
+        code=$?
+        kill -0 "$child" 2>/dev/null || break  # else a signal ended the wait, not the command
+    done
+    if [ "$code" = 75 ] && [ -n "$out_of_time" ]; then
+        echo "cut off; back in the queue"
+        scontrol requeue "$SLURM_JOB_ID"
+    fi
+    return "$code"
+}

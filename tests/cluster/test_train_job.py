@@ -1,0 +1,118 @@
+"""Jobs on a real SLURM of one node: they run, are cut off, come back, and end with the same bits."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from datasets.demo import DemoSettings, make_demo
+from tests.cluster.one_node import OneNode, why_not
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+ROOT = Path(__file__).parents[2]
+PARTS = ("main.py", "jobs", "settings", "datasets", "models", "training", "reporting", "taichi_kernels", "configs")
+TRAINING = ["--img_s", "64", "--recipe", "paper", "--data_r", "0.02", "--epochs", "40", "--refine_n", "1", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with OneNode() as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A copy of the program with a cluster.env of its own, beside a small scene."""
+    folder = tmp_path_factory.mktemp("cluster")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "cluster.env"))
+        else:
+            shutil.copy(source, folder / part)
+    setup = f'export PATH="{Path(sys.executable).parent}:$PATH"'
+    (folder / "jobs" / "cluster.env").write_text(f"RADIANCE_SETUP='{setup}'\nRADIANCE_CACHE={folder}/kernels\n")
+    make_demo(folder / "scene", DemoSettings(width=64, height=64, train_views=20, val_views=1, test_views=2), quiet=True)
+    return folder
+
+
+def words(name: str) -> list[str]:
+    return ["jobs/train.sbatch", "--datadir", "scene", "--basedir", name, *TRAINING]
+
+
+def small(*more: str) -> list[str]:
+    return ["--cpus-per-task=1", "--mem=2G", "--time=5", *more]
+
+
+def output(place: Path, job: int) -> str:
+    file = place / f"radiance_{job}.out"
+    return file.read_text() if file.is_file() else ""
+
+
+def wait_for_steps(place: Path, name: str, epochs: int) -> None:
+    log, until = place / name / "log.txt", time.monotonic() + 120
+    while not log.is_file() or len(log.read_text().splitlines()) < epochs:
+        assert time.monotonic() < until, f"no {epochs} epochs in {log}"
+        time.sleep(0.05)
+
+
+def weights(place: Path, name: str) -> dict:
+    return torch.load(place / name / "weights.pt", weights_only=True)["cloud"]["tensors"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(place):
+    command = [sys.executable, "main.py", *words("whole")[1:]]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return weights(place, "whole")
+
+
+def test_preempted_three_times_and_requeued(cluster, place, uninterrupted):
+    job = cluster.submit(*small(), *words("preempted"), folder=place)
+    for turn in range(3):
+        wait_for_steps(place, "preempted", 3 + 8 * turn)
+        cluster.ask("scancel", "-b", "--signal=USR1", str(job))
+        cluster.wait(job, ("PENDING",), 60)
+        time.sleep(8)  # until the credential of its last start has expired
+        cluster.start_now(job)
+        cluster.wait(job, ("RUNNING",), 60)
+    assert cluster.wait(job, ("COMPLETED", "FAILED", "TIMEOUT")) == "COMPLETED", output(place, job)
+    assert cluster.field(job, "Restarts") == "3"
+    text = output(place, job)
+    assert text.count("cut off by SIGUSR1") == 3 and text.count("Training time") == 1 and "Traceback" not in text
+    found = weights(place, "preempted")
+    assert all(torch.equal(found[key], value) for key, value in uninterrupted.items() if value is not None)
+
+
+def test_a_job_that_is_cancelled_saves_and_stays_away(cluster, place, uninterrupted):
+    job = cluster.submit(*small(), *words("cancelled"), folder=place)
+    wait_for_steps(place, "cancelled", 3)
+    cluster.ask("scancel", str(job))
+    assert cluster.wait(job, ("CANCELLED",)) == "CANCELLED"
+    assert "cut off by SIGTERM" in output(place, job) and cluster.field(job, "Restarts") == "0"
+    again = cluster.submit(*small(), *words("cancelled"), folder=place)
+    assert cluster.wait(again, ("COMPLETED", "FAILED")) == "COMPLETED", output(place, again)
+    assert all(torch.equal(weights(place, "cancelled")[key], value) for key, value in uninterrupted.items() if value is not None)
+
+
+def test_a_mistake_fails_and_is_not_tried_again(cluster, place):
+    job = cluster.submit(*small(), *words("wrong"), "--data_r", "-1", folder=place)
+    assert cluster.wait(job, ("COMPLETED", "FAILED")) == "FAILED"
+    assert cluster.field(job, "ExitCode") == "2:0" and "--data_r" in output(place, job)
+
+
+def test_without_a_cluster_env_the_job_says_so(cluster, place):
+    env = place / "jobs" / "cluster.env"
+    kept = env.read_text()
+    env.unlink()
+    try:
+        job = cluster.submit(*small(), *words("none"), folder=place)
+        assert cluster.wait(job, ("COMPLETED", "FAILED")) == "FAILED"
+    finally:
+        env.write_text(kept)
+    assert cluster.field(job, "ExitCode") == "2:0" and "cluster.env.example" in output(place, job)
