@@ -1,11 +1,11 @@
 # make demo    a first picture: installs into .venv, trains the built-in scene, prints the report
-# make test    the test suite            make lint    style
+# make test    the test suite            make lint    style        make test-cluster   jobs on a one-node SLURM
 # make bench   kernel benchmarks         make clean   removes .venv and caches
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-vulkan bench lint clean
+.PHONY: demo test test-vulkan test-cluster bench lint clean
 demo: $(VENV)/.installed
 	$(BIN)/python main.py --dataname demo --basedir runs/demo
 
@@ -15,6 +15,10 @@ test: $(VENV)/.installed
 # the kernels' tests on Vulkan's software driver (Debian: apt-get install mesa-vulkan-drivers libvulkan1)
 test-vulkan: $(VENV)/.installed
 	RADIANCE_DEVICE=vulkan $(BIN)/python -m pytest tests/taichi_kernels
+
+# jobs on a real SLURM of one node, started on loopback for the tests (Debian, as root: apt-get install slurm-wlm munge)
+test-cluster: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/cluster
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.splatting

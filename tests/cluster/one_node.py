@@ -70,7 +70,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 class OneNode:
-    """Use it in a `with`; its `environment` is for programs that are to talk to it."""
+    """From `start` to `stop`; its `environment` is for programs that are to talk to it."""
 
     def __init__(self, cpus: int = 4):
         self.folder, self.cpus = Path(tempfile.mkdtemp(prefix="slurm_")), cpus
@@ -78,7 +78,8 @@ class OneNode:
         path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
         self.environment = os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
-    def __enter__(self) -> "OneNode":
+    def start(self) -> None:
+        """Raises RuntimeError or TimeoutError where a daemon does not come up."""
         folder = self.folder
         for name in ("state", "spool"):
             (folder / name).mkdir()
@@ -91,9 +92,9 @@ class OneNode:
         self._run("slurmctld", "-f", str(folder / "slurm.conf"))
         self._run("slurmd", "-f", str(folder / "slurm.conf"), "-N", "localhost")
         self._wait_for(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%T"), 30, "the node to be idle")
-        return self
 
-    def __exit__(self, *_) -> None:
+    def stop(self) -> None:
+        """End all jobs and daemons, and remove the folder."""
         subprocess.run(["scancel", "--user=root"], env=self.environment, capture_output=True)
         for name in ("slurmd", "slurmctld", "munged"):
             file = self.folder / f"{name}.pid"
