@@ -1,6 +1,5 @@
 """Jobs on a real SLURM of one node: they run, are cut off, come back, and end with the same bits."""
 
-import shutil
 import subprocess
 import sys
 import time
@@ -9,41 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.demo import DemoSettings, make_demo
-from tests.cluster.one_node import OneNode, why_not
-
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
-ROOT = Path(__file__).parents[2]
-PARTS = ("main.py", "jobs", "settings", "datasets", "models", "training", "reporting", "taichi_kernels", "configs")
 TRAINING = ["--img_s", "64", "--recipe", "paper", "--data_r", "0.02", "--epochs", "40", "--refine_n", "1", "--threads", "1"]
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    node = OneNode()
-    try:
-        node.start()
-    except (RuntimeError, TimeoutError) as problem:
-        node.stop()
-        pytest.skip(f"SLURM's daemons do not start here: {problem}")
-    yield node
-    node.stop()
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A copy of the program with a cluster.env of its own, beside a small scene."""
-    folder = tmp_path_factory.mktemp("cluster")
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "cluster.env"))
-        else:
-            shutil.copy(source, folder / part)
-    setup = f'export PATH="{Path(sys.executable).parent}:$PATH"'
-    (folder / "jobs" / "cluster.env").write_text(f"RADIANCE_SETUP='{setup}'\nRADIANCE_CACHE={folder}/kernels\n")
-    make_demo(folder / "scene", DemoSettings(width=64, height=64, train_views=20, val_views=1, test_views=2), quiet=True)
-    return folder
 
 
 def words(name: str) -> list[str]:

@@ -1,0 +1,36 @@
+"""How far the runs of a sweep are: a line a run, and the counts.
+
+    python -m jobs.status runs/sweep
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from jobs.states import STATES, in_queue, known
+from jobs.sweep import read_runs
+from settings.errors import InputError
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 0, or 2 where the folder is no sweep."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage="python -m jobs.status FOLDER")
+    parser.add_argument("sweep", type=Path)
+    sweep = parser.parse_args(argv).sweep
+    try:
+        runs, queue = read_runs(sweep), in_queue()
+    except InputError as mistake:
+        print(f"status: {mistake}", file=sys.stderr)
+        return 2
+    states = [known(run, queue, sweep) for run in runs]
+    width = max(len(run.name) for run in runs)
+    for run, state in zip(runs, states, strict=True):
+        print(f"{run.name:{width}}  {state.state:13}  {state.job:8}  {state.remark}")
+    counts = Counter(state.state for state in states)
+    print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
