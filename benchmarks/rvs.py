@@ -17,6 +17,7 @@ the test views on white, seconds are those of training alone.
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -134,7 +135,8 @@ def run(scene, task: dict, label: str) -> dict:
     """Train; returns the task with `curve`, [(step, seconds, PSNR)], and what the model shows in the end."""
     trial, curve, spent = _Trial(scene, task), [], 0.0
     count = trial.options.N_iters
-    trial.psnr()  # compiles
+    trial.psnr()  # compiles, as do the gradients of a step
+    _Trial(scene, task).step(0)
     for number in progress(range(count), desc=label, leave=False):
         began = time.perf_counter()
         trial.step(number)
@@ -154,10 +156,13 @@ def _file_name(scene: str, task: dict) -> str:
 def _claimed(file: Path) -> Iterator[bool]:
     """Whether this process is to make the file: it is not there, and no other process is at it."""
     claim = file.with_suffix(".claim")
+    if claim.is_file() and not Path("/proc", claim.read_text(encoding="utf-8").strip() or "none").exists():
+        claim.unlink(missing_ok=True)  # of a process that was killed
     try:
         if file.is_file():
             raise FileExistsError
-        claim.touch(exist_ok=False)
+        with claim.open("x", encoding="utf-8") as stream:
+            stream.write(str(os.getpid()))
     except FileExistsError:
         yield False
         return

@@ -1,5 +1,5 @@
-"""Gather the reports of a sweep in its folder: table.csv (a line a run), table.md and table.html (medians over seeds; plots, and what
-failed and why).
+"""Gather the reports of a sweep in its folder: table.csv (a line a run), table.md and table.html (medians over seeds; plots, and
+what failed and why).
 
     python -m jobs.collect runs/sweep
 """

@@ -203,7 +203,7 @@ class Options:
         "network", None, "the fine network sees the coarse one's samples too", source=RVS, absent="True; False with --rvs")
     fine_density: str = _setting(
         "network", "corrected", "with --rvs: the fine network's density is the coarse one's, corrected, so that the coarse "
-        "one learns fast (corrected), or its own, as published (own)", choices=("corrected", "own"))
+        "one learns fast (corrected), or its own, as its authors have it (own)", choices=("corrected", "own"))
     lrate_coarse: float | None = _setting(
         "network", None, "step size of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate")
     netdepth: int = _setting("network", 8, "layers", source=NERF, low=1, high=64)

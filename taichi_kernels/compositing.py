@@ -30,7 +30,7 @@ class Composite(NamedTuple):
     transmittance: Tensor  # (R,): the weight of what lies behind; 1 - opacity
     depth: Tensor | None  # (R,) in t, weighted by w: divide by the opacity for a mean; None unasked
     median: Tensor | None  # (R,) in t, infinite where the ray stays more than half clear; not differentiable
-    weights: Tensor  # (M,), or (R, N) for dense samples
+    weights: Tensor | None  # (M,), or (R, N) for dense samples; None of a ray that was not composited sample by sample
 
 
 @ti.func
