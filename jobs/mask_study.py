@@ -4,7 +4,7 @@
 
 Every run is `python main.py` with a folder of its own under <basedir>/runs; a run that is done is not run again, and one that was
 cut off goes on, so the study can be stopped and started at will. At its end, or with --table at any time, <basedir>/study.csv and
-study.png are written. `@FILE` stands for the flags in a file. On a cluster, jobs/mask_study.slurm runs one --task an array
+study.png are written. `@FILE` stands for the flags in a file. On a cluster, jobs/masks.sbatch runs one --task an array
 element.
 """
 
@@ -111,6 +111,16 @@ def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[st
             raise
 
 
+def become(cell: Cell, basedir: Path, scene: list[str], paper: list[str]) -> None:
+    """Become the run, so that what a scheduler says to this process reaches it; returns where the run is done."""
+    folder = cell.folder(basedir)
+    if finished(folder):
+        print(f"{folder} is done")
+        return
+    words = [*scene, *cell.flags(paper), "--basedir", str(folder)]
+    os.execv(sys.executable, [sys.executable, str(PROGRAM), *words])
+
+
 def main(argv: list[str]) -> int:
     """Run the study, or one task of it; returns the exit code: 0, 1 where a run failed, 2 for a mistake in the flags."""
     given, scene = _parser().parse_known_args(argv)
@@ -124,11 +134,14 @@ def main(argv: list[str]) -> int:
         if given.task is not None:
             if not 0 <= given.task < len(chosen):
                 raise InputError(f"--task {given.task}: the study's runs are numbered 0 to {len(chosen) - 1}")
-            chosen = [chosen[given.task]]
         if given.jobs < 1:
             raise InputError(f"--jobs {given.jobs}: at least one run at a time")
         if not given.table:
             _remember(basedir, scene, given.paper)
+        if given.task is not None:
+            cell = {cell.folder(basedir): cell for cell in cells}[chosen[given.task]]
+            become(cell, basedir, scene, given.paper.split())
+            return 0
         failed = [] if given.table else run_cells(chosen, basedir, scene, given.paper.split(), given.jobs)
     except InputError as mistake:
         print(f"mask_study: {mistake}", file=sys.stderr)
@@ -136,10 +149,9 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("mask_study: interrupted; the same command goes on", file=sys.stderr)
         return 130
-    if given.task is None:
-        rows = write_table(basedir / "study.csv", {cell: cell.folder(basedir) for cell in cells})
-        write_figure(basedir / "study.png", rows)
-        print(f"{len(rows)} of {len(cells)} figures: {basedir / 'study.csv'}, {basedir / 'study.png'}")
+    rows = write_table(basedir / "study.csv", {cell: cell.folder(basedir) for cell in cells})
+    write_figure(basedir / "study.png", rows)
+    print(f"{len(rows)} of {len(cells)} figures: {basedir / 'study.csv'}, {basedir / 'study.png'}")
     for folder in failed:
         print(f"mask_study: a run failed, see {folder / 'output.txt'}", file=sys.stderr)
     return 1 if failed else 0
