@@ -131,16 +131,14 @@ def main(argv: list[str]) -> int:
         if given.count:
             print(len(chosen))
             return 0
-        if given.task is not None:
-            if not 0 <= given.task < len(chosen):
-                raise InputError(f"--task {given.task}: the study's runs are numbered 0 to {len(chosen) - 1}")
+        if given.task is not None and not 0 <= given.task < len(chosen):
+            raise InputError(f"--task {given.task}: the study's runs are numbered 0 to {len(chosen) - 1}")
         if given.jobs < 1:
             raise InputError(f"--jobs {given.jobs}: at least one run at a time")
         if not given.table:
             _remember(basedir, scene, given.paper)
         if given.task is not None:
-            cell = {cell.folder(basedir): cell for cell in cells}[chosen[given.task]]
-            become(cell, basedir, scene, given.paper.split())
+            become(chosen[given.task], basedir, scene, given.paper.split())
             return 0
         failed = [] if given.table else run_cells(chosen, basedir, scene, given.paper.split(), given.jobs)
     except InputError as mistake:
