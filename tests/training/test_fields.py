@@ -441,7 +441,7 @@ def test_training_goes_on_from_a_checkpoint_of_nerf_pytorch(tmp_path):
     image = shown(tmp_path, **flags).model.render(sphere_scene().test.cameras, 0).image
     trained = run(tmp_path / "run", **flags)
     assert trained.model.through_corners and not torch.allclose(trained.model.render(sphere_scene().test.cameras, 0).image, image)
-    with pytest.raises(InputError, match="no field of kind grid"):
+    with pytest.raises(InputError, match="give --field mlp"):
         run(tmp_path / "other", ft_path=flags["ft_path"])
 
 
