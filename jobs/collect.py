@@ -15,8 +15,8 @@ from pathlib import Path
 
 import jinja2
 
-from jobs.states import Known, in_queue, known
-from jobs.sweep import SweepRun, read_runs
+from jobs.states import Known, of_sweep
+from jobs.sweep import SweepRun
 from reporting.lines import MEGABYTE
 from settings.errors import InputError
 from settings.files import write_text
@@ -46,18 +46,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:
-        runs, queue = read_runs(sweep), in_queue()
+        states = of_sweep(sweep)
     except InputError as mistake:
         print(f"collect: {mistake}", file=sys.stderr)
         return 2
-    states = [(run, known(run, queue, sweep)) for run in runs]
     rows = [row_of(run) for run, state in states if state.state == "done"]
     others = [(run, state) for run, state in states if state.state != "done"]
     write(sweep, rows, others)
     print((sweep / "table.md").read_text(encoding="utf-8"), end="")
     for run, state in others:
         print(f"{run.name}: {state.state}. {state.remark}")
-    print(f"{len(rows)} of {len(runs)} runs are done: {sweep}/table.csv, table.md, table.html")
+    print(f"{len(rows)} of {len(states)} runs are done: {sweep}/table.csv, table.md, table.html")
     return 0
 
 

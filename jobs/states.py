@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.study_table import finished
-from jobs.sweep import TICKET, SweepRun
+from jobs.sweep import TICKET, SweepRun, read_runs
 
 STATES = ("done", "running", "queued", "cut off", "failed", "not submitted")
 _ERROR = re.compile(r"^(main\.py: .*|\w*(?:Error|Exception)\b.*|slurmstepd: error: .*|.*\bKilled\b.*)$")
@@ -28,6 +28,12 @@ def in_queue() -> dict[str, str]:
     except (OSError, subprocess.TimeoutExpired):
         return {}
     return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if " " in line)
+
+
+def of_sweep(sweep: Path) -> list[tuple[SweepRun, Known]]:
+    """The runs of a sweep and how far each is. Raises InputError where the folder is none."""
+    runs, queue = read_runs(sweep), in_queue()
+    return [(run, known(run, queue, sweep)) for run in runs]
 
 
 def known(run: SweepRun, queue: dict[str, str], sweep: Path) -> Known:

@@ -8,8 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from jobs.states import STATES, in_queue, known
-from jobs.sweep import read_runs
+from jobs.states import STATES, of_sweep
 from settings.errors import InputError
 
 
@@ -19,15 +18,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:
-        runs, queue = read_runs(sweep), in_queue()
+        states = of_sweep(sweep)
     except InputError as mistake:
         print(f"status: {mistake}", file=sys.stderr)
         return 2
-    states = [known(run, queue, sweep) for run in runs]
-    width = max(len(run.name) for run in runs)
-    for run, state in zip(runs, states, strict=True):
+    width = max(len(run.name) for run, _ in states)
+    for run, state in states:
         print(f"{run.name:{width}}  {state.state:13}  {state.job:8}  {state.remark}")
-    counts = Counter(state.state for state in states)
+    counts = Counter(state.state for _, state in states)
     print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
     return 0
 

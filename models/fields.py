@@ -1,10 +1,10 @@
 """The radiance fields that --method nerf knows, by the word that their saved states carry."""
 
-from models.marched_field import MarchedField
+from models.marched_field import FIELDS, MarchedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
 
-_KINDS = {"grid": MarchedField, "voxels": MarchedField, "mlp": SampledField}
+_KINDS = dict.fromkeys(FIELDS, MarchedField) | {SampledField.kind: SampledField}
 
 
 def field_from_state(state: dict) -> RayModel:

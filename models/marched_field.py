@@ -26,7 +26,7 @@ _ESTIMATED = 4096  # rays whose colours are estimated at a time: a bound on memo
 _AT_ONCE = 1 << 18  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
 
 
-_FIELDS = {field.kind: field for field in (GridField, VoxelField)}
+FIELDS = {field.kind: field for field in (GridField, VoxelField)}
 
 
 class MarchedField(RayModel):
@@ -60,7 +60,7 @@ class MarchedField(RayModel):
     @staticmethod
     def from_state(state: dict) -> "MarchedField":
         """The model of `state`. Raises ValueError for one that this version did not write."""
-        settings, tensors, kind = state["settings"], state["tensors"], _FIELDS[state.get("kind", "grid")]
+        settings, tensors, kind = state["settings"], state["tensors"], FIELDS[state.get("kind", "grid")]
         field = kind(tensors["field.box"], kind.shape_type(**settings["shape"]), torch.Generator())
         occupancy = OccupancyGrid(tensors["occupancy.box"], cells=settings["cells"], step=settings["step"])
         ndc = settings.get("ndc") and Ndc(*settings["ndc"])

@@ -6,17 +6,15 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split
-from models.grid_field import GridField, GridShape
-from models.marched_field import MarchedField
+from models.marched_field import FIELDS, MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
-from models.voxel_field import VoxelField, VoxelShape
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
 from training.network_start import scene_ndc
 
-_TYPES, _SHAPES = {"grid": GridField, "voxels": VoxelField}, {"grid": GridShape, "voxels": VoxelShape}
+_SHAPES = {kind: field.shape_type for kind, field in FIELDS.items()}
 CELLS = 128  # of the occupancy grid, along an edge
 _STEP = 1.5  # of marching, in pixels as large as they are at the middle of the box
 _FEWEST, _MOST = 128, 1024  # steps along the box's diagonal, in the world
@@ -46,7 +44,7 @@ def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> Marche
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
-    field = _TYPES[kind](box, _SHAPES[kind](finest=finest), generator)
+    field = FIELDS[kind](box, _SHAPES[kind](finest=finest), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 

@@ -94,6 +94,8 @@ def _field_in(state: dict, path: Path, scene: Scene, options: Options) -> RayMod
     try:
         if "field" in state:
             return field_from_state(state["field"])
+        if options.rvs:
+            raise InputError(f"{path} holds networks of nerf-pytorch, which were trained without --rvs: drop that flag")
         places = sampling(scene, options, endless=True, as_nerf_pytorch=True)
         return from_nerf_pytorch(state, places, scene_ndc(scene))
     except ValueError as problem:

@@ -282,22 +282,6 @@ def test_what_an_earlier_version_left_open_is_filled_in(tmp_path):
         run(tmp_path / "mlp", **NETWORK)
 
 
-def test_resumed_estimates_end_with_the_same_bits(tmp_path, monkeypatch):
-    whole = run(tmp_path / "whole", field="voxels")
-    original = fields._Loop._step
-
-    def failing(self):
-        if self.run.step == 13:
-            raise SystemExit("cut off")
-        original(self)
-
-    monkeypatch.setattr(fields._Loop, "_step", failing)
-    with pytest.raises(SystemExit):
-        run(tmp_path / "cut", field="voxels")
-    monkeypatch.setattr(fields._Loop, "_step", original)
-    assert same(whole.model, run(tmp_path / "cut", field="voxels").model)
-
-
 @pytest.mark.parametrize("flags", [{}, {"field": "voxels"}, NETWORK])
 def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, monkeypatch, flags):
     whole = run(tmp_path / "whole", **flags)
@@ -372,8 +356,10 @@ def test_networks_are_never_stuck_on_white(tmp_path, seed, random_bkgd):
     assert view.alpha.cpu()[inside].mean() > 0.5, trained.history[-1]
 
 
-def test_resumed_networks_end_with_the_same_bits(tmp_path, monkeypatch):
-    settings = NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True}
+@pytest.mark.parametrize("settings", [
+    {"field": "voxels"}, NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True},
+])
+def test_other_fields_that_are_resumed_end_with_the_same_bits(tmp_path, monkeypatch, settings):
     whole = run(tmp_path / "whole", **settings)
     original = fields._Loop._step
 
@@ -441,6 +427,8 @@ def test_training_goes_on_from_a_checkpoint_of_nerf_pytorch(tmp_path):
     image = shown(tmp_path, **flags).model.render(sphere_scene().test.cameras, 0).image
     trained = run(tmp_path / "run", **flags)
     assert trained.model.through_corners and not torch.allclose(trained.model.render(sphere_scene().test.cameras, 0).image, image)
+    with pytest.raises(InputError, match="without --rvs: drop that flag"):
+        run(tmp_path / "rvs", **(flags | {"rvs": True}))
     with pytest.raises(InputError, match="give --field mlp"):
         run(tmp_path / "other", ft_path=flags["ft_path"])
 
