@@ -7,14 +7,6 @@ set +a
 eval "${RADIANCE_SETUP:-}"
 [ -z "${RADIANCE_CACHE:-}" ] || export TI_OFFLINE_CACHE_FILE_PATH="$RADIANCE_CACHE"
 
-# stage SCENE: copy $RADIANCE_DATA/SCENE (nerf_synthetic/lego …) to the node's own disk, once however many jobs want it there.
-stage() {
-    [ -n "${RADIANCE_SCRATCH:-}" ] || return 0
-    mkdir -p "$RADIANCE_SCRATCH/$1"
-    flock "$RADIANCE_SCRATCH/$1.lock" cp -ru "$RADIANCE_DATA/$1/." "$RADIANCE_SCRATCH/$1/"
-    export RADIANCE_DATA=$RADIANCE_SCRATCH
-}
-
 # run COMMAND…: run it, hand signals on to it, and put the job back in the queue where it was cut off by USR1, the sign that time is
 # running out. It ends with the command's exit code: 75 says that the command was cut off and saved what it had.
 run() {

@@ -19,7 +19,6 @@ from settings.options import Options
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene, wall_scene
 from training.checkpoint import load_checkpoint, load_field, save_weights
-from training.field_start import field_box, initial_field
 from training.fields import complete, fit_field, load_field_run
 from training.ray_batches import RayBatches
 
@@ -175,70 +174,6 @@ def test_a_model_that_is_not_finite_does_not_replace_a_checkpoint(tmp_path, monk
         run(tmp_path)
     monkeypatch.setattr(fields._Loop, "_step", original)
     assert run(tmp_path).finished
-
-
-def test_the_field_covers_the_object_and_little_more():
-    scene = sphere_scene()
-    box = field_box(scene)  # of a ball of radius 0.8 in a cube of half edge 2, by cells of 1/16
-    assert (box[0] < -0.8).all() and (box[1] > 0.8).all() and box.abs().max() < 1.6
-    grid = initial_field(scene, "grid", torch.Generator().manual_seed(0)).occupancy
-    unit = (torch.arange(32) + 0.5) / 32
-    axes = [box[0, a] + unit * (box[1, a] - box[0, a]) for a in (2, 1, 0)]
-    distance = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).norm(dim=-1)
-    assert grid.occupied[0].cpu()[distance < 0.8].all() and grid.occupied.float().mean() < 0.8
-    blank = replace(scene, train=replace(scene.train, alpha=np.zeros_like(scene.train.alpha)))
-    assert torch.equal(field_box(blank), scene.bounds)
-    with pytest.raises(InputError, match="show no object that 50% of the training views see"):
-        initial_field(blank, "grid", torch.Generator())
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_cells_and_steps_are_as_large_as_pixels(monkeypatch, times):
-    """At the middle of a box of 2 x 4 x 1 units that cameras see from 3 away through pixels of 3 / focal."""
-    chosen = []
-
-    def shape(finest):
-        chosen.append(finest)
-        return GridShape(levels=2, coarsest=8, finest=16, log2_rows=10)
-
-    monkeypatch.setattr("training.field_start._SHAPES", {"grid": shape})
-    box = torch.tensor([[-1.0, -2, -0.5], [1, 2, 0.5]])
-    monkeypatch.setattr("training.field_start.field_box", lambda scene: box)
-    scene = sphere_scene()
-    cameras = scene.train.cameras
-    focal = times * 3.0 * 100
-    k = cameras.intrinsics.clone()
-    k[:, 0, 0] = focal
-    poses = cameras.camera_to_world.clone()
-    poses[:, :, 3] *= 3 / poses[:, :, 3].norm(dim=1, keepdim=True)
-    train = replace(scene.train, cameras=replace(cameras, intrinsics=k, camera_to_world=poses), alpha=None)
-    grid = initial_field(replace(scene, train=train), "grid", torch.Generator()).occupancy
-    assert chosen == [200 * times] and grid.step == pytest.approx(1.5 * 0.01 / times, rel=1e-3)
-
-
-@pytest.mark.parametrize("background", ["black", "white", "random"])
-def test_rays_have_the_colours_of_their_pixels(background):
-    split = sphere_scene().train
-    batch = RayBatches(split, background, "cpu").draw(500, torch.Generator().manual_seed(0))
-    g = torch.Generator().manual_seed(0)
-    view, row, col = (torch.randint(0, n, (500,), generator=g) for n in split.images.shape[:3])
-    alpha = torch.from_numpy(split.alpha)[view, row, col, None].float() / 255
-    straight = torch.from_numpy(split.images)[view, row, col].float() / 255
-    for ray in range(20):  # each passes through its pixel's centre
-        place, _ = split.cameras.project((batch.rays.origins + 3 * batch.rays.directions)[ray : ray + 1], int(view[ray]))
-        assert torch.allclose(place[0], torch.stack([col[ray], row[ray]]) + 0.5, atol=1e-3)
-    assert torch.allclose(batch.colours, straight * alpha + batch.background * (1 - alpha))
-    assert batch.background.std(0).min() > 0.2 if background == "random" else batch.background.unique().numel() == 1
-
-
-def test_one_view_and_the_middle():
-    split = sphere_scene().train
-    batch = RayBatches(split, "white", "cpu").draw(300, torch.Generator().manual_seed(0), one_view=True, middle=0.25)
-    assert batch.rays.origins.unique(dim=0).shape[0] == 1
-    view = int((split.cameras.centers - batch.rays.origins[0]).norm(dim=1).argmin())
-    places, _ = split.cameras.project(batch.rays.origins + batch.rays.directions, view)
-    middle = torch.tensor([split.cameras.width / 2, split.cameras.height / 2])
-    assert ((places - middle).abs() <= middle * 0.25 + 0.5).all()
 
 
 NETWORK = {
