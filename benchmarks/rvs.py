@@ -7,8 +7,8 @@ Methods, each with the same field at every number of calls:
   marching    the same field, radiance at every sample that is not hidden, with 128 to 1,024 steps along the box's diagonal;
               `estimate fine` takes the 1,024 steps too, and 8 calls
   hierarchy   the original's networks, small: density and radiance networks, 32 + 64 samples: classic, with its loss for the
-              coarse network and all 96 samples in the fine one, and reparameterized; with the first seed, with the coarse samples
-              there too, and as published
+              coarse network and all 96 samples in the fine one; reparameterized, with the 64 alone and (union) with all of
+              them; and, with the first seed, as published
 
 Seeds after the first run a part of the settings. A run that is finished is read from OUT/<name>.json and not run again; the same
 command in another process takes what is left. All of them are drawn and printed at the end. PSNR is that of 8,192 random rays of
@@ -43,7 +43,7 @@ from training.ray_batches import RayBatches
 
 CALLS = (1, 2, 4, 8, 16, 32, 64)
 STEPS = (128, 256, 512, 1024)  # of marching, along the diagonal
-_EACH = (2, 8, 128, 1024, "classic", "rvs")  # of all of these, what is run with every seed; the others with the first
+_EACH = (2, 8, 128, 1024, "classic", "rvs", "rvs, union")  # of all of these, what is run with every seed; the others with the first
 _SHOWN_RAYS, _POINTS = 8192, 10  # of the test views; points of a curve over time
 _NETWORK = [
     "--field", "mlp", "--use_viewdirs", "--N_rand", "512", "--N_samples", "32", "--N_importance", "64", "--multires", "8",
