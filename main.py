@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
-from settings import cut_off
+from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.files import check_writable
 from settings.flags import parse, to_config_text
@@ -19,13 +19,22 @@ from settings.flags import parse, to_config_text
 def main(argv: list[str]) -> int:
     """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM or SIGUSR1 cut
     it off, 130 for a Ctrl-C outside training, which saves and reports by itself."""
+    name = "main.py" if ranks.first() else f"main.py (rank {ranks.number()})"
     try:
         with cut_off.heard():
-            print(run(argv))
+            said = run(argv)
+        if said:
+            print(said)
     except InputError as mistake:
-        print(f"main.py: {mistake}", file=sys.stderr)
+        print(f"{name}: {mistake}", file=sys.stderr)
         return 2
+    except ranks.Lost as loss:
+        print(f"{name}: another rank ended or does not answer ({loss}): what it printed says why. The last checkpoint is kept, "
+              "where there is one, and the same command goes on from there", file=sys.stderr)
+        return 1
     except cut_off.CutOff as signal:
+        if not ranks.first():  # the first rank speaks for all
+            return 0
         print(f"main.py: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
         return cut_off.EXIT_CODE
     except KeyboardInterrupt:
@@ -35,14 +44,20 @@ def main(argv: list[str]) -> int:
 
 
 def run(argv: list[str]) -> str:
-    """Train (or load), report, and return the four lines. Raises InputError for the user's mistakes."""
+    """Train (or load), report, and return the four lines, of several ranks in the first alone. Raises InputError for the user's
+    mistakes."""
     options = parse(argv)
+    ranks.check()
+    ranks.keep_own_gpu()
     # heavy imports after the flags, so that --help and a mistyped flag answer at once
     import datasets
     from datasets.protocols import evaluation_views
     from reporting import four_lines, report
+    from training import together
     from training.checkpoint import save_weights, weights_size
 
+    if options.render_only and not ranks.first():
+        return ""
     device = _start_device(options)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
@@ -53,7 +68,10 @@ def run(argv: list[str]) -> str:
     folder = Path(options.basedir).expanduser()
     check_writable(folder)
     learn = {"points": _points, "nerf": _field}[options.method]
-    trained, options, own = learn(options, scene, evaluation, folder)
+    with together.joined(device, alone=options.render_only):
+        trained, options, own = learn(options, scene, evaluation, folder)
+    if not ranks.first():
+        return ""
     size = weights_size(trained.model) if options.render_only else save_weights(folder, trained.model)
     result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device, own))
     print(f"protocol: {protocol}")

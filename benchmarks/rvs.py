@@ -43,7 +43,7 @@ from training.ray_batches import RayBatches
 
 CALLS = (1, 2, 4, 8, 16, 32, 64)
 STEPS = (128, 256, 512, 1024)  # of marching, along the diagonal
-_EACH = (2, 8, 128, 1024, "classic", "rvs", "rvs, union")  # of all of these, what is run with every seed; the others with the first
+_EACH = (2, 8, 128, 1024, "classic", "rvs", "rvs, union")  # of these, what is run with every seed and not the first alone
 _SHOWN_RAYS, _POINTS = 8192, 10  # of the test views; points of a curve over time
 _NETWORK = [
     "--field", "mlp", "--use_viewdirs", "--N_rand", "512", "--N_samples", "32", "--N_importance", "64", "--multires", "8",
@@ -95,7 +95,8 @@ class _Trial:
         self.shown = tests.draw(_SHOWN_RAYS, torch.Generator().manual_seed(0))
 
     def step(self, number: int) -> None:
-        loss, _ = self.steps.loss(number, self.batches)
+        loss, _, cost = self.steps.loss(number, self.batches)
+        self.steps.after(cost)
         self.steps.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.steps.optimizer.step()

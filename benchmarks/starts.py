@@ -40,7 +40,8 @@ def trained(scene, options, kind: str) -> SampledField:
             field.shape = replace(field.shape, density_shift=SHIFTS[kind])
     steps, batches = NetworkSteps(model, options, generator), RayBatches(scene.train, "white", "cpu")
     for step in progress(range(options.N_iters), desc=f"{kind}, seed {options.seed}", leave=False):
-        loss, _ = steps.loss(step, batches)
+        loss, _, cost = steps.loss(step, batches)
+        steps.after(cost)
         steps.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         steps.optimizer.step()

@@ -20,7 +20,8 @@ run() {
         code=$?
         kill -0 "$child" 2>/dev/null || break  # else a signal ended the wait, not the command
     done
-    if [ "$code" = 75 ] && [ -n "$out_of_time" ]; then
+    # above 128: a signal ended it while it was starting, before it could say 75
+    if [ -n "$out_of_time" ] && { [ "$code" = 75 ] || [ "$code" -gt 128 ]; }; then
         echo "cut off; back in the queue"
         scontrol requeue "$SLURM_JOB_ID"
     fi

@@ -22,6 +22,7 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("open", torch.ones(1, cells, cells, cells, dtype=torch.bool))
         self.register_buffer("occupied", self.open.clone())
         self._packed: Occupancy | None = None
+        self.register_load_state_dict_post_hook(lambda grid, _: grid.set_occupied(grid.occupied))
 
     def restrict(self, open_: Tensor) -> None:
         """Keep all but some cells (cells, cells, cells), in z, y, x, empty for good."""

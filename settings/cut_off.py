@@ -49,6 +49,11 @@ def deferred() -> Iterator[None]:
         raise CutOff(_state["asked"])
 
 
+def ask(name: str) -> None:
+    """As if a signal of this name had come to what is `deferred`, where none has."""
+    _state["asked"] = _state["asked"] or name
+
+
 def asked() -> str:
     """The name of the signal that came, empty while none has."""
     return _state["asked"]

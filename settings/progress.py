@@ -4,6 +4,8 @@ import sys
 
 from tqdm import tqdm
 
+from settings import ranks
+
 _SECONDS = 30  # between the lines of a log
 
 
@@ -27,8 +29,9 @@ class _Log:
 def progress(*args, **settings) -> tqdm:
     """tqdm's bar on stderr, which shows the time left; where stderr is no terminal, a line every half minute.
 
-    Takes tqdm's own arguments.
+    Takes tqdm's own arguments. Of several ranks the first shows it.
     """
+    settings["disable"] = settings.get("disable") or not ranks.first()
     if sys.stderr.isatty():
         return tqdm(*args, file=sys.stderr, dynamic_ncols=True, **settings)
     settings |= {"mininterval": _SECONDS, "maxinterval": _SECONDS, "miniters": 1, "ascii": True, "ncols": 0}

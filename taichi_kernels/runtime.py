@@ -20,13 +20,16 @@ _state = {"device": None, "threads": 0}
 
 
 def available_threads() -> int:
-    """Threads this process may use: SLURM's count if set, else the affinity mask's."""
-    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    """Threads this process may use: SLURM's count if set, else the affinity mask's, shared with the other processes that torchrun
+    started on this machine (LOCAL_WORLD_SIZE)."""
+    slurm, beside = (os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "LOCAL_WORLD_SIZE"))
     if slurm.isdigit() and int(slurm) > 0:
-        return int(slurm)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = int(slurm)
+    elif hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    return max(count // int(beside), 1) if beside.isdigit() and int(beside) > 0 else count
 
 
 def init(device: str = "auto", threads: int = 0, debug: bool = False) -> str:

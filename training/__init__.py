@@ -1,10 +1,13 @@
 """Scene x model -> trained run: initial cloud, recipes, loop, checkpoints."""
 
 from datasets.scene import Scene
+from settings import ranks
+from settings.errors import InputError
 from settings.options import Options, paper_defaults
 from training.default import Method
-from training.loop import fit, load_run
+from training.loop import fit
 from training.paper import paper_recipe
+from training.point_run import load_run
 from training.recipe import Recipe
 
 __all__ = ["choose_recipe", "fit", "load_run"]
@@ -12,6 +15,10 @@ __all__ = ["choose_recipe", "fit", "load_run"]
 
 def choose_recipe(options: Options, scene: Scene) -> tuple[Recipe, Options]:
     """The recipe that the options name, at their length, and the options with the recipe's values filled in."""
+    options = options.filled({"batch_views": ranks.count()})
+    if options.batch_views < ranks.count():
+        raise InputError(f"--batch_views {options.batch_views} leaves some of {ranks.count()} ranks without a view: give more "
+                         "views, or start fewer ranks")
     if options.recipe == "paper":
         options = options.filled(paper_defaults())
         recipe = paper_recipe(options)

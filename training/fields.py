@@ -14,12 +14,13 @@ from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
-from settings import cut_off
+from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.files import write_text
 from settings.options import FIELD_DEFAULTS, Options
 from settings.progress import progress
 from taichi_kernels import runtime
+from training import together
 from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, save_checkpoint
 from training.field_start import initial_field
 from training.grid_steps import GridSteps
@@ -63,9 +64,11 @@ def fit_field(
     between steps, outside the training time. On Ctrl-C the run stops with `interrupted` set and keeps its last checkpoint; where
     the program is told to stop, it saves one, and raises CutOff.
     Everything random comes from one generator whose state is in the checkpoint, so a resumed run repeats an uninterrupted one.
+    The rays of a step are shared out over the ranks, of which the first alone writes files and calls `every`.
     Raises InputError for a checkpoint of another run and for a loss or a model that is not finite.
     """
-    state = None if options.no_reload else load_checkpoint(folder, options)
+    state = load_checkpoint(folder, options) if ranks.first() and not options.no_reload else None
+    state = together.from_first(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     return _Loop(scene, validation, options, folder, state, config_text, every).go()
@@ -129,6 +132,7 @@ class _Loop:
         began = time.perf_counter()
         model = _start(scene, options, self.generator) if state is None else _field_in(state, folder / CHECKPOINT, scene, options)
         self.run = FieldRun(model=model.to(runtime.torch_device()))
+        together.keep_same(model)
         if isinstance(model, MarchedField):
             model.calls = options.radiance_calls
         model.mix(in_bfloat16(options, model) if state is None else state.get("bfloat16", False))
@@ -139,12 +143,13 @@ class _Loop:
         self.steps = (NetworkSteps if options.field == "mlp" else GridSteps)(model, options, self.generator)
         self.validation = RayBatches(validation, scene.background, runtime.torch_device()) if len(validation) else None
         self.epoch_squares: list[float] = []
-        if state is None:
-            (folder / "log.txt").unlink(missing_ok=True)
-        else:
+        if state is not None:
             self._restore(state)
         self.run.seconds["compile"] += self._warm_up()
-        write_text(folder / "config.txt", config_text)
+        if ranks.first():
+            if state is None:
+                (folder / "log.txt").unlink(missing_ok=True)
+            write_text(folder / "config.txt", config_text)
 
     def go(self) -> FieldRun:
         run, options = self.run, self.options
@@ -152,8 +157,9 @@ class _Loop:
         try:
             with bar, cut_off.deferred():
                 while run.step < options.N_iters:
-                    if cut_off.asked():
+                    if together.asked():
                         self._save()
+                        together.wait()
                         break
                     began = time.perf_counter()
                     self._step()
@@ -164,7 +170,7 @@ class _Loop:
                         bar.set_postfix_str(self._record())
                     if run.step % options.i_weights == 0 and run.step < options.N_iters:
                         self._save()
-                    if self.every is not None:
+                    if self.every is not None and ranks.first():
                         self.every(run.model, run.step)
                 else:
                     run.finished = True
@@ -175,13 +181,16 @@ class _Loop:
 
     def _step(self) -> None:
         run, steps = self.run, self.steps
-        loss, squared = steps.loss(run.step, self.batches)
-        self.epoch_squares.append(float(squared.detach()))
-        if not math.isfinite(float(loss.detach())):
-            raise self._diverged("loss", run.step)
+        loss, squared, cost = steps.loss(run.step, self.batches)
         steps.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        values = [float(loss.detach()), float(squared.detach()), cost]
+        loss, squared, cost = together.sum_up(list(run.model.parameters()), values)
+        if not math.isfinite(loss):
+            raise self._diverged("loss", run.step)
+        self.epoch_squares.append(squared)
         steps.optimizer.step()
+        steps.after(cost)
 
     def _diverged(self, what: str, last: int) -> InputError:
         """What to say when numbers ran away; last: the last step whose checkpoint would be good."""
@@ -194,7 +203,8 @@ class _Loop:
         run = self.run
         train = -10 * math.log10(max(sum(self.epoch_squares) / len(self.epoch_squares), 1e-12))
         due = (len(run.history) % 2 or run.step == self.options.N_iters) and self.validation is not None
-        validation = self._validate() if due else None
+        validation = self._validate() if due and ranks.first() else None
+        together.keep_same(run.model)
         self.epoch_squares = []
         run.history.append({
             "epoch": len(run.history) + 1, "step": run.step, "seconds": run.seconds["training"], "train_psnr": train,
@@ -203,8 +213,9 @@ class _Loop:
         known = [h["validation_psnr"] for h in run.history if h["validation_psnr"] is not None]
         shown = f"{known[-1]:.2f}" if known else "-"
         words = f"train {train:.2f} dB, validation {shown} dB, {self.steps.rays:,} rays a step"
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(f"step {run.step}: {run.seconds['training']:.1f} s, {words}\n")
+        if ranks.first():
+            with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+                log.write(f"step {run.step}: {run.seconds['training']:.1f} s, {words}\n")
         return words
 
     def _validate(self) -> float:
@@ -217,6 +228,8 @@ class _Loop:
         run = self.run
         if not all(values.isfinite().all() for values in run.model.parameters()):
             raise self._diverged("model", run.step - 1)
+        if not ranks.first():
+            return
         save_checkpoint(self.folder, {
             "field": run.model.state(), "optimizer": self.steps.optimizer.state_dict(), "history": run.history,
             "seconds": run.seconds, "step": run.step, "rays": self.steps.rays, "squares": self.epoch_squares,

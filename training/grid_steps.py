@@ -9,6 +9,7 @@ from settings.options import Options
 from taichi_kernels.compositing import composite
 from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
+from training import together
 from training.ray_batches import Batch, RayBatches
 
 SAMPLES = 1 << 15  # of a step, that are seen
@@ -34,8 +35,9 @@ class GridSteps:
         self.open_cells = int(model.occupancy.open.sum())
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor]:
-        """The step's loss and the mean squared error of its rays, both over the rays and the channels."""
+    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, int]:
+        """The step's loss and the mean squared error of its rays, both over the rays and the channels, and what it cost, in
+        samples: of this rank's rays, parts of sums over the ranks."""
         options, model = self.options, self.model
         done = step / options.N_iters
         stretch = _COARSE ** max(0.0, 1 - done / _WARM)
@@ -48,33 +50,39 @@ class GridSteps:
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.enter(batch.rays)
-        samples, features = model.visible(rays, self.generator, stretch=stretch, jitter=options.perturb)
+        generator = together.own_generator(self.generator, options.seed, step)
+        samples, features = model.visible(rays, generator, stretch=stretch, jitter=options.perturb)
         if model.calls:
-            loss, squared = self._estimated(batch, rays, samples, features)
+            loss, squared = self._estimated(batch, rays, samples, features, generator)
         else:
             seen = model.shade(rays, samples, features, depth=False)
             loss = squared = batch.squared_error(seen)
             if self.distortion:
                 loss = loss + self._spread(seen.weights, samples, rays)
-        if not options.N_rand:
-            cost = model.field.density_cost * len(samples.rays) + self._calls(samples) if model.calls else len(samples.rays)
+        cost = model.field.density_cost * len(samples.rays) + self._calls(samples) if model.calls else len(samples.rays)
+        return batch.share * loss, batch.share * squared, cost
+
+    def after(self, cost: float) -> None:
+        """Choose how many rays the next step has, by what all of this one's cost."""
+        if not self.options.N_rand:
             share = SAMPLES / max(cost, 1)
             self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
-        return loss, squared
 
     def _calls(self, samples: Samples) -> int:
         """Calls of the radiance for these samples, where it is not called at each of them."""
         each = self.model.calls * (2 if self.options.two_estimates else 1)
         return each and each * int((samples.offsets.diff() > 0).sum())
 
-    def _estimated(self, batch: Batch, rays: Rays, samples: Samples, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _estimated(
+        self, batch: Batch, rays: Rays, samples: Samples, features: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """The loss and the squared error of colours that are estimated from a few calls of the radiance.
 
         The squared error of one estimate is too large by its variance, which learning then makes smaller too; the product of
         two independent ones' errors is not.
         """
         two = self.options.two_estimates
-        errors = [batch.error(seen) for seen in self.model.estimates(rays, samples, features, self.generator, number=1 + two)]
+        errors = [batch.error(seen) for seen in self.model.estimates(rays, samples, features, generator, number=1 + two)]
         loss = (errors[0] * errors[-1]).mean()
         if self.distortion:
             densities = self.model.field.density(samples.positions, features)

@@ -1,67 +1,30 @@
-"""The training loop: stages, epochs and steps, with a checkpoint after every epoch."""
+"""The training loop of clouds: stages, epochs and steps, with a checkpoint after every epoch."""
 
 import math
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from datasets.scene import Scene, Split
 from models.points import PointCloud
-from settings import cut_off
+from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.files import write_text
 from settings.options import Options
 from settings.progress import progress
-from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
-from training.checkpoint import (
-    CHECKPOINT,
-    WEIGHTS,
-    cloud_from,
-    cloud_state,
-    load_checkpoint,
-    load_weights,
-    read_run,
-    save_checkpoint,
-)
+from training import together
+from training.checkpoint import cloud_from, cloud_state, load_checkpoint, save_checkpoint
 from training.losses import silhouette_loss
-from training.mask_trust import say_something
+from training.point_run import PointRun, random_numbers, start_run
 from training.recipe import MaskFacts, Recipe, Stage, Start
-from training.run import Run
 from training.validate import mean_psnr
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
-
-
-@dataclass
-class PointRun(Run):
-    """A cloud in training."""
-
-    model: PointCloud | None = None
-    stage: int = 0  # of the next epoch
-    epoch: int = 0  # of the next epoch, within the stage
-    place: int = 0  # of the next step, within the epoch
-    squared: float = 0.0  # sum of the epoch's mean squared errors so far
-    masks: MaskFacts = field(default_factory=MaskFacts)
-
-    @property
-    def cloud(self) -> PointCloud:
-        """The model."""
-        return self.model
-
-    def state(self, optimizer) -> dict:
-        """What a checkpoint holds."""
-        return {
-            "cloud": cloud_state(self.model), "optimizer": optimizer.state_dict(), "history": self.history,
-            "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
-            "masks": asdict(self.masks), "place": self.place, "squared": self.squared,
-        }
 
 
 def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, *,
@@ -72,53 +35,22 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     with what a fresh run starts from. On Ctrl-C
     the run stops at once with `interrupted` set; the checkpoint of the last whole epoch stays. Where the program is told to stop,
     it saves one in the middle of the epoch, and raises CutOff. Everything random comes from the
-    seed and the epoch's number, so a resumed run repeats an uninterrupted one. Raises InputError for an empty hull, a
+    seed and the epoch's number, so a resumed run repeats an uninterrupted one. The views of a step are shared out over the ranks,
+    of which the first alone writes files. Raises InputError for an empty hull, a
     checkpoint of another run and a loss that is not finite.
     """
-    state = None if options.no_reload else load_checkpoint(folder, options)
+    state = load_checkpoint(folder, options) if ranks.first() and not options.no_reload else None
+    state = together.from_first(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
-    if state:
-        run = PointRun(state["history"], state["seconds"], model=cloud_from(state["cloud"], runtime.torch_device()),
-                       stage=state["stage"], epoch=state["epoch"], masks=MaskFacts(**state["masks"]),
-                       place=state.get("place", 0), squared=state.get("squared", 0.0))
-    else:
+    if ranks.first() and state is None:
         (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
-        began = time.perf_counter()
-        if start:
-            first = Start(recipe.adopt(start), _facts_without_hull(scene))
-        else:
-            first = recipe.initial_cloud(scene, options, _generator(options, 0))
-        run = PointRun(model=first.cloud, masks=first.masks)
-        if first.masks.remark:
-            tqdm.write(first.masks.remark, file=sys.stderr)
-        run.seconds["training"] = first.seconds
-        run.seconds["hull"] = time.perf_counter() - began - first.seconds
-        if begun:
-            begun(first)
+    run = PointRun.resumed(state) if state else start_run(scene, options, recipe, start, begun)
     run.seconds["compile"] += _warm_up(run.cloud, scene)
-    write_text(folder / "config.txt", config_text)
+    if ranks.first():
+        write_text(folder / "config.txt", config_text)
     _Loop(scene, validation, options, recipe, folder, run).go(state)
     return run
-
-
-def load_run(folder: Path, start: PointCloud | None) -> PointRun:
-    """The run in `folder` as its checkpoint left it, or just its weights; `start` takes the place of its cloud.
-
-    Raises InputError where there is neither.
-    """
-    if start is not None:
-        return PointRun(model=start)
-    if (folder / CHECKPOINT).is_file():
-        state = read_run(folder / CHECKPOINT)
-        if "cloud" not in state:
-            raise InputError(f"{folder} holds no point cloud, but a run of --method {state['options'].get('method')}: give that")
-        cloud = cloud_from(state["cloud"], runtime.torch_device())
-        return PointRun(state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
-                        model=cloud, masks=MaskFacts(**state["masks"]))
-    if (folder / WEIGHTS).is_file():
-        return PointRun(model=load_weights(folder / WEIGHTS, runtime.torch_device()))
-    raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
 
 
 class _Loop:
@@ -136,7 +68,7 @@ class _Loop:
     def go(self, state: dict | None) -> None:
         views, run = len(self.views), self.run
         left = sum(stage.epochs for stage in self.recipe.stages[run.stage :]) - run.epoch
-        self.bar = progress(total=(self.epochs_done + left) * views, initial=self.epochs_done * views + run.place, unit="step",
+        self.bar = progress(total=(self.epochs_done + left) * views, initial=self.epochs_done * views + run.place, unit="view",
                             desc="training", smoothing=0.02)
         try:
             with cut_off.deferred():
@@ -165,7 +97,10 @@ class _Loop:
         resumed = state is not None and (run.epoch > 0 or run.place > 0)
         if stage.change and not resumed and stage.epochs:
             began = time.perf_counter()
-            run.model = stage.change(run.cloud, self.seen, self.options, _generator(self.options, 1 + index))
+            if ranks.first():
+                run.model = stage.change(run.cloud, self.seen, self.options, random_numbers(self.options, 1 + index))
+            if ranks.count() > 1:
+                run.model = cloud_from(together.from_first(cloud_state(run.model)), run.cloud.positions.device)
             run.seconds["training"] += time.perf_counter() - began
         run.cloud.use_sh = stage.use_sh
         optimizer = _optimizer(run.cloud, stage)
@@ -175,7 +110,8 @@ class _Loop:
 
     def _timed_save(self, optimizer) -> None:
         began = time.perf_counter()
-        save_checkpoint(self.folder, self.run.state(optimizer), self.options)
+        if ranks.first():
+            save_checkpoint(self.folder, self.run.state(optimizer), self.options)
         self.run.seconds["training"] += time.perf_counter() - began
 
     def _epoch(self, stage: Stage, optimizer) -> bool:
@@ -183,21 +119,24 @@ class _Loop:
         run, began = self.run, time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * stage.decay**run.epoch
-        order = torch.randperm(len(self.views), generator=_generator(self.options, 1000 + self.epochs_done))
-        for place in order[run.place :].tolist():
-            if run.place and cut_off.asked():  # not between a stage's change of the cloud and its first step
+        order = torch.randperm(len(self.views), generator=random_numbers(self.options, 1000 + self.epochs_done)).tolist()
+        while run.place < len(order):
+            if run.place and together.asked():  # not between a stage's change of the cloud and its first step
                 run.seconds["training"] += time.perf_counter() - began
                 self._timed_save(optimizer)
+                together.wait()
                 raise cut_off.CutOff(cut_off.asked())
-            run.squared += self._step(stage, self.views[place], optimizer)
-            run.place += 1
-            self.bar.update()
+            some = [self.views[place] for place in order[run.place : run.place + self.options.batch_views]]
+            run.squared += self._step(stage, some, optimizer)
+            run.place += len(some)
+            self.bar.update(len(some))
         squared, run.squared, run.place = run.squared, 0.0, 0
         if not math.isfinite(squared) or not all(value.isfinite().all() for value in run.cloud.parameters()):
             raise InputError(
                 f"the loss or a parameter stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): "
                 f"lower --lr1 or --lr2; the checkpoint of the epoch before is in {self.folder}"
             )
+        together.keep_same(run.cloud)
         run.seconds["training"] += time.perf_counter() - began
         self.epochs_done += 1
         train_psnr = -10 * math.log10(max(squared / len(order), 1e-12))
@@ -208,13 +147,18 @@ class _Loop:
         self._record(stage, train_psnr, last)
         return last
 
-    def _step(self, stage: Stage, view: int, optimizer) -> float:
-        """One step on one view; returns the mean squared error that the stage's loss holds."""
-        loss, squared = self._loss(stage, view, *self.run.cloud.composite(self.cameras, view))
+    def _step(self, stage: Stage, views: list[int], optimizer) -> float:
+        """One step on the mean loss of some views, shared out over the ranks; returns the sum of the views' mean squared errors
+        that the stage's loss holds."""
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        own, squares = together.own_part(views), 0.0
+        for view in own or views[:1]:  # a rank that is left without a view looks at one that does not count
+            loss, squared = self._loss(stage, view, *self.run.cloud.composite(self.cameras, view))
+            (loss * (bool(own) / len(views))).backward()
+            squares += float(squared) * bool(own)
+        (squares,) = together.sum_up(list(self.run.cloud.parameters()), [squares])
         optimizer.step()
-        return float(squared)
+        return squares
 
     def _loss(self, stage: Stage, view: int, image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         if stage.loss == "silhouette":  # what is not black is the object, so over black whatever the background
@@ -239,18 +183,20 @@ class _Loop:
         run, epochs = self.run, self.recipe.epochs
         every = max(1, round(epochs / _EVALUATIONS))
         due = self.epochs_done % every == 0 or last
-        validation = self._validate() if due and len(self.validation) else None
+        validation = self._validate() if due and len(self.validation) and ranks.first() else None
+        steps = math.ceil(len(self.views) / self.options.batch_views)
         run.history.append({
-            "epoch": self.epochs_done, "step": self.epochs_done * len(self.views), "seconds": run.seconds["training"],
+            "epoch": self.epochs_done, "step": self.epochs_done * steps, "seconds": run.seconds["training"],
             "train_psnr": train_psnr, "validation_psnr": validation, "points": run.cloud.point_count(), "stage": stage.name,
         })
         known = [h["validation_psnr"] for h in run.history if h["validation_psnr"] is not None]
         shown = f"{known[-1]:.2f}" if known else "-"
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(
-                f"epoch {self.epochs_done} ({stage.name}): {run.seconds['training']:.1f} s, train {train_psnr:.2f} dB, "
-                f"validation {'-' if validation is None else f'{validation:.2f}'} dB, {run.cloud.point_count()} points\n"
-            )
+        if ranks.first():
+            with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+                log.write(
+                    f"epoch {self.epochs_done} ({stage.name}): {run.seconds['training']:.1f} s, train {train_psnr:.2f} dB, "
+                    f"validation {'-' if validation is None else f'{validation:.2f}'} dB, {run.cloud.point_count()} points\n"
+                )
         points = f"{run.cloud.point_count():,} points"
         self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {points}", refresh=False)
 
@@ -266,17 +212,6 @@ def _views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
     if not scene.cut_out or not any(masks.believed):
         return list(range(len(scene.train)))
     return [view for view, good in enumerate(masks.believed) if good]
-
-
-def _facts_without_hull(scene: Scene) -> MaskFacts:
-    """For a run that starts from a cloud: the pictures' own masks are believed where they say something, others are not."""
-    if scene.carving is not None:
-        return MaskFacts([False] * len(scene.train))
-    return MaskFacts(say_something(scene.train))
-
-
-def _generator(options: Options, purpose: int) -> torch.Generator:
-    return torch.Generator().manual_seed(options.seed * 1_000_003 + purpose)
 
 
 def _target(scene: Scene, view: int) -> Tensor:

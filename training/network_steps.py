@@ -5,6 +5,7 @@ from torch import Tensor
 
 from models.sampled_field import SampledField
 from settings.options import Options
+from training import together
 from training.ray_batches import RayBatches
 
 
@@ -19,14 +20,20 @@ class NetworkSteps:
         groups = [{"params": list(network.parameters())} for network in (model.coarse, model.fine) if network is not None]
         self.optimizer = torch.optim.Adam(groups, lr=options.lrate, betas=(0.9, 0.999))
 
-    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor]:
-        """The step's loss and the mean squared error of its rays by the better network."""
+    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, int]:
+        """The step's loss, the mean squared error of its rays by the better network, and what it cost, which nobody asks: of
+        this rank's rays, parts of sums over the ranks."""
         options = self.options
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=False):
             group["lr"] = rate * 0.1 ** (step / (1000 * options.lrate_decay))
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = self.model.enter(batch.rays)
-        found = self.model.trace(rays, self.generator, jitter=options.perturb, noise=options.raw_noise_std)
+        generator = together.own_generator(self.generator, options.seed, step)
+        found = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
         squared = batch.squared_error(found.best)
         alone = found.coarse is None or found.best is found.coarse
-        return squared if alone else squared + batch.squared_error(found.coarse), squared
+        loss = squared if alone else squared + batch.squared_error(found.coarse)
+        return batch.share * loss, batch.share * squared, 0
+
+    def after(self, cost: float) -> None:
+        """Steps have as many rays as --N_rand says."""

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from datasets.scene import Split
 from models.rays import Rays, pack_cameras, pixel_rays
+from settings import ranks
 from settings.options import Options
 from taichi_kernels.compositing import Composite
+from training import together
 
 
 class Batch(NamedTuple):
@@ -17,6 +19,7 @@ class Batch(NamedTuple):
     rays: Rays
     colours: Tensor  # (R, 3) in [0, 1], over the background
     background: Tensor  # (R, 3) what lies behind the scene
+    share: float = 1.0  # of the step's rays, which are shared out over the ranks
 
     def error(self, seen: Composite) -> Tensor:
         """Error (R, 3) of what is seen, over the background."""
@@ -38,12 +41,20 @@ class RayBatches:
         self.background = background
 
     def draw_for(self, step: int, count: int, options: Options, generator: torch.Generator) -> Batch:
-        """The rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters steps."""
+        """This rank's of the rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters
+        steps. All ranks draw all of them, and so they agree on what is drawn next."""
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
-        return self.draw(count, generator, one_view=options.no_batching, middle=middle)
+        pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
+        background = self._background(len(pixels), generator)
+        own = self._batch(together.own_part(pixels), together.own_part(background))
+        return own._replace(share=len(own.rays) / len(pixels))
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
         """`count` rays at random; one_view: all of one view; middle: only from this share of the width and the height."""
+        return self._batch(self._pixels(count, generator, one_view, middle), self._background(count, generator))
+
+    def _pixels(self, count: int, generator: torch.Generator, one_view: bool, middle: float) -> Tensor:
+        """View, row and column, (count, 3)."""
         views, height, width = self.images.shape[:3]
         sizes = [max(1, round(size * middle)) for size in (height, width)]
         corner = [(size - inner) // 2 for size, inner in zip((height, width), sizes, strict=True)]
@@ -51,16 +62,17 @@ class RayBatches:
         row, column = (
             first + torch.randint(0, size, (count,), generator=generator) for first, size in zip(corner, sizes, strict=True)
         )
-        pixels = torch.stack([view, row, column], 1).to(self.images.device)
-        return self._batch(pixels, generator)
+        return torch.stack([view, row, column], 1).to(self.images.device)
 
-    def _batch(self, pixels: Tensor, generator: torch.Generator) -> Batch:
+    def _background(self, count: int, generator: torch.Generator) -> Tensor:
+        """What lies behind rays, (count, 3)."""
+        if self.background == "random":
+            return torch.rand(count, 3, generator=generator).to(self.images.device)
+        return torch.full((count, 3), float(self.background == "white"), device=self.images.device)
+
+    def _batch(self, pixels: Tensor, background: Tensor) -> Batch:
         view, row, column = pixels.unbind(1)
         colours = self.images[view, row, column].float() / 255
-        if self.background == "random":
-            background = torch.rand(len(pixels), 3, generator=generator).to(colours.device)
-        else:
-            background = torch.full_like(colours, float(self.background == "white"))
         if self.alpha is not None:
             alpha = self.alpha[view, row, column].float()[:, None] / 255
             colours = colours * alpha + background * (1 - alpha)

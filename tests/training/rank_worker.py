@@ -1,0 +1,47 @@
+"""One rank of a training, as a program: python rank_worker.py OUT [flags of main.py].
+
+Writes OUT.RANK: the gradients with which the first step was taken, the model, and the training PSNR of every epoch.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+import datasets
+import taichi_kernels  # noqa: F401  before torch
+from datasets.protocols import evaluation_views
+from settings import ranks
+from settings.flags import parse
+from taichi_kernels import runtime
+from training import choose_recipe, fit, together
+from training.fields import complete, fit_field
+
+
+def main(out: str, words: list[str]) -> None:
+    gradients, original = [], torch.optim.Adam.step
+
+    def step(optimizer, *arguments):
+        if not gradients:
+            gradients.extend(value.grad.clone() for group in optimizer.param_groups for value in group["params"]
+                             if value.grad is not None)
+        return original(optimizer, *arguments)
+
+    torch.optim.Adam.step = step
+    options = parse(words)
+    runtime.init("cpu", 1)
+    scene = datasets.load(options)
+    evaluation, _ = evaluation_views(scene, options.protocol, all_test=False)
+    folder = Path(options.basedir)
+    with together.joined("cpu"):
+        if options.method == "points":
+            recipe, options = choose_recipe(options, scene)
+            run = fit(scene, evaluation, options, recipe, folder)
+        else:
+            run = fit_field(scene, evaluation, complete(options), folder)
+    torch.save({"gradients": gradients, "model": run.model.state_dict(), "psnr": [h["train_psnr"] for h in run.history]},
+               f"{out}.{ranks.number()}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

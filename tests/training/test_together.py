@@ -1,0 +1,94 @@
+"""Several ranks take the steps that one would take, and hold the same model to the bit."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from settings import ranks
+from settings.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+POINTS = ["--recipe", "default", "--epochs", "5", "--data_r", "0.02", "--batch_views", "3"]  # of 40 views: the last step has one
+FIELD = ["--method", "nerf", "--N_iters", "112", "--N_rand", "300", "--perturb", "0", "--mixed_precision", "False"]
+
+
+def start(count, out, *words):
+    """The processes of `count` ranks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = os.environ | {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.training.rank_worker", str(out), *words]
+    return [subprocess.Popen(command, cwd=ROOT, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True,
+                             stderr=subprocess.PIPE) for rank in range(count)]
+
+
+def results(count, folder, *words):
+    out = folder / f"ranks_{count}"
+    words = [*words, "--basedir", str(folder / f"run_{count}")]
+    for process in start(count, out, *words):
+        error = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, error
+    return [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(count)]
+
+
+@pytest.mark.parametrize("words", [POINTS, FIELD], ids=["points", "field"])
+def test_two_ranks_learn_what_one_learns(tmp_path, demo_folder, words):
+    """Gradients of the first step to 1e-6 of the largest; the same model on both, through splits, prunings and occupancies."""
+    words = ["--datadir", str(demo_folder), "--img_s", "48", *words]
+    (alone,) = results(1, tmp_path, *words)
+    first, second = results(2, tmp_path, *words)
+    for one, two in zip(alone["gradients"], first["gradients"], strict=True):
+        assert one.abs().max() > 0 and (one - two).abs().max() < 1e-6 * one.abs().max()
+    assert first["model"].keys() == second["model"].keys() and first["psnr"] == second["psnr"]
+    assert all(torch.equal(value, second["model"][name]) for name, value in first["model"].items())
+    assert len(alone["psnr"]) == len(first["psnr"]) and abs(alone["psnr"][-1] - first["psnr"][-1]) < 1
+    assert alone["psnr"][-1] > alone["psnr"][0] + 1
+    log = (tmp_path / "run_2" / "log.txt").read_text().splitlines()
+    assert len(log) == len(first["psnr"])  # one rank writes
+    if "field" in str(alone["model"].keys()):
+        assert not first["model"]["occupancy.occupied"].all()
+
+
+def test_a_rank_that_dies_ends_the_others_with_a_word(tmp_path, demo_folder):
+    words = ["--datadir", str(demo_folder), "--img_s", "48", *FIELD, "--N_iters", "100000", "--basedir", str(tmp_path / "run")]
+    one, two = start(2, tmp_path / "out", *words)
+    while not (tmp_path / "run" / "config.txt").is_file():
+        assert one.poll() is None and two.poll() is None
+    two.kill()
+    error = one.communicate(timeout=60)[1]
+    two.communicate()
+    assert one.returncode == 1 and "Lost" in error
+
+
+def test_variables_that_do_not_fit_are_told(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(InputError, match="torchrun"):
+        ranks.check()
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("RANK", "2")
+    with pytest.raises(InputError, match="RANK 2"):
+        ranks.check()
+
+
+@pytest.mark.parametrize(("seen", "own", "left"), [("", "1", "1"), ("4,7", "1", "7"), ("3", "1", "3")])
+def test_every_rank_keeps_a_gpu_of_its_own(monkeypatch, seen, own, left):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", own)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    ranks.keep_own_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == left
+
+
+def test_more_ranks_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(InputError, match="more ranks than the 2 GPUs"):
+        ranks.keep_own_gpu()

@@ -1,0 +1,108 @@
+"""A cloud in training: where it starts, where it stands, and how it is found again."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from datasets.scene import Scene
+from models.points import PointCloud
+from settings import ranks
+from settings.errors import InputError
+from settings.options import Options
+from taichi_kernels import runtime
+from training import together
+from training.checkpoint import CHECKPOINT, WEIGHTS, cloud_from, cloud_state, load_weights, read_run
+from training.mask_trust import say_something
+from training.recipe import MaskFacts, Recipe, Start
+from training.run import Run
+
+
+@dataclass
+class PointRun(Run):
+    """A cloud in training."""
+
+    model: PointCloud | None = None
+    stage: int = 0  # of the next epoch
+    epoch: int = 0  # of the next epoch, within the stage
+    place: int = 0  # of the next view, within the epoch
+    squared: float = 0.0  # sum of the epoch's mean squared errors so far
+    masks: MaskFacts = field(default_factory=MaskFacts)
+
+    @property
+    def cloud(self) -> PointCloud:
+        """The model."""
+        return self.model
+
+    def state(self, optimizer) -> dict:
+        """What a checkpoint holds."""
+        return {
+            "cloud": cloud_state(self.model), "optimizer": optimizer.state_dict(), "history": self.history,
+            "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
+            "masks": asdict(self.masks), "place": self.place, "squared": self.squared,
+        }
+
+    @staticmethod
+    def resumed(state: dict) -> "PointRun":
+        """The run that a checkpoint holds."""
+        return PointRun(state["history"], state["seconds"], model=cloud_from(state["cloud"], runtime.torch_device()),
+                        stage=state["stage"], epoch=state["epoch"], masks=MaskFacts(**state["masks"]),
+                        place=state.get("place", 0), squared=state.get("squared", 0.0))
+
+
+def start_run(scene: Scene, options: Options, recipe: Recipe, start: PointCloud | None,
+              begun: Callable[[Start], None] | None) -> PointRun:
+    """A run at its beginning, from the recipe's cloud or from `start`; see `training.loop.fit`. The first rank makes it."""
+    parts = None
+    if ranks.first():
+        began = time.perf_counter()
+        first = Start(recipe.adopt(start), _facts_without_hull(scene)) if start else recipe.initial_cloud(
+            scene, options, random_numbers(options, 0))
+        run = PointRun(model=first.cloud, masks=first.masks)
+        if first.masks.remark:
+            tqdm.write(first.masks.remark, file=sys.stderr)
+        run.seconds["training"] = first.seconds
+        run.seconds["hull"] = time.perf_counter() - began - first.seconds
+        if begun:
+            begun(first)
+        if ranks.count() == 1:
+            return run
+        parts = {"cloud": cloud_state(run.model), "masks": asdict(run.masks), "seconds": run.seconds}
+    parts = together.from_first(parts)
+    return PointRun(seconds=parts["seconds"], model=cloud_from(parts["cloud"], runtime.torch_device()),
+                    masks=MaskFacts(**parts["masks"]))
+
+
+def load_run(folder: Path, start: PointCloud | None) -> PointRun:
+    """The run in `folder` as its checkpoint left it, or just its weights; `start` takes the place of its cloud.
+
+    Raises InputError where there is neither.
+    """
+    if start is not None:
+        return PointRun(model=start)
+    if (folder / CHECKPOINT).is_file():
+        state = read_run(folder / CHECKPOINT)
+        if "cloud" not in state:
+            raise InputError(f"{folder} holds no point cloud, but a run of --method {state['options'].get('method')}: give that")
+        cloud = cloud_from(state["cloud"], runtime.torch_device())
+        return PointRun(state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
+                        model=cloud, masks=MaskFacts(**state["masks"]))
+    if (folder / WEIGHTS).is_file():
+        return PointRun(model=load_weights(folder / WEIGHTS, runtime.torch_device()))
+    raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
+
+
+def random_numbers(options: Options, purpose: int) -> torch.Generator:
+    """A generator for one purpose, by the run's seed."""
+    return torch.Generator().manual_seed(options.seed * 1_000_003 + purpose)
+
+
+def _facts_without_hull(scene: Scene) -> MaskFacts:
+    """For a run that starts from a cloud: the pictures' own masks are believed where they say something, others are not."""
+    if scene.carving is not None:
+        return MaskFacts([False] * len(scene.train))
+    return MaskFacts(say_something(scene.train))
