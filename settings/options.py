@@ -150,8 +150,8 @@ class Options:
         "optimisation", 0, "scale the recipe's stages to this many passes over the training views in total, "
         "0 = the recipe's own length", low=0, high=1_000_000)
     batch_views: int | None = _setting(
-        "optimisation", None, "views of a step, whose gradients are averaged; several ranks share them", low=1, high=4096,
-        absent="1, or one a rank")
+        "optimisation", None, "views of a step, whose gradients are averaged; several ranks share them; the default recipe's "
+        "step sizes grow with its square root", low=1, high=4096, absent="1, or one a rank")
     seed: int = _setting(
         "optimisation", 0, "start of every random number: the same seed gives the same result", low=0,
         high=2**31 - 1)

@@ -15,12 +15,11 @@ __all__ = ["choose_recipe", "fit", "load_run"]
 
 def choose_recipe(options: Options, scene: Scene) -> tuple[Recipe, Options]:
     """The recipe that the options name, at their length, and the options with the recipe's values filled in."""
-    options = options.filled({"batch_views": ranks.count()})
-    if options.batch_views < ranks.count():
+    if (options.batch_views or ranks.count()) < ranks.count():
         raise InputError(f"--batch_views {options.batch_views} leaves some of {ranks.count()} ranks without a view: give more "
                          "views, or start fewer ranks")
     if options.recipe == "paper":
-        options = options.filled(paper_defaults())
+        options = options.filled(paper_defaults() | {"batch_views": ranks.count()})
         recipe = paper_recipe(options)
     else:
         method = Method()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datasets.scene import Scene
 from models.points import SH_COEFFICIENTS, PointCloud
+from settings import ranks
 from settings.options import Options
 from training.hull import hull_cells, hull_iou, mean_colours, to_kernel_device
 from training.importance import importance
@@ -50,7 +51,7 @@ class Method:
         filled = options.filled({
             "splatting_r": 2 * self.radius_pixels / min(cameras.width, cameras.height), "raster_n": 0, "refine_n": 3,
             "lr1": self.colour_rate, "lr2": self.position_rate * _box_width(scene) / 4, "lrexp": 1.0,
-            "lr_s": self.gradient_weight,
+            "lr_s": self.gradient_weight, "batch_views": ranks.count(),
         })
         return replace(filled, max_points=filled.max_points or self.max_points)
 
@@ -62,7 +63,7 @@ class Method:
         for index, (name, share) in enumerate(_STAGES):
             share_done += share
             length = max(1, round(share_done * epochs) - done)
-            factor = decay**done
+            factor = decay**done * math.sqrt(options.batch_views)  # a mean over more views is less noisy
             stages.append(Stage(
                 name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
                 position_rate=options.lr2 * factor, opacity_rate=self.opacity_rate * factor,
