@@ -4,6 +4,8 @@ The command line, the config files, the validation and the config written into a
 from the fields below; nothing else in the program states a flag.
 """
 
+import math
+import sys
 from dataclasses import dataclass, fields, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
@@ -188,7 +190,9 @@ class Options:
         "rays", None, "networks multiply in bfloat16, in training and in pictures: faster where the processor or the GPU has it",
         short="-s",
         absent="where it is there; False for mlp")
-    i_weights: int = _setting("rays", 500, "steps between checkpoints", source=NERF, low=1)
+    i_weights: str = _setting(
+        "rays", "500", "steps between checkpoints, or minutes, 10m: what a machine that is lost takes with it", source=NERF,
+        form="N|Nm")
     i_testset: int = _setting(
         "rays", 50_000, "steps between pictures of the test views, in testset_<step>, while training, 0 = none", source=NERF,
         low=0)
@@ -269,6 +273,15 @@ class Options:
     def background(self) -> str:
         """What lies behind the alpha channel, in training and in evaluation: `black` or `white`."""
         return "white" if self.white_bkgd or self.protocol == "standard" else "black"
+
+    @property
+    def checkpoint_interval(self) -> tuple[int, float]:
+        """Steps and seconds between checkpoints of a field, one of which is endless. Raises ValueError for --i_weights that is
+        neither."""
+        number = int(self.i_weights.removesuffix("m"))
+        if number < 1:
+            raise ValueError(self.i_weights)
+        return (sys.maxsize, 60.0 * number) if self.i_weights.endswith("m") else (number, math.inf)
 
     def filled(self, defaults: dict) -> "Options":
         """The same options with each setting that is still None taken from `defaults`, {flag name: value}."""

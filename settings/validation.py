@@ -21,6 +21,10 @@ def validate(options: Options) -> None:
             _check_type(setting, value)
             _check_value(setting, value)
     parse_corruption(options.mask_corruption)
+    try:
+        _ = options.checkpoint_interval
+    except ValueError:
+        raise InputError(f"--i_weights {options.i_weights}: give a number of steps, 500, or of minutes, 10m") from None
     _check_method(options)
     _check_together(options)
 

@@ -19,7 +19,7 @@ _FORMAT = 3
 # What may differ between the parts of one run.
 _FREE = {
     "basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test", "render_factor", "chunk", "netchunk",
-    "i_testset", "i_video",
+    "i_testset", "i_video", "i_weights",
 }
 _BEFORE = {"batch_views": 1}  # in runs of versions that did not say so
 # What says how a finished model is looked at, not how it was made.

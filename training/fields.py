@@ -143,6 +143,7 @@ class _Loop:
         self.steps = (NetworkSteps if options.field == "mlp" else GridSteps)(model, options, self.generator)
         self.validation = RayBatches(validation, scene.background, runtime.torch_device()) if len(validation) else None
         self.epoch_squares: list[float] = []
+        self.saved_step, self.saved_at = state["step"] if state else 0, time.monotonic()
         if state is not None:
             self._restore(state)
         self.run.seconds["compile"] += self._warm_up()
@@ -168,7 +169,9 @@ class _Loop:
                     bar.update()
                     if run.step * _EPOCHS // options.N_iters != (run.step - 1) * _EPOCHS // options.N_iters:
                         bar.set_postfix_str(self._record())
-                    if run.step % options.i_weights == 0 and run.step < options.N_iters:
+                    steps, seconds = options.checkpoint_interval
+                    due = run.step % steps == 0 or time.monotonic() - self.saved_at >= seconds
+                    if due and run.step < options.N_iters:
                         self._save()
                     if self.every is not None and ranks.first():
                         self.every(run.model, run.step)
@@ -187,15 +190,14 @@ class _Loop:
         values = [float(loss.detach()), float(squared.detach()), cost]
         loss, squared, cost = together.sum_up(list(run.model.parameters()), values)
         if not math.isfinite(loss):
-            raise self._diverged("loss", run.step)
+            raise self._diverged("loss")
         self.epoch_squares.append(squared)
         steps.optimizer.step()
         steps.after(cost)
 
-    def _diverged(self, what: str, last: int) -> InputError:
-        """What to say when numbers ran away; last: the last step whose checkpoint would be good."""
-        kept = last // self.options.i_weights * self.options.i_weights
-        saved = f"the checkpoint of step {kept} is kept" if kept else "there is no checkpoint yet"
+    def _diverged(self, what: str) -> InputError:
+        """What to say when numbers ran away."""
+        saved = f"the checkpoint of step {self.saved_step} is kept" if self.saved_step else "there is no checkpoint yet"
         return InputError(f"the {what} is not finite at step {self.run.step}: lower --lrate; {saved}")
 
     def _record(self) -> str:
@@ -227,7 +229,8 @@ class _Loop:
     def _save(self) -> None:
         run = self.run
         if not all(values.isfinite().all() for values in run.model.parameters()):
-            raise self._diverged("model", run.step - 1)
+            raise self._diverged("model")
+        self.saved_step, self.saved_at = run.step, time.monotonic()
         if not ranks.first():
             return
         save_checkpoint(self.folder, {

@@ -143,6 +143,8 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
     ("--dataname x stray", "not understood: stray"),
     ("--dataname x -v", "not understood: -v"),
     ("--dataname x --method points --N_samples 64", "--N_samples is about --method nerf, and this is --method points"),
+    ("--dataname x --i_weights 10h", "--i_weights 10h: give a number of steps, 500, or of minutes, 10m"),
+    ("--dataname x --i_weights 0m", "--i_weights 0m: give a number of steps"),
     ("--dataname x --method points --N_iters 100", "--N_iters is about --method nerf, and this is --method points"),
     ("--dataname x --data_r .1 --N_iters 100", "--data_r is about --method points, and this is --method nerf"),
     ("--dataname x --field grid --lindisp", "--lindisp is about --field mlp, and this is --field grid"),

@@ -22,7 +22,7 @@ from training.checkpoint import load_checkpoint, load_field, save_weights
 from training.fields import complete, fit_field, load_field_run
 from training.ray_batches import RayBatches
 
-OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights=5, mixed_precision=False)
+OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights="5", mixed_precision=False)
 
 
 @pytest.fixture(autouse=True)
@@ -236,6 +236,23 @@ def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, monkeypatch, fl
         except cut_off.CutOff:
             cuts += 1
     assert cuts == 3 and len(steps) == 20 and pieces.finished and same(whole.model, pieces.model)
+
+
+def test_checkpoints_may_come_by_the_clock(tmp_path, monkeypatch):
+    """Every step takes 25 seconds of a made clock: a minute has gone by with every third."""
+    clock, saved = [0.0], []
+    monkeypatch.setattr(fields.time, "monotonic", lambda: clock[0])
+    step, save = fields._Loop._step, fields.save_checkpoint
+
+    def slow(self):
+        clock[0] += 25
+        step(self)
+
+    monkeypatch.setattr(fields._Loop, "_step", slow)
+    monkeypatch.setattr(fields, "save_checkpoint", lambda folder, state, options: (
+        saved.append(state["step"]), save(folder, state, options)))
+    run(tmp_path, i_weights="1m")
+    assert saved == [3, 6, 9, 12, 15, 18, 20]
 
 
 RVS = NETWORK | {"rvs": True}
