@@ -12,6 +12,7 @@ from datasets.llff import load_llff
 from datasets.mask_corruption import corrupt
 from datasets.nerfstudio import load_nerfstudio
 from datasets.scene import Scene
+from datasets.staging import staged
 from settings.errors import InputError
 from settings.masks import parse_corruption
 from settings.options import Options
@@ -34,7 +35,7 @@ def load(options: Options) -> Scene:
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
                              f"{kind}: drop the flag")
-    scene = _LOADERS[kind](folder, options, options.scene_name)
+    scene = _LOADERS[kind](staged(folder), options, options.scene_name)
     if options.no_masks:
         everything = np.full(scene.train.images.shape[:3], 255, np.uint8)
         return replace(scene, carving=replace(scene.train, alpha=everything))

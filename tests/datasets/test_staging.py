@@ -1,0 +1,59 @@
+"""Scenes are read from a copy on the machine's own disk, where there is one."""
+
+import os
+import threading
+
+import pytest
+
+from datasets.staging import staged
+from settings.errors import InputError
+
+
+@pytest.fixture()
+def scene(tmp_path):
+    folder = tmp_path / "lego"
+    (folder / "train").mkdir(parents=True)
+    (folder / "transforms_train.json").write_text("{}")
+    (folder / "train" / "r_0.png").write_bytes(b"picture")
+    return folder
+
+
+def names(folder):
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*"))
+
+
+def test_without_a_place_the_folder_itself_is_read(scene, monkeypatch):
+    monkeypatch.delenv("RADIANCE_SCRATCH", raising=False)
+    assert staged(scene) == scene
+
+
+def test_a_copy_is_made_once_and_again_where_the_scene_changed(scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk" / "own"))
+    copy = staged(scene)
+    assert copy.parent == tmp_path / "disk" / "own" and names(copy) == names(scene)
+    (copy / "made_by_a_loader").write_text("")
+    made = copy.stat().st_ino
+    assert staged(scene) == copy and copy.stat().st_ino == made and (copy / "made_by_a_loader").exists()
+    (scene / "train" / "r_0.png").write_bytes(b"another picture")
+    assert (staged(scene) / "train" / "r_0.png").read_bytes() == b"another picture"
+    (tmp_path / "other").mkdir()
+    assert staged(scene.rename(tmp_path / "other" / "lego")) != copy  # the same name, another scene
+
+
+def test_many_at_once_make_one_copy(scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(staged(scene))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len(set(found)) == 1 and names(found[0]) == names(scene)
+    assert sorted(os.listdir(tmp_path / "disk")) == sorted([found[0].name, f"{found[0].name}.lock"])
+
+
+def test_a_place_that_cannot_be_is_told(scene, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"RADIANCE_SCRATCH=.*cannot copy .*lego there"):
+        staged(scene)
