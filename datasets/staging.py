@@ -1,4 +1,4 @@
-"""A scene's copy on the machine's own disk, $RADIANCE_SCRATCH: many jobs read it faster than from a disk that all machines share."""
+"""A scene's copy on the machine's own disk, $RADIANCE_SCRATCH, which is read faster than a disk that all machines share."""
 
 import hashlib
 import os

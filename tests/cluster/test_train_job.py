@@ -1,5 +1,6 @@
 """Jobs on a real SLURM of one node: they run, are cut off, come back, and end with the same bits."""
 
+import os
 import subprocess
 import sys
 import time
@@ -69,6 +70,26 @@ def test_a_job_that_is_cancelled_saves_and_stays_away(cluster, place, uninterrup
     again = cluster.submit(*small(), *words("cancelled"), folder=place)
     assert cluster.wait(again, ("COMPLETED", "FAILED")) == "COMPLETED", output(place, again)
     assert all(torch.equal(weights(place, "cancelled")[key], value) for key, value in uninterrupted.items() if value is not None)
+
+
+def test_a_job_whose_time_is_up_goes_on_in_the_next(cluster, place):
+    """SLURM sends the signal by itself, some time in the one minute that it looks at."""
+    if os.environ.get("RADIANCE_LONG_TESTS", "") == "":
+        pytest.skip("takes three minutes: RADIANCE_LONG_TESTS=1 runs it")
+    flags = [*words("limited")[1:3], *TRAINING, "--epochs", "250"]
+    minute = small("--time=1", "--signal=B:USR1@40")
+    job = cluster.submit(*minute, "jobs/train.sbatch", *flags, "--basedir", "limited", folder=place)
+    whole = subprocess.Popen([sys.executable, "main.py", *flags, "--basedir", "unlimited"], cwd=place, stderr=subprocess.DEVNULL)
+    ends = ("COMPLETED", "FAILED", "TIMEOUT")
+    while cluster.wait(job, (*ends, "PENDING"), 150) == "PENDING":
+        time.sleep(8)
+        cluster.start_now(job)
+        cluster.wait(job, ("RUNNING", *ends), 60)
+    assert whole.wait(timeout=120) == 0
+    assert cluster.field(job, "JobState") == "COMPLETED" and int(cluster.field(job, "Restarts")) >= 1, output(place, job)
+    assert output(place, job).count("cut off by SIGUSR1") == int(cluster.field(job, "Restarts"))
+    found, expected = weights(place, "limited"), weights(place, "unlimited")
+    assert all(torch.equal(found[key], value) for key, value in expected.items() if value is not None)
 
 
 def test_a_mistake_fails_and_is_not_tried_again(cluster, place):
