@@ -29,11 +29,11 @@ def main(argv: list[str]) -> int:
         print(f"{name}: {mistake}", file=sys.stderr)
         return 2
     except ranks.Lost as loss:
-        print(f"{name}: another rank ended or does not answer ({loss}): what it printed says why. The last checkpoint is kept, "
-              "where there is one, and the same command goes on from there", file=sys.stderr)
-        return 1
+        print(f"{name}: {loss}. The last checkpoint, where there is one, is kept, and the same command goes on from there",
+              file=sys.stderr)
+        return cut_off.EXIT_CODE if cut_off.asked() == "SIGUSR1" else 1  # the others may have left by that signal
     except cut_off.CutOff as signal:
-        if not ranks.first():  # the first rank speaks for all
+        if not ranks.first() and cut_off.agreed():  # the first rank saves, and speaks for all
             return 0
         print(f"main.py: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
         return cut_off.EXIT_CODE
@@ -48,7 +48,8 @@ def run(argv: list[str]) -> str:
     mistakes."""
     options = parse(argv)
     ranks.check()
-    ranks.keep_own_gpu()
+    if options.device in ("auto", "cuda"):
+        ranks.keep_own_gpu()
     # heavy imports after the flags, so that --help and a mistyped flag answer at once
     import datasets
     from datasets.protocols import evaluation_views
@@ -172,7 +173,7 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
 
     shown = evaluation.cameras
     made = {k: v for k, v in (run.options or {}).items() if k not in HOW_IT_IS_SEEN}
-    as_run = asdict(options) | made | own.pop("options", {})
+    as_run = asdict(options) | made | own.pop("options", {}) | {"ranks": ranks.count()}
     return RunRecord(
         folder=folder, scene_name=scene.name, options=as_run, model=run.model, evaluation=evaluation, protocol=protocol,
         background=scene.background, train_cameras=scene.train.cameras.scaled(shown.width, shown.height), bounds=scene.bounds,

@@ -19,6 +19,7 @@ from taichi_kernels.sampling import along, inverse_cdf, stratified
 POINTS = 65_536  # that go through the network at a time, where no gradient is wanted
 _ENDLESS = 1e10  # t: the length of an endless ray's last interval
 _NOTHING = 1e-12  # of a density, and of a distance
+_LEAST_SHARE = 0.05  # of the density before training, below which what the fine network corrects does not fall
 _FLOOR = 1e-5  # weight that every bin has beside its own when places are drawn
 
 
@@ -35,6 +36,7 @@ class Sampling:
     reparameterized: bool = False  # the coarse network is density alone, and gradients reach it through the places drawn from it
     union: bool = True  # the fine network sees the coarse one's samples too
     correcting: bool = False  # reparameterized: the fine network's density is the coarse one's, corrected, and not its own
+    through_places: bool = True  # reparameterized: gradients reach the coarse network through the places, too where correcting
     estimated: bool = False  # reparameterized: the fine network has the radiance alone, which is averaged over its samples
 
 
@@ -59,6 +61,8 @@ class SampledField(RayModel):
             raise ValueError("sampling.reparameterized goes with a coarse network without colours, and the other way round")
         if (sampling.estimated or sampling.correcting) and not sampling.reparameterized:
             raise ValueError("sampling.estimated and sampling.correcting are kinds of sampling.reparameterized")
+        if not (sampling.correcting or sampling.through_places):
+            raise ValueError("the coarse network learns by sampling.correcting, or through the places, or by both")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
         self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
@@ -108,8 +112,9 @@ class SampledField(RayModel):
             spline, _ = self._at(self.coarse, rays, places, generator, noise)
             shares = stratified(len(rays), s.importance, strata, places.device).to(places)
             shares = with_borders(shares) if s.estimated else shares
-            drawn = draw_from_knots(places, spline, shares, lengths=rays.lengths)
-            more = drawn.places
+            least = self.start if s.correcting else 0.0  # what was given up is still looked at
+            drawn = draw_from_knots(places, spline + least, shares, lengths=rays.lengths)
+            more = drawn.places if s.through_places else drawn.places.detach()
         else:
             more = self._resampled(coarse, places, strata)
         if s.estimated:
@@ -150,9 +155,13 @@ class SampledField(RayModel):
 
     def _offset(self, knots: Tensor, spline: Tensor, places: Tensor) -> Tensor:
         """What the fine network's raw densities are corrections of: the logarithm of the coarse one's at places (R, N), a linear
-        spline (R, K) between knots, beside what that was before training."""
-        start = self.coarse.activate(spline.new_zeros(1))
-        return torch.log(linear_spline(knots, spline, places).clamp_min(_NOTHING) / start)
+        spline (R, K) between knots, beside what that was before training. It ends where the fine one could not undo it."""
+        return torch.log(linear_spline(knots, spline, places) / self.start + _LEAST_SHARE)
+
+    @property
+    def start(self) -> Tensor:
+        """The coarse network's density (1,) before training."""
+        return self.coarse.activate(next(self.coarse.parameters()).new_zeros(1))
 
     def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
         """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 EXIT_CODE = 75  # sysexits.h: a temporary failure, to be tried again
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-_state = {"depth": 0, "asked": ""}
+_state = {"depth": 0, "asked": "", "agreed": False}
 
 
 class CutOff(Exception):
@@ -20,7 +20,7 @@ class CutOff(Exception):
 @contextmanager
 def heard() -> Iterator[None]:
     """Hear the signals, in the main thread: they raise CutOff wherever the program is, but for what is `deferred`."""
-    _state.update(depth=0, asked="")
+    _state.update(depth=0, asked="", agreed=False)
     before = {number: signal.signal(number, _heard) for number in _SIGNALS}
     try:
         yield
@@ -49,9 +49,14 @@ def deferred() -> Iterator[None]:
         raise CutOff(_state["asked"])
 
 
-def ask(name: str) -> None:
-    """As if a signal of this name had come to what is `deferred`, where none has."""
-    _state["asked"] = _state["asked"] or name
+def agree(name: str) -> None:
+    """Several processes stop together: as if a signal of this name had come to what is `deferred`, where none has."""
+    _state["asked"], _state["agreed"] = _state["asked"] or name, True
+
+
+def agreed() -> bool:
+    """Whether several processes stop together, and not this one alone."""
+    return _state["agreed"]
 
 
 def asked() -> str:

@@ -205,12 +205,15 @@ class Options:
         source=NERF, low=0, high=65536)
     rvs: bool = _setting(
         "network", False, "the coarse network is density alone, without a loss of its own: the fine network's samples are places "
-        "where its density absorbs the light, and gradients go through them", source=RVS)
+        "where its density absorbs the light; see --fine_density", source=RVS)
     samples_union: bool | None = _setting(
         "network", None, "the fine network sees the coarse one's samples too", source=RVS, absent="True; False with --rvs")
     fine_density: str = _setting(
-        "network", "corrected", "with --rvs: the fine network's density is the coarse one's, corrected, so that the coarse "
+        "network", "corrected", "with --rvs: the fine network's density is the coarse one's, corrected, through which the coarse "
         "one learns fast (corrected), or its own, as its authors have it (own)", choices=("corrected", "own"))
+    place_gradients: bool | None = _setting(
+        "network", None, "with --rvs: gradients reach the coarse network through the places of the fine one's samples",
+        source=RVS, absent="False where the density is corrected, for they are noise beside its own; True otherwise")
     lrate_coarse: float | None = _setting(
         "network", None, "step size of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate")
     netdepth: int = _setting("network", 8, "layers", source=NERF, low=1, high=64)
@@ -276,8 +279,8 @@ class Options:
 
     @property
     def checkpoint_interval(self) -> tuple[int, float]:
-        """Steps and seconds between checkpoints of a field, one of which is endless. Raises ValueError for --i_weights that is
-        neither."""
+        """Steps and seconds between checkpoints of a field, one of which is endless. Raises ValueError or OverflowError for
+        --i_weights that is neither."""
         number = int(self.i_weights.removesuffix("m"))
         if number < 1:
             raise ValueError(self.i_weights)

@@ -1,6 +1,5 @@
-"""Which of the processes of a run this one is, by the variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK.
-
-Without them a run is one process.
+"""Which of the processes of a run this one is, by the variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR,
+MASTER_PORT. Without them a run is one process.
 """
 
 import os
@@ -27,20 +26,32 @@ def first() -> bool:
     return number() == 0
 
 
+def meeting() -> tuple[str, int]:
+    """The host and the port where they meet."""
+    return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+
+
 def check() -> None:
     """Raises InputError where the variables do not fit together."""
-    if count() > 1 and not os.environ.get("MASTER_ADDR"):
-        raise InputError("WORLD_SIZE says that there are several ranks, and MASTER_ADDR is not set: start them by torchrun, by "
-                         "jobs/multi_gpu.sbatch, or unset WORLD_SIZE")
-    if not 0 <= number() < count():
+    if count() == 1:
+        return
+    wrong = [name for name in ("RANK", "MASTER_PORT") if not os.environ.get(name, "").isdigit()]
+    wrong += [] if os.environ.get("MASTER_ADDR") else ["MASTER_ADDR"]
+    if wrong:
+        raise InputError(f"WORLD_SIZE says that there are {count()} ranks, and {' and '.join(wrong)} is not set as it must be: "
+                         "start them by torchrun, by jobs/multi_gpu.sbatch, or unset WORLD_SIZE")
+    if number() >= count():
         raise InputError(f"RANK {number()} is not below WORLD_SIZE {count()}: start the ranks by torchrun")
 
 
 def keep_own_gpu() -> None:
-    """Leave this process one of the GPUs that its machine's ranks share; where it sees one alone, that is its own already."""
-    seen = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    own = _variable("LOCAL_RANK", 0)
-    if count() == 1 or len(seen) == 1:
+    """Leave this process one of the GPUs that its machine's ranks share; where it sees one alone, or none, that is as it is.
+
+    Raises InputError where there are fewer than ranks.
+    """
+    listed, own = os.environ.get("CUDA_VISIBLE_DEVICES"), _variable("LOCAL_RANK", 0)
+    seen = None if listed is None else [name for name in listed.split(",") if name]
+    if count() == 1 or (seen is not None and len(seen) < 2):
         return
     if seen and own >= len(seen):
         raise InputError(f"this machine runs more ranks than the {len(seen)} GPUs of CUDA_VISIBLE_DEVICES: start as many ranks, "

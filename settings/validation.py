@@ -23,7 +23,7 @@ def validate(options: Options) -> None:
     parse_corruption(options.mask_corruption)
     try:
         _ = options.checkpoint_interval
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(f"--i_weights {options.i_weights}: give a number of steps, 500, or of minutes, 10m") from None
     _check_method(options)
     _check_together(options)
@@ -91,6 +91,10 @@ def _check_together(options: Options) -> None:
         "--samples_union and --lrate_coarse are about two networks, and there is one alone: give --N_importance N":
             not options.N_importance and not options.rvs
             and (options.samples_union is not None or options.lrate_coarse is not None),
+        "--place_gradients is about --rvs: give it too, or drop the flag":
+            options.place_gradients is not None and not options.rvs,
+        "--place_gradients False leaves the coarse network nothing to learn by: drop one of the flags":
+            options.place_gradients is False and options.rvs and (options.fine_density == "own" or bool(options.radiance_calls)),
         "--distortion is for --field grid and voxels: drop it": options.field == "mlp" and options.distortion is not None,
         "--radiance_calls of --field mlp are places of --rvs, in place of --N_importance: give the one flag, and not the other":
             options.field == "mlp" and options.radiance_calls is not None and (not options.rvs or options.N_importance > 0),

@@ -21,7 +21,6 @@ _FREE = {
     "basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test", "render_factor", "chunk", "netchunk",
     "i_testset", "i_video", "i_weights",
 }
-_BEFORE = {"batch_views": 1}  # in runs of versions that did not say so
 # What says how a finished model is looked at, not how it was made.
 HOW_IT_IS_SEEN = _FREE | {"datadir", "dataname", "img_s", "half_res", "testskip", "white_bkgd", "protocol", "ft_path"}
 
@@ -38,7 +37,9 @@ def load_checkpoint(folder: Path, options: Options) -> dict | None:
     if not path.is_file():
         return None
     state = read_run(path)
-    then = _BEFORE | state["options"]
+    then = dict(state["options"])
+    if then.get("method", "points") == "points":  # earlier versions took one view a step
+        then = {"batch_views": 1} | then
     if then.get("method") == "nerf":  # what later versions leave to the field
         then |= {name: value for name, value in FIELD_DEFAULTS[then["field"]].items() if then.get(name) is None}
     for f in fields(options):

@@ -63,7 +63,7 @@ class Method:
         for index, (name, share) in enumerate(_STAGES):
             share_done += share
             length = max(1, round(share_done * epochs) - done)
-            factor = decay**done * math.sqrt(options.batch_views)  # a mean over more views is less noisy
+            factor = decay**done * math.sqrt(min(options.batch_views, len(scene.train)))  # a mean over more views is less noisy
             stages.append(Stage(
                 name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
                 position_rate=options.lr2 * factor, opacity_rate=self.opacity_rate * factor,

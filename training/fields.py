@@ -135,7 +135,7 @@ class _Loop:
         together.keep_same(model)
         if isinstance(model, MarchedField):
             model.calls = options.radiance_calls
-        model.mix(in_bfloat16(options, model) if state is None else state.get("bfloat16", False))
+        model.mix(together.from_first(in_bfloat16(options, model) if state is None else state.get("bfloat16", False)))
         self.run.seconds["hull"] = time.perf_counter() - began
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
@@ -206,7 +206,7 @@ class _Loop:
         train = -10 * math.log10(max(sum(self.epoch_squares) / len(self.epoch_squares), 1e-12))
         due = (len(run.history) % 2 or run.step == self.options.N_iters) and self.validation is not None
         validation = self._validate() if due and ranks.first() else None
-        together.keep_same(run.model)
+        together.keep_same(run.model, self.steps.optimizer)
         self.epoch_squares = []
         run.history.append({
             "epoch": len(run.history) + 1, "step": run.step, "seconds": run.seconds["training"], "train_psnr": train,

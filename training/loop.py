@@ -121,7 +121,7 @@ class _Loop:
             group["lr"] = group["rate"] * stage.decay**run.epoch
         order = torch.randperm(len(self.views), generator=random_numbers(self.options, 1000 + self.epochs_done)).tolist()
         while run.place < len(order):
-            if run.place and together.asked():  # not between a stage's change of the cloud and its first step
+            if (run.place or run.epoch) and together.asked():  # not between a stage's change of the cloud and its first step
                 run.seconds["training"] += time.perf_counter() - began
                 self._timed_save(optimizer)
                 together.wait()
@@ -136,7 +136,7 @@ class _Loop:
                 f"the loss or a parameter stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): "
                 f"lower --lr1 or --lr2; the checkpoint of the epoch before is in {self.folder}"
             )
-        together.keep_same(run.cloud)
+        together.keep_same(run.cloud, optimizer)
         run.seconds["training"] += time.perf_counter() - began
         self.epochs_done += 1
         train_psnr = -10 * math.log10(max(squared / len(order), 1e-12))

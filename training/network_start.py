@@ -51,6 +51,8 @@ def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: 
         near, far = _BLENDER_RANGE
     union = not options.rvs if options.samples_union is None else options.samples_union
     calls = (options.radiance_calls or 0) if options.rvs else 0
+    correcting = options.rvs and not calls and options.fine_density == "corrected"
+    through_places = not correcting if options.place_gradients is None else options.place_gradients
     return Sampling(
         near, far, options.N_samples, calls or options.N_importance, options.lindisp, endless, reparameterized=options.rvs,
-        union=union, correcting=options.rvs and not calls and options.fine_density == "corrected", estimated=calls > 0)
+        union=union, correcting=correcting, through_places=through_places, estimated=calls > 0)

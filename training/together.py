@@ -6,6 +6,8 @@ every rank takes the same steps. On one rank all of this does nothing, to the bi
 
 import io
 import os
+import socket
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,30 +21,61 @@ from torch import Tensor, nn
 from settings import cut_off, ranks
 from settings.errors import InputError
 
-_PATIENCE = timedelta(minutes=30)  # with the other ranks, longer than the first one's pictures take
+_MEETING = 1800.0  # seconds until all ranks have come
+_MOMENT = timedelta(seconds=1)
+_PATIENCE = timedelta(days=1)  # with a rank that does not answer, and is not known to have ended: the first one makes pictures
 _state = {"stop": False}
 
 
 @contextmanager
 def joined(device: str, *, alone: bool = False) -> Iterator[None]:
     """Meet the other ranks, and leave them at the end; not at all where nothing is shared out (alone). Raises InputError where
-    their devices differ. In here, `ranks.Lost` is raised where one of them ends or does not come."""
+    the ranks' devices do not go together. In here, `ranks.Lost` is raised where one of them ends or does not come."""
     _state["stop"] = False
     if alone or ranks.count() == 1:
         yield
         return
-    with _answered("they did not meet"):
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
+    store = _met()
+    _check_devices(store, device)
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    with _answered():
+        dist.init_process_group(
+            backend, store=dist.PrefixStore("radiance", store), rank=ranks.number(), world_size=ranks.count(), timeout=_PATIENCE)
     try:
-        kinds = [torch.zeros(1, dtype=torch.int64) for _ in range(ranks.count())]
-        with _answered():
-            dist.all_gather(kinds, torch.tensor([int(device == "cuda")]))
-        if len({int(kind) for kind in kinds}) > 1:
-            raise InputError("some ranks found a GPU and others did not: start as many on a machine as it has GPUs, or give "
-                             "--device cpu")
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _met() -> dist.TCPStore:
+    """What the ranks leave words for each other in, once all are there. Signals are heard while it waits."""
+    (host, port), until = ranks.meeting(), time.monotonic() + _MEETING
+    serves = ranks.first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
+    store, here = None, [f"here_{rank}" for rank in range(ranks.count())]
+    while True:
+        try:
+            if store is None:
+                store = dist.TCPStore(host, port, ranks.count(), serves, timeout=_MOMENT, wait_for_workers=False)
+                store.set(here[ranks.number()], "")
+            store.wait(here, _MOMENT)
+            return store
+        except (RuntimeError, ValueError) as problem:
+            if time.monotonic() > until or (serves and store is None):
+                why = f"port {port} cannot be used" if store is None else "some did not come"
+                raise ranks.Lost(f"the ranks did not meet at {host}, port {port}: {why}") from problem
+
+
+def _check_devices(store: dist.TCPStore, device: str) -> None:
+    own = ""
+    if device == "cuda":
+        own = f"{socket.gethostname()} {torch.cuda.get_device_properties(0).uuid}"
+    store.set(f"device_{ranks.number()}", own)
+    found = [store.get(f"device_{rank}").decode() for rank in range(ranks.count())]
+    if "" in found and any(found):
+        raise InputError("some ranks found a GPU and others did not: start as many on a machine as it has GPUs, or give --device "
+                         "cpu")
+    if device == "cuda" and len(set(found)) < len(found):
+        raise InputError("some ranks share a GPU: start as many on a machine as it has GPUs")
 
 
 def own_part(items: list | Tensor) -> Any:
@@ -74,21 +107,22 @@ def from_first(value: Any) -> Any:
 
 @torch.no_grad()
 def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
-    """Sum the gradients over the ranks, in place, and some numbers beside them, in one message; returns the numbers' sums.
+    """Sum the gradients over the ranks, in place, and some numbers; returns the numbers' sums.
 
     A parameter has a gradient on all ranks or on none. Where one of the ranks was told to stop, all know it now, see `asked`.
     """
     if ranks.count() == 1:
         return values
+    numbers = torch.tensor([*values, bool(cut_off.asked())], dtype=torch.float64)
     gradients = [value.grad for value in parameters if value.grad is not None]
-    beside = gradients[0].new_tensor([*values, float(bool(cut_off.asked()))])
-    message = torch.cat([*(gradient.reshape(-1) for gradient in gradients), beside])
     with _answered():
+        dist.all_reduce(numbers)  # first, and between CPUs: a rank that is gone is noticed here
+        message = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(message)
-    *sums, beside = message.split([*(gradient.numel() for gradient in gradients), len(beside)])
-    for gradient, total in zip(gradients, sums, strict=True):
-        gradient.copy_(total.view_as(gradient))
-    *totals, stop = beside.tolist()
+        sums = message.split([gradient.numel() for gradient in gradients])
+        for gradient, total in zip(gradients, sums, strict=True):
+            gradient.copy_(total.view_as(gradient))
+    *totals, stop = numbers.tolist()
     _state["stop"] = stop > 0
     return totals
 
@@ -98,13 +132,14 @@ def asked() -> bool:
     if ranks.count() == 1:
         return bool(cut_off.asked())
     if _state["stop"]:
-        cut_off.ask("another rank's signal")
+        cut_off.agree("another rank's signal")
     return _state["stop"]
 
 
 @torch.no_grad()
-def keep_same(model: nn.Module) -> bool:
-    """Give every rank the first one's parameters and buffers where any differ in a bit; returns whether they were the same.
+def keep_same(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> bool:
+    """Give every rank the first one's parameters and buffers, and its optimizer's state, where any of the former differ in a bit;
+    returns whether they were the same.
 
     Ranks on unlike processors may round differently, and what a threshold decides could then differ too.
     """
@@ -119,6 +154,8 @@ def keep_same(model: nn.Module) -> bool:
     if torch.equal(low, high):
         return True
     model.load_state_dict(from_first({name: value.cpu() for name, value in state.items()}))
+    if optimizer is not None:
+        optimizer.load_state_dict(from_first(optimizer.state_dict()))
     return False
 
 
@@ -130,10 +167,10 @@ def wait() -> None:
 
 
 @contextmanager
-def _answered(what: str = "it was lost on the way") -> Iterator[None]:
+def _answered() -> Iterator[None]:
     try:
         yield
     except RuntimeError as problem:  # what torch.distributed raises, timeouts among it
         if os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF") != "OFF":
             raise
-        raise ranks.Lost(f"{what}: {type(problem).__name__}") from problem
+        raise ranks.Lost("another rank ended, or does not answer: what it printed says why") from problem
