@@ -1,9 +1,10 @@
 """One rank against two on the same threads and the same steps: quality, time, and what the message of a step costs.
 
-    python -m benchmarks.ranks --threads 2 --out docs/ranks -- --datadir nerf_synthetic/lego [flags of main.py]
+    python -m benchmarks.ranks --threads 2 --out docs/ranks -- --datadir nerf_synthetic/lego --batch_views 2 [flags of main.py]
 
-Trains with main.py as one process with all threads, then as two with half of them each, with two views a step for points. Seconds
-are those of training alone, as in the report. The message is timed alone, by two processes that sum gradients of 1 to 64 MB.
+Trains with main.py as one process with all threads, then as two with half of them each; --batch_views 2 gives a cloud's steps two
+views in both. Seconds are those of training alone, as in the report. The message is timed alone, by two processes that sum
+gradients of 1 to 64 MB.
 """
 
 import argparse
@@ -83,6 +84,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.messages:
         return messages(options.messages)
+    if options.threads < 2:
+        parser.error("--threads: each of two ranks needs one")
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "messages.json")
         for process in started(2, 1, ["-m", "benchmarks.ranks", "--messages", str(file)]):

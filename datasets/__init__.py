@@ -35,7 +35,7 @@ def load(options: Options) -> Scene:
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
                              f"{kind}: drop the flag")
-    scene = _LOADERS[kind](staged(folder), options, options.scene_name)
+    scene = _loaded(folder, kind, options)
     if options.no_masks:
         everything = np.full(scene.train.images.shape[:3], 255, np.uint8)
         return replace(scene, carving=replace(scene.train, alpha=everything))
@@ -47,6 +47,17 @@ def load(options: Options) -> Scene:
     if scene.silhouettes.alpha is None:
         raise InputError(f"{folder} has no masks to damage: drop --mask_corruption and --pc_jitter_amount")
     return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed), cut_out=False)
+
+
+def _loaded(folder: Path, kind: str, options: Options) -> Scene:
+    place = staged(folder)
+    try:
+        return _LOADERS[kind](place, options, options.scene_name)
+    except InputError as problem:
+        if place == folder:
+            raise
+        raise InputError(f"{problem}; this is {folder}'s copy: where the scene needs files outside its folder, unset "
+                         "RADIANCE_SCRATCH") from problem
 
 
 def _demo_folder(options: Options) -> Path:

@@ -35,7 +35,9 @@ def test_a_copy_is_made_once_and_again_where_the_scene_changed(scene, tmp_path, 
     made = copy.stat().st_ino
     assert staged(scene) == copy and copy.stat().st_ino == made and (copy / "made_by_a_loader").exists()
     (scene / "train" / "r_0.png").write_bytes(b"another picture")
+    (scene / "gone").symlink_to("nowhere")
     assert (staged(scene) / "train" / "r_0.png").read_bytes() == b"another picture"
+    assert (copy / "train" / "r_0.png").read_bytes() == b"picture"  # which others may be reading
     (tmp_path / "other").mkdir()
     assert staged(scene.rename(tmp_path / "other" / "lego")) != copy  # the same name, another scene
 

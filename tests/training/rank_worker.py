@@ -39,6 +39,10 @@ def main(out: str, words: list[str]) -> None:
             run = fit(scene, evaluation, options, recipe, folder)
         else:
             run = fit_field(scene, evaluation, complete(options), folder)
+        if ranks.count() == 2:  # a bit that differs is mended
+            with torch.no_grad():
+                next(run.model.parameters()).view(-1)[0] += ranks.number()
+            assert not together.keep_same(run.model) and together.keep_same(run.model)
     torch.save({"gradients": gradients, "model": run.model.state_dict(), "psnr": [h["train_psnr"] for h in run.history]},
                f"{out}.{ranks.number()}")
 

@@ -204,7 +204,8 @@ def test_what_an_earlier_version_left_open_is_filled_in(tmp_path):
     run(tmp_path / "grid", N_iters=20)
     path = tmp_path / "grid" / "checkpoint.pt"
     state = torch.load(path, weights_only=True)
-    del state["options"]["radiance_calls"], state["options"]["fine_density"]
+    for name in ("radiance_calls", "fine_density", "batch_views", "place_gradients"):
+        del state["options"][name]
     torch.save(state, path)
     assert load_checkpoint(tmp_path / "grid", options)["step"] == 20
     run(tmp_path / "mlp", **NETWORK)

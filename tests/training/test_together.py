@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ import torch
 
 from settings import ranks
 from settings.errors import InputError
+from settings.options import Options
+from training import choose_recipe, together
 
 ROOT = Path(__file__).parents[2]
 POINTS = ["--recipe", "default", "--epochs", "5", "--data_r", "0.02", "--batch_views", "3"]  # of 40 views: the last step has one
-FIELD = ["--method", "nerf", "--N_iters", "112", "--N_rand", "300", "--perturb", "0", "--mixed_precision", "False"]
+FIELD = ["--method", "nerf", "--N_iters", "112", "--N_rand", "301", "--perturb", "0", "--mixed_precision", "False"]
 
 
 def start(count, out, *words):
@@ -58,8 +62,10 @@ def test_two_ranks_learn_what_one_learns(tmp_path, demo_folder, words):
 def test_a_rank_that_dies_ends_the_others_with_a_word(tmp_path, demo_folder):
     words = ["--datadir", str(demo_folder), "--img_s", "48", *FIELD, "--N_iters", "100000", "--basedir", str(tmp_path / "run")]
     one, two = start(2, tmp_path / "out", *words)
+    until = time.monotonic() + 120
     while not (tmp_path / "run" / "config.txt").is_file():
-        assert one.poll() is None and two.poll() is None
+        assert one.poll() is None and two.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
     two.kill()
     error = one.communicate(timeout=60)[1]
     two.communicate()
@@ -68,22 +74,57 @@ def test_a_rank_that_dies_ends_the_others_with_a_word(tmp_path, demo_folder):
 
 def test_variables_that_do_not_fit_are_told(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with pytest.raises(InputError, match="torchrun"):
-        ranks.check()
-    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "RANK": "2"}
+    for missing in given:
+        for name, value in given.items():
+            monkeypatch.setenv(name, "" if name == missing else value)
+        with pytest.raises(InputError, match=f"{missing} is not set as it must be: start them by torchrun"):
+            ranks.check()
     monkeypatch.setenv("RANK", "2")
     with pytest.raises(InputError, match="RANK 2"):
         ranks.check()
 
 
-@pytest.mark.parametrize(("seen", "own", "left"), [("", "1", "1"), ("4,7", "1", "7"), ("3", "1", "3")])
+@pytest.mark.parametrize(("seen", "own", "left"), [(None, "1", "1"), ("", "1", ""), ("4,7", "1", "7"), ("3", "1", "3")])
 def test_every_rank_keeps_a_gpu_of_its_own(monkeypatch, seen, own, left):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", own)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen or "")
+    if seen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     ranks.keep_own_gpu()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == left
+
+
+def test_ranks_draw_their_own_numbers_and_one_rank_the_shared_ones(monkeypatch):
+    shared = torch.Generator().manual_seed(0)
+    assert together.own_generator(shared, 0, 5) is shared
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    drawn = {}
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        for step in (5, 6):
+            drawn[rank, step] = float(torch.rand((), generator=together.own_generator(shared, 0, step)))
+    assert len(set(drawn.values())) == 4
+    assert together.own_part(list(range(5))) == [1, 3]
+    assert torch.equal(shared.get_state(), torch.Generator().manual_seed(0).get_state())
+
+
+def test_step_sizes_grow_with_the_root_of_the_views_that_a_step_has(demo_scene):
+    def rates(**changes):
+        recipe, _ = choose_recipe(replace(Options(), **changes), demo_scene)
+        return [rate for stage in recipe.stages for rate in (stage.colour_rate, stage.position_rate, stage.opacity_rate)]
+
+    plain = rates(batch_views=1)
+    assert rates() == plain and rates(batch_views=4) == pytest.approx([2 * rate for rate in plain])
+    assert rates(batch_views=4096) == pytest.approx([40**0.5 * rate for rate in plain])  # there are 40 views
+    assert rates(recipe="paper", batch_views=4)[0] == rates(recipe="paper")[0]
+
+
+def test_ranks_without_a_view_are_refused(monkeypatch, demo_scene):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(InputError, match="--batch_views 3 leaves some of 4 ranks without a view"):
+        choose_recipe(replace(Options(), batch_views=3), demo_scene)
 
 
 def test_more_ranks_than_gpus_are_refused(monkeypatch):
