@@ -50,7 +50,7 @@ _NETWORK = [
     "--netdepth", "6", "--netwidth", "64", "--netdepth_fine", "6", "--netwidth_fine", "64", "--lrate", "1e-3",
     "--lrate_decay", "3",
 ]
-HIERARCHIES = {"classic": [], "rvs": ["--rvs"], "rvs, union": ["--rvs", "--samples_union", "True"],
+HIERARCHIES = {"classic": [], "rvs": ["--rvs", "--samples_union", "False"], "rvs, union": ["--rvs"],
                "rvs as published": ["--rvs", "--fine_density", "own"]}
 
 

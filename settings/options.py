@@ -207,7 +207,8 @@ class Options:
         "network", False, "the coarse network is density alone, without a loss of its own: the fine network's samples are places "
         "where its density absorbs the light; see --fine_density", source=RVS)
     samples_union: bool | None = _setting(
-        "network", None, "the fine network sees the coarse one's samples too", source=RVS, absent="True; False with --rvs")
+        "network", None, "the fine network sees the coarse one's samples too", source=RVS,
+        absent="True; False with --fine_density own")
     fine_density: str = _setting(
         "network", "corrected", "with --rvs: the fine network's density is the coarse one's, corrected, through which the coarse "
         "one learns fast (corrected), or its own, as its authors have it (own)", choices=("corrected", "own"))

@@ -94,13 +94,14 @@ def _check_together(options: Options) -> None:
         "--place_gradients is about --rvs: give it too, or drop the flag":
             options.place_gradients is not None and not options.rvs,
         "--place_gradients False leaves the coarse network nothing to learn by: drop one of the flags":
-            options.place_gradients is False and options.rvs and (options.fine_density == "own" or bool(options.radiance_calls)),
+            options.place_gradients is False and options.rvs and options.fine_density == "own",
         "--distortion is for --field grid and voxels: drop it": options.field == "mlp" and options.distortion is not None,
         "--radiance_calls of --field mlp are places of --rvs, in place of --N_importance: give the one flag, and not the other":
             options.field == "mlp" and options.radiance_calls is not None and (not options.rvs or options.N_importance > 0),
-        "--samples_union and --fine_density are about the fine network's density, which --radiance_calls does without: drop them":
-            options.rvs and bool(options.radiance_calls)
-            and (options.samples_union is not None or options.fine_density != Options.fine_density),
+        "--samples_union, --fine_density and --place_gradients are about the fine network's density, which --radiance_calls does "
+        "without: drop them":
+            options.rvs and bool(options.radiance_calls) and (
+                (options.samples_union, options.place_gradients) != (None, None) or options.fine_density != Options.fine_density),
         "--two_estimates is for --field grid and voxels: drop it": options.field == "mlp" and options.two_estimates,
         "--two_estimates is about --radiance_calls: give their number, or --field voxels":
             options.two_estimates and (options.radiance_calls == 0 or (options.field, options.radiance_calls) == ("grid", None)),

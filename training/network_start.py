@@ -49,7 +49,8 @@ def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: 
     near, far = (0.0, 1.0) if scene.forward_facing else (scene.near, scene.far)
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
-    union = not options.rvs if options.samples_union is None else options.samples_union
+    published = options.rvs and options.fine_density == "own"
+    union = not published if options.samples_union is None else options.samples_union
     calls = (options.radiance_calls or 0) if options.rvs else 0
     correcting = options.rvs and not calls and options.fine_density == "corrected"
     through_places = not correcting if options.place_gradients is None else options.place_gradients
