@@ -18,7 +18,8 @@ from settings.flags import parse, to_config_text
 
 def main(argv: list[str]) -> int:
     """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM or SIGUSR1 cut
-    it off, 130 for a Ctrl-C outside training, which saves and reports by itself."""
+    it off (of ranks that stop together, the first one's), 1 where another rank is lost, 130 for a Ctrl-C outside training, which
+    saves and reports by itself."""
     name = "main.py" if ranks.first() else f"main.py (rank {ranks.number()})"
     try:
         with cut_off.heard():
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
     except cut_off.CutOff as signal:
         if not ranks.first() and cut_off.agreed():  # the first rank saves, and speaks for all
             return 0
-        print(f"main.py: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
+        print(f"{name}: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
         return cut_off.EXIT_CODE
     except KeyboardInterrupt:
         print("main.py: interrupted; the checkpoint of the last whole epoch, if there is one, is kept", file=sys.stderr)
@@ -173,7 +174,7 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
 
     shown = evaluation.cameras
     made = {k: v for k, v in (run.options or {}).items() if k not in HOW_IT_IS_SEEN}
-    as_run = asdict(options) | made | own.pop("options", {}) | {"ranks": ranks.count()}
+    as_run = asdict(options) | made | own.pop("options", {}) | ({} if options.render_only else {"ranks": ranks.count()})
     return RunRecord(
         folder=folder, scene_name=scene.name, options=as_run, model=run.model, evaluation=evaluation, protocol=protocol,
         background=scene.background, train_cameras=scene.train.cameras.scaled(shown.width, shown.height), bounds=scene.bounds,

@@ -12,7 +12,8 @@ def staged(folder: Path) -> Path:
     """Where the scene in `folder` is read from: its copy in $RADIANCE_SCRATCH, where that is set, else the folder itself.
 
     Processes of one machine share a copy, which one of them makes while the others wait. A scene with a file of another size or
-    time gets a new copy, beside the one that others may still read. Raises InputError where it cannot be made.
+    time gets a new copy, beside the one that others may still read; old ones are left to whoever looks after the disk. Raises
+    InputError where it cannot be made.
     """
     scratch = os.environ.get("RADIANCE_SCRATCH", "")
     if not scratch:
@@ -29,14 +30,15 @@ def staged(folder: Path) -> Path:
             if not copy.is_dir():
                 _copy(source, copy)
     except (OSError, shutil.Error) as problem:
-        why = getattr(problem, "strerror", None) or "some of its files cannot be read"
+        why = problem.args[0][0][2] if isinstance(problem, shutil.Error) else problem.strerror  # of many files, the first
         raise InputError(f"RADIANCE_SCRATCH={scratch}: cannot copy {folder} there ({why}): name another folder, or unset "
                          "it") from problem
     return copy
 
 
 def _fingerprint(source: Path) -> str:
-    files = sorted((str(file.relative_to(source)), file.stat()) for file in source.rglob("*") if file.is_file())
+    paths = (Path(folder, name) for folder, _, names in os.walk(source, followlinks=True) for name in names)
+    files = sorted((str(path.relative_to(source)), path.stat()) for path in paths if path.is_file())
     known = repr((str(source), [(name, facts.st_size, facts.st_mtime_ns) for name, facts in files]))
     return hashlib.sha256(known.encode()).hexdigest()[:12]
 

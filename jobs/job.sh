@@ -8,7 +8,7 @@ eval "${RADIANCE_SETUP:-}"
 [ -z "${RADIANCE_CACHE:-}" ] || export TI_OFFLINE_CACHE_FILE_PATH="$RADIANCE_CACHE"
 
 # run COMMAND…: run it, hand signals on to it, and put the job back in the queue where it was cut off by USR1, the sign that time is
-# running out. It ends with the command's exit code: 75 says that the command was cut off and saved what it had.
+# running out. It ends with the command's exit code: 75 says that the command was cut off, and that what it had to save is saved.
 run() {
     local code child out_of_time=
     "$@" &

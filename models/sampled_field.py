@@ -77,8 +77,10 @@ class SampledField(RayModel):
 
     @staticmethod
     def from_state(state: dict) -> "SampledField":
-        """The model of `state`."""
+        """The model of `state`. Raises ValueError for one that this version would show as something else."""
         settings, generator = state["settings"], torch.Generator()
+        if settings["sampling"].get("correcting") and "through_places" not in settings["sampling"]:
+            raise ValueError("its networks are of an earlier version, whose fine density was corrected in another way")
         shapes = settings["coarse"], settings["fine"]
         coarse, fine = (shape and NetworkField(NetworkShape(**shape), generator) for shape in shapes)
         model = SampledField(coarse, fine, Sampling(**settings["sampling"]), settings["ndc"] and Ndc(*settings["ndc"]),

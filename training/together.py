@@ -22,7 +22,6 @@ from settings import cut_off, ranks
 from settings.errors import InputError
 
 _MEETING = 1800.0  # seconds until all ranks have come
-_MOMENT = timedelta(seconds=1)
 _PATIENCE = timedelta(days=1)  # with a rank that does not answer, and is not known to have ended: the first one makes pictures
 _state = {"stop": False}
 
@@ -35,46 +34,61 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
     if alone or ranks.count() == 1:
         yield
         return
+    own = f"{socket.gethostname()} {torch.cuda.get_device_properties(0).uuid}" if device == "cuda" else ""
     store = _met()
-    _check_devices(store, device)
+    _check_devices(store, own)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     with _answered():
         dist.init_process_group(
-            backend, store=dist.PrefixStore("radiance", store), rank=ranks.number(), world_size=ranks.count(), timeout=_PATIENCE)
+            backend, store=store, rank=ranks.number(), world_size=ranks.count(), timeout=_PATIENCE)
     try:
         yield
     finally:
         dist.destroy_process_group()
 
 
-def _met() -> dist.TCPStore:
+def _met() -> dist.Store:
     """What the ranks leave words for each other in, once all are there. Signals are heard while it waits."""
     (host, port), until = ranks.meeting(), time.monotonic() + _MEETING
     serves = ranks.first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
-    store, here = None, [f"here_{rank}" for rank in range(ranks.count())]
-    while True:
-        try:
-            if store is None:
-                store = dist.TCPStore(host, port, ranks.count(), serves, timeout=_MOMENT, wait_for_workers=False)
-                store.set(here[ranks.number()], "")
-            store.wait(here, _MOMENT)
-            return store
-        except (RuntimeError, ValueError) as problem:
-            if time.monotonic() > until or (serves and store is None):
-                why = f"port {port} cannot be used" if store is None else "some did not come"
-                raise ranks.Lost(f"the ranks did not meet at {host}, port {port}: {why}") from problem
+    lost = f"the ranks did not meet at {host}, port {port}"
+    while not serves and not _answers(host, port):
+        _rest(until, f"{lost}: nothing answered there")
+    try:
+        store = dist.TCPStore(host, port, ranks.count(), serves, timeout=timedelta(seconds=_MEETING), wait_for_workers=False)
+    except RuntimeError as problem:
+        raise ranks.Lost(f"{lost}: {'the port is taken' if serves else 'nothing answered there'}") from problem
+    store = dist.PrefixStore(f"radiance_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    here = [f"here_{rank}" for rank in range(ranks.count())]
+    store.set(here[ranks.number()], "")
+    while not store.check(here):
+        _rest(until, f"{lost}: some did not come")
+    return store
 
 
-def _check_devices(store: dist.TCPStore, device: str) -> None:
-    own = ""
-    if device == "cuda":
-        own = f"{socket.gethostname()} {torch.cuda.get_device_properties(0).uuid}"
-    store.set(f"device_{ranks.number()}", own)
-    found = [store.get(f"device_{rank}").decode() for rank in range(ranks.count())]
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _rest(until: float, lost: str) -> None:
+    if time.monotonic() > until:
+        raise ranks.Lost(lost)
+    time.sleep(0.2)
+
+
+def _check_devices(store: dist.Store, own: str) -> None:
+    """own: the name of this rank's GPU, which no other has; empty for none."""
+    with _answered():
+        store.set(f"device_{ranks.number()}", own)
+        found = [store.get(f"device_{rank}").decode() for rank in range(ranks.count())]
     if "" in found and any(found):
         raise InputError("some ranks found a GPU and others did not: start as many on a machine as it has GPUs, or give --device "
                          "cpu")
-    if device == "cuda" and len(set(found)) < len(found):
+    if own and len(set(found)) < len(found):
         raise InputError("some ranks share a GPU: start as many on a machine as it has GPUs")
 
 
@@ -115,13 +129,13 @@ def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
         return values
     numbers = torch.tensor([*values, bool(cut_off.asked())], dtype=torch.float64)
     gradients = [value.grad for value in parameters if value.grad is not None]
+    message = torch.cat([gradient.reshape(-1) for gradient in gradients])
     with _answered():
         dist.all_reduce(numbers)  # first, and between CPUs: a rank that is gone is noticed here
-        message = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(message)
-        sums = message.split([gradient.numel() for gradient in gradients])
-        for gradient, total in zip(gradients, sums, strict=True):
-            gradient.copy_(total.view_as(gradient))
+    sums = message.split([gradient.numel() for gradient in gradients])
+    for gradient, total in zip(gradients, sums, strict=True):
+        gradient.copy_(total.view_as(gradient))
     *totals, stop = numbers.tolist()
     _state["stop"] = stop > 0
     return totals
@@ -170,6 +184,8 @@ def wait() -> None:
 def _answered() -> Iterator[None]:
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as problem:  # what torch.distributed raises, timeouts among it
         if os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF") != "OFF":
             raise

@@ -2,11 +2,14 @@
 
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 
+import datasets
 from datasets.staging import staged
 from settings.errors import InputError
+from settings.options import Options
 
 
 @pytest.fixture()
@@ -40,6 +43,33 @@ def test_a_copy_is_made_once_and_again_where_the_scene_changed(scene, tmp_path, 
     assert (copy / "train" / "r_0.png").read_bytes() == b"picture"  # which others may be reading
     (tmp_path / "other").mkdir()
     assert staged(scene.rename(tmp_path / "other" / "lego")) != copy  # the same name, another scene
+
+
+def test_what_is_behind_a_link_counts_too(scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
+    (scene / "train").rename(tmp_path / "elsewhere")
+    (scene / "train").symlink_to(tmp_path / "elsewhere")
+    staged(scene)
+    (tmp_path / "elsewhere" / "r_0.png").write_bytes(b"another picture")
+    assert (staged(scene) / "train" / "r_0.png").read_bytes() == b"another picture"
+
+
+def test_a_disk_that_is_full_is_told(scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        staged(scene)
+    assert all(name.endswith(".lock") for name in os.listdir(tmp_path / "disk"))
+
+
+def test_a_copy_that_lacks_files_is_named(scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
+    with pytest.raises(InputError, match=r"this is .*lego's copy: .* unset RADIANCE_SCRATCH"):
+        datasets.load(replace(Options(), datadir=str(scene), dataset_type="blender"))
 
 
 def test_many_at_once_make_one_copy(scene, tmp_path, monkeypatch):

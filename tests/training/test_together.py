@@ -1,6 +1,7 @@
 """Several ranks take the steps that one would take, and hold the same model to the bit."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from settings import ranks
+import main
+from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.options import Options
 from training import choose_recipe, together
@@ -21,12 +24,15 @@ POINTS = ["--recipe", "default", "--epochs", "5", "--data_r", "0.02", "--batch_v
 FIELD = ["--method", "nerf", "--N_iters", "112", "--N_rand", "301", "--perturb", "0", "--mixed_precision", "False"]
 
 
-def start(count, out, *words):
-    """The processes of `count` ranks."""
+def port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    common = os.environ | {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(ROOT)}
+        return str(free.getsockname()[1])
+
+
+def start(count, out, *words):
+    """The processes of `count` ranks."""
+    common = os.environ | {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port(), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.training.rank_worker", str(out), *words]
     return [subprocess.Popen(command, cwd=ROOT, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True,
                              stderr=subprocess.PIPE) for rank in range(count)]
@@ -72,6 +78,51 @@ def test_a_rank_that_dies_ends_the_others_with_a_word(tmp_path, demo_folder):
     assert one.returncode == 1 and "Lost" in error
 
 
+def test_a_rank_that_waits_for_others_hears_a_signal(tmp_path, demo_folder):
+    """Both the one that the others come to and one that comes too early."""
+    words = ["main.py", "--datadir", str(demo_folder), "--img_s", "48", "--basedir", str(tmp_path / "run"), "--threads", "1"]
+    common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "LOCAL_RANK": "0", "PYTHONPATH": str(ROOT)}
+    alone = [subprocess.Popen([sys.executable, *words], cwd=ROOT, text=True, stderr=subprocess.PIPE,
+                              env=common | {"RANK": rank, "MASTER_PORT": port()}) for rank in ("0", "1")]
+    time.sleep(12)
+    for process in alone:
+        process.send_signal(signal.SIGUSR1)
+        error = process.communicate(timeout=10)[1]
+        assert process.returncode == cut_off.EXIT_CODE and "cut off by SIGUSR1" in error, error
+        assert "Exception" not in error and "frame #" not in error
+
+
+def test_exit_codes_of_ranks(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    def ended(problem, told="", agreed=False):
+        def run(argv):
+            cut_off._state.update(asked=told, agreed=agreed)
+            raise problem
+
+        monkeypatch.setattr(main, "run", run)
+        return main.main([])
+
+    assert ended(ranks.Lost("another rank ended")) == 1 and ended(ranks.Lost("another rank ended"), "SIGTERM") == 1
+    assert ended(ranks.Lost("another rank ended"), "SIGUSR1") == 75
+    assert ended(cut_off.CutOff("SIGUSR1"), agreed=True) == 0 and ended(cut_off.CutOff("SIGUSR1")) == 75
+    assert ended(InputError("wrong")) == 2
+    assert all(line.startswith("main.py (rank 1): ") for line in capsys.readouterr().err.splitlines())
+
+
+def test_devices_that_do_not_go_together_are_refused(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    store = dist.HashStore()
+    for first, own, sentence in (("a 1", "", "others did not"), ("", "a 1", "others did not"), ("a 1", "a 1", "share a GPU")):
+        store.set("device_0", first)
+        with pytest.raises(InputError, match=sentence):
+            together._check_devices(store, own)
+    store.set("device_0", "a 0")
+    together._check_devices(store, "a 1")
+
+
 def test_variables_that_do_not_fit_are_told(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "RANK": "2"}
@@ -82,6 +133,9 @@ def test_variables_that_do_not_fit_are_told(monkeypatch):
             ranks.check()
     monkeypatch.setenv("RANK", "2")
     with pytest.raises(InputError, match="RANK 2"):
+        ranks.check()
+    monkeypatch.setenv("MASTER_PORT", "70000")
+    with pytest.raises(InputError, match="70000 is no port"):
         ranks.check()
 
 
