@@ -87,14 +87,18 @@ def test_packed_intervals_and_their_gradients(device):
         assert torch.allclose(got, want, atol=1e-9)
 
 
-def test_many_packed_rays_are_those_of_knots(device):
-    """Intervals without gaps are bins between knots."""
-    t, s, lengths = spline(2000, 17, device, linear=False)
-    u = uniforms(2000, 8, device)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_many_packed_rays_are_those_of_knots(device, dtype, tolerance):
+    """Intervals without gaps are bins between knots, up to the rounding of two kernels, which thin bins magnify."""
+    if runtime.device() == "vulkan" and dtype == torch.float64:
+        pytest.skip("Vulkan has no exp of float64")
+    t, s, lengths = spline(2000, 17, device, dtype, linear=False)
+    u = uniforms(2000, 8, device, dtype)
     dense = draw_from_knots(t, s, u, lengths=lengths)
     offsets = torch.arange(2001, dtype=torch.int32, device=device) * 16
     flat = draw_from_samples(s.reshape(-1), t[:, :-1].reshape(-1), t[:, 1:].reshape(-1), offsets, u, lengths=lengths)
-    assert torch.equal(dense.places, flat.places) and torch.equal(dense.opacity, flat.opacity)
+    for got, want in zip(flat[:2], dense[:2], strict=True):
+        assert torch.allclose(got, want, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
