@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # now: loaded after the ranks have met, defaults of its functions would keep their group alive
 from torch import Tensor, nn
 
 from settings import cut_off, ranks
@@ -44,7 +45,7 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        dist.destroy_process_group()
+        dist.destroy_process_group()  # with its threads, which would abort a program that ends before they rest
 
 
 def _met() -> dist.Store:
