@@ -26,7 +26,7 @@ from taichi_kernels import runtime
 from taichi_kernels.compositing import absorbed, absorbed_f32
 from taichi_kernels.splatting.binning import taichi_type
 
-_CHUNK = 16  # samples of a ray that the CPU works out at a time
+_CHUNK = 64  # samples and bins of a ray that the CPU works out at a time
 _TINY = 1e-30  # a density times a length, below which there is nothing
 
 
@@ -66,132 +66,150 @@ def log_of_rest_f32(part, rest):
 def _kernels(dtype, knots: bool, linear: bool, size: int):
     """(forward, backward): a ray a loop turn, on a CPU and on a GPU.
 
-    size: samples of a ray that are looked at together, so that the compiler vectorises what does not depend on the one before;
+    size: samples, and in the backward pass bins, of a ray that are looked at together, so that the CPU's compiler vectorises.
     knots: bins of a ray share their ends, which lie in one array, one more than bins; linear: so do the densities. Otherwise
     there are arrays of the bins' starts, ends and densities.
     """
     floats = ti.types.ndarray(dtype=dtype, ndim=1)
-    rows = ti.types.ndarray(dtype=dtype, ndim=2)
-    whole = ti.types.ndarray(dtype=ti.i32, ndim=2)
-    offsets_type = ti.types.ndarray(dtype=ti.i32, ndim=1)
+    whole = ti.types.ndarray(dtype=ti.i32, ndim=1)
     t_shift, s_shift = int(knots), int(linear)
     share_of, log_of = (absorbed_f32, log_of_rest_f32) if dtype == ti.f32 else (absorbed, log_of_rest)
-    chunk = ti.types.vector(size, dtype)
+    chunk, whole_chunk, more = (ti.types.vector(n, kind) for n, kind in ((size, dtype), (size, ti.i32), (size + 1, dtype)))
 
     @ti.kernel
     def forward(
         starts: floats, ends: floats, densities: floats,  # see `inverse_transform`
-        offsets: offsets_type,  # (R + 1,): bins offsets[r] to offsets[r + 1] belong to ray r
+        offsets: whole,  # (R + 1,): bins offsets[r] to offsets[r + 1] belong to ray r
         lengths: floats,  # (R,) world units per t
-        uniforms: rows,  # (R, K) in [0, 1], ascending
-        places: rows, thickness: floats,  # (R, K), (R,) out: the samples, and Phi(far)
-        bins: whole, shares: rows,  # (R, K) out: the samples' bins, and which share of the bin lies before them
-        rates: rows,  # (R, K) out: the density there, per t
+        uniforms: floats,  # (R * K,) in [0, 1], ascending
+        places: floats, thickness: floats, opacity: floats,  # (R * K,), (R,), (R,) out: the samples, Phi(far), and y
+        bins: whole, shares: floats,  # (R * K,) out: the samples' bins, and which share of the bin lies before them
+        rates: floats,  # (R * K,) out: the density there, per t
+        upto: floats,  # (M,) out: Phi where the bins begin
+        samples: ti.i32,  # K
     ):
         for r in range(offsets.shape[0] - 1):
             count, length = offsets[r + 1] - offsets[r], lengths[r]
-            t, s = offsets[r] + r * t_shift, offsets[r] + r * s_shift  # the first bin's
-            total = ti.cast(0.0, dtype)
+            o, t, s = offsets[r], offsets[r] + r * t_shift, offsets[r] + r * s_shift  # the first bin's
+            total, clear_bins = ti.cast(0.0, dtype), 0
             for i in range(count):
+                upto[o + i] = total
                 total += 0.5 * length * (ends[t + i + t_shift] - starts[t + i]) * (densities[s + i] + densities[s + i + s_shift])
-            thickness[r] = total
-            y, clear = share_of(total), ti.exp(-total)
-            begin, end = ti.cast(0.0, dtype), ti.cast(0.0, dtype)
-            if count > 0:
-                begin, end = starts[t], ends[t + count - 1 + t_shift]
-            i, j, before, own = -1, 0, ti.cast(0.0, dtype), ti.cast(0.0, dtype)
-            slope, base, left, width = ti.cast(0.0, dtype), ti.cast(0.0, dtype), begin, end - begin
-            samples, first = uniforms.shape[1], 0
-            wanted, rests, bases, slopes = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
+                clear_bins += ti.cast(total <= 0.0, ti.i32)  # before the first one with density, which holds u = 0
+            y, clear, empty = share_of(total), ti.exp(-total), total <= _TINY
+            thickness[r], opacity[r] = total, y
+            wanted, lefts, widths, bases, slopes = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
+            found = whole_chunk(0)
+            first = 0
             while first < samples:
-                some = ti.min(size, samples - first)
-                for n in range(some):
-                    u = uniforms[r, first + n]
-                    wanted[n] = log_of(u * y, u * clear + (1.0 - u))
-                for n in range(some):
-                    while j < count and total > _TINY and (i < 0 or before + own < wanted[n]):
-                        a, b = starts[t + j], ends[t + j + t_shift]
-                        at_a, at_b = length * (b - a) * densities[s + j], length * (b - a) * densities[s + j + s_shift]
-                        if at_a + at_b > 0.0:  # bins without density hold no sample
-                            before += own
-                            i, left, width, base, slope, own = j, a, b - a, at_a, at_b - at_a, 0.5 * (at_a + at_b)
-                        j += 1
-                    rests[n] = ti.min(ti.max(wanted[n] - before, 0.0), own)
-                    bases[n], slopes[n] = base, slope
-                    rates[r, first + n] = 1.0 / ti.max(width, _TINY)
-                    bins[r, first + n], places[r, first + n], shares[r, first + n] = i, left, width
-                for n in range(some):
-                    root = ti.sqrt(ti.max(bases[n] * bases[n] + 2.0 * slopes[n] * rests[n], 0.0))
-                    share = ti.min(2.0 * rests[n] / ti.max(bases[n] + root, _TINY), 1.0)
-                    if total <= _TINY:  # where there is no density, samples are even
-                        share = uniforms[r, first + n]
-                    places[r, first + n] += shares[r, first + n] * share
-                    shares[r, first + n] = share
-                    rates[r, first + n] *= bases[n] + slopes[n] * share
+                some, k = ti.min(size, samples - first), r * samples + first
+                if empty:
+                    begin, end = ti.cast(0.0, dtype), ti.cast(0.0, dtype)
+                    if count > 0:
+                        begin, end = starts[t], ends[t + count - 1 + t_shift]
+                    for n in range(some):
+                        u = uniforms[k + n]
+                        places[k + n], bins[k + n], shares[k + n], rates[k + n] = begin + u * (end - begin), -1, u, 0.0
+                else:
+                    for n in range(some):
+                        u = uniforms[k + n]
+                        wanted[n] = ti.min(log_of(u * y, u * clear + (1.0 - u)), total)
+                        found[n] = clear_bins
+                    left = count - clear_bins  # bins that may be the last one that begins before what is wanted
+                    while left > 1:
+                        half = left // 2
+                        for n in range(some):
+                            found[n] += ti.select(upto[o + found[n] + half] < wanted[n], half, 0)
+                        left -= half
+                    for n in range(some):
+                        i = found[n]
+                        lefts[n], widths[n] = starts[t + i], ends[t + i + t_shift] - starts[t + i]
+                        bases[n] = length * densities[s + i]
+                        slopes[n] = length * (densities[s + i + s_shift] - densities[s + i])
+                        wanted[n] = ti.max(wanted[n] - upto[o + i], 0.0)
+                    for n in range(some):
+                        base, slope = widths[n] * bases[n], widths[n] * slopes[n]
+                        root = ti.sqrt(ti.max(base * base + 2.0 * slope * wanted[n], 0.0))
+                        wanted[n] = ti.min(2.0 * wanted[n] / ti.max(base + root, _TINY), 1.0)
+                        lefts[n] += widths[n] * wanted[n]
+                        bases[n] += slopes[n] * wanted[n]
+                    for n in range(some):
+                        places[k + n], bins[k + n], shares[k + n], rates[k + n] = lefts[n], found[n], wanted[n], bases[n]
                 first += some
 
     @ti.kernel
     def backward(
-        starts: floats, ends: floats, densities: floats, offsets: offsets_type, lengths: floats, uniforms: rows,
-        thickness: floats, bins: whole, shares: rows,
-        grad_places: rows, grad_opacity: floats,  # (R, K), (R,)
+        starts: floats, ends: floats, densities: floats, offsets: whole, lengths: floats, uniforms: floats,
+        thickness: floats, bins: whole, shares: floats, rates: floats,
+        grad_places: floats, grad_opacity: floats,  # (R * K,), (R,)
         grad_starts: floats, grad_ends: floats, grad_densities: floats,  # out; with knots, grad_starts is all places'
+        samples: ti.i32,
         moved: ti.template(),  # whether gradients of places are wanted
     ):
         for r in range(offsets.shape[0] - 1):
-            count, length, samples = offsets[r + 1] - offsets[r], lengths[r], uniforms.shape[1]
+            count, length, o = offsets[r + 1] - offsets[r], lengths[r], r * samples
             t, s = offsets[r] + r * t_shift, offsets[r] + r * s_shift
-            clear = ti.exp(-thickness[r])
+            clear, empty = ti.exp(-thickness[r]), thickness[r] <= _TINY
             whole_ray = grad_opacity[r] * clear  # dL / dPhi(far)
-            empty = thickness[r] <= _TINY
             if not empty:
                 for k in range(samples):
-                    i, u = bins[r, k], uniforms[r, k]
-                    density = densities[s + i] + shares[r, k] * (densities[s + i + s_shift] - densities[s + i])
+                    u = uniforms[o + k]
                     rate = u * clear / ti.max(u * clear + (1.0 - u), 1e-37)
-                    whole_ray += rate * grad_places[r, k] / ti.max(length * density, _TINY)
-            # From the last bin to the first: `behind` is the sum of g / s(t) of the samples behind the bin.
-            behind, carried_s, carried_t, k = ti.cast(0.0, dtype), ti.cast(0.0, dtype), ti.cast(0.0, dtype), samples - 1
-            for n in range(count):
-                i = count - 1 - n
-                width, s_left, s_right = ends[t + i + t_shift] - starts[t + i], densities[s + i], densities[s + i + s_shift]
-                g_left, g_right = 0.5 * width * (whole_ray - behind), 0.5 * width * (whole_ray - behind)
-                mean = 0.5 * length * (s_left + s_right)
-                t_right = mean * (whole_ray - behind)
-                t_left = -t_right
-                while k >= 0 and bins[r, k] == i and not empty:
-                    share = shares[r, k]
-                    density = s_left + share * (s_right - s_left)
-                    g = grad_places[r, k] / ti.max(length * density, _TINY)
-                    square = 0.5 * share * share
-                    g_left -= g * width * (share - square)
-                    g_right -= g * width * square
-                    bend = g * length * (s_right - s_left) * square
-                    t_right += bend
-                    t_left += grad_places[r, k] - bend
-                    behind += g
+                    whole_ray += rate * grad_places[o + k] / ti.max(rates[o + k], _TINY)
+            # From the last bins to the first. With g = dL/dt / s(t) of a bin's samples and x their shares of the bin, sums of
+            # g, g x and g x^2 / 2; `behind` is the sum of g behind the bin.
+            mass, firsts, seconds, pulls = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
+            rights, rights_t, lefts, lefts_t = chunk(0.0), chunk(0.0), more(0.0), more(0.0)
+            behind, k, end = ti.cast(0.0, dtype), samples - 1, count
+            while end > 0:
+                some = ti.min(size, end)
+                begin = end - some
+                lefts[some], lefts_t[some] = lefts[0], lefts_t[0]
+                for n in range(some):
+                    mass[n], firsts[n], seconds[n], pulls[n] = 0.0, 0.0, 0.0, 0.0
+                while k >= 0 and bins[o + k] >= begin:
+                    n, share, pull = bins[o + k] - begin, shares[o + k], grad_places[o + k]
+                    g = pull / ti.max(rates[o + k], _TINY)
+                    mass[n] += g
+                    firsts[n] += g * share
+                    seconds[n] += 0.5 * g * share * share
+                    if ti.static(moved):
+                        pulls[n] += pull
                     k -= 1
-                if ti.static(linear):
-                    grad_densities[s + i + 1] = length * (g_right + carried_s)
-                    carried_s = g_left
-                else:
-                    grad_densities[s + i] = length * (g_left + g_right)
+                for m in range(some):
+                    n = some - 1 - m
+                    rights[n] = whole_ray - behind
+                    behind += mass[n]
+                for n in range(some):
+                    i, rest = begin + n, rights[n]
+                    width, s_left, s_right = ends[t + i + t_shift] - starts[t + i], densities[s + i], densities[s + i + s_shift]
+                    lefts[n] = length * width * (0.5 * rest - (firsts[n] - seconds[n]))
+                    rights[n] = length * width * (0.5 * rest - seconds[n])
+                    if ti.static(moved):
+                        mean, bend = 0.5 * length * (s_left + s_right) * rest, length * (s_right - s_left) * seconds[n]
+                        lefts_t[n], rights_t[n] = pulls[n] - bend - mean, bend + mean
                 if ti.static(moved):
                     if empty:
                         for j in range(samples):
-                            if i == count - 1:
-                                t_right += uniforms[r, j] * grad_places[r, j]
-                            if i == 0:
-                                t_left += (1.0 - uniforms[r, j]) * grad_places[r, j]
-                    if ti.static(knots):
-                        grad_starts[t + i + 1] = t_right + carried_t
-                        carried_t = t_left
+                            if end == count:
+                                rights_t[some - 1] += uniforms[o + j] * grad_places[o + j]
+                            if begin == 0:
+                                lefts_t[0] += (1.0 - uniforms[o + j]) * grad_places[o + j]
+                    for n in range(some):
+                        if ti.static(knots):
+                            grad_starts[t + begin + n + 1] = rights_t[n] + lefts_t[n + 1]
+                        else:
+                            grad_ends[t + begin + n], grad_starts[t + begin + n] = rights_t[n], lefts_t[n]
+                for n in range(some):
+                    if ti.static(linear):
+                        grad_densities[s + begin + n + 1] = rights[n] + lefts[n + 1]
                     else:
-                        grad_ends[t + i], grad_starts[t + i] = t_right, t_left
+                        grad_densities[s + begin + n] = rights[n] + lefts[n]
+                end = begin
             if ti.static(linear):
-                grad_densities[s] = length * carried_s
+                grad_densities[s] = lefts[0]
             if ti.static(moved and knots):
-                grad_starts[t] = carried_t
+                grad_starts[t] = lefts_t[0]
 
     return forward, backward
 
@@ -204,25 +222,26 @@ class _Draw(torch.autograd.Function):
     @staticmethod
     def forward(ctx, starts, ends, densities, offsets, lengths, uniforms, knots, linear):
         ctx.set_materialize_grads(False)
-        inputs = [t.detach().contiguous() for t in (starts, ends, densities, offsets, lengths, uniforms)]
         rays, samples = uniforms.shape
-        places, shares, rates = (inputs[5].new_empty(rays, samples) for _ in range(3))
-        thickness = inputs[5].new_empty(rays)
-        bins = torch.empty(rays, samples, dtype=torch.int32, device=places.device)
+        inputs = [t.detach().contiguous() for t in (starts, ends, densities, offsets, lengths, uniforms.reshape(-1))]
+        places, shares, rates = (torch.empty_like(inputs[5]) for _ in range(3))
+        thickness, opacity, upto = (inputs[5].new_empty(n) for n in (rays, rays, max(len(densities), len(starts))))
+        bins = torch.empty_like(places, dtype=torch.int32)
         if rays:
-            out = (_filled(t) for t in (places, thickness, bins, shares, rates))
-            _kernels_for(places, knots, linear)[0](*(_filled(t) for t in inputs), *out)
-        ctx.save_for_backward(*inputs, thickness, bins, shares)
+            arrays = (_filled(t) for t in (*inputs, places, thickness, opacity, bins, shares, rates, upto))
+            _kernels_for(places, knots, linear)[0](*arrays, samples)
+        ctx.save_for_backward(*inputs, thickness, bins, shares, rates)
         ctx.kinds = knots, linear
+        rates = rates.view(rays, samples)
         ctx.mark_non_differentiable(rates)
-        return places, -torch.expm1(-thickness), rates
+        return places.view(rays, samples), opacity, rates
 
     @staticmethod
     def backward(ctx, grad_places, grad_opacity, _):
         saved = [t.detach() for t in ctx.saved_tensors]
         starts, ends, densities, thickness, shares = *saved[:3], saved[6], saved[8]
         knots, linear = ctx.kinds
-        grad_places = torch.zeros_like(shares) if grad_places is None else grad_places.contiguous()
+        grad_places = torch.zeros_like(shares) if grad_places is None else grad_places.reshape(-1).contiguous()
         grad_opacity = torch.zeros_like(thickness) if grad_opacity is None else grad_opacity.contiguous()
         moved, one = any(ctx.needs_input_grad[:2]), shares.new_empty(1)
         grad_starts, grad_ends = (torch.empty_like(t) if moved else None for t in (starts, ends))
@@ -232,15 +251,13 @@ class _Draw(torch.autograd.Function):
         if len(thickness):
             out = [one if t is None else _filled(t) for t in (grad_starts, grad_ends, grad_densities)]
             arguments = [_filled(t) for t in (*saved, grad_places, grad_opacity)]
-            _kernels_for(shares, knots, linear)[1](*arguments, *out, moved)
+            _kernels_for(shares, knots, linear)[1](*arguments, *out, len(shares) // len(thickness), moved)
         return grad_starts, grad_ends, grad_densities, None, None, None, None, None
 
 
 def _filled(tensor: Tensor) -> Tensor:
-    """The tensor, or where it is empty one that kernels take: with as many rows as it has, one at least."""
-    if tensor.numel():
-        return tensor
-    return tensor.new_zeros((max(len(tensor), 1), *(1 for _ in tensor.shape[1:])))
+    """The tensor, or where it is empty one that kernels take."""
+    return tensor if tensor.numel() else tensor.new_zeros(1)
 
 
 def draw_from_knots(knots: Tensor, densities: Tensor, uniforms: Tensor, *, lengths: Tensor | None = None) -> Drawn:
