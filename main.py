@@ -13,7 +13,7 @@ import taichi_kernels  # noqa: F401  sets the environment, before anything loads
 from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.files import check_writable
-from settings.flags import parse, to_config_text
+from settings.flags import parse
 
 
 def main(argv: list[str]) -> int:
@@ -53,6 +53,7 @@ def run(argv: list[str]) -> str:
         ranks.keep_own_gpu()
     # heavy imports after the flags, so that --help and a mistyped flag answer at once
     import datasets
+    import methods
     from datasets.protocols import evaluation_views
     from reporting import four_lines, report
     from training import together
@@ -69,9 +70,8 @@ def run(argv: list[str]) -> str:
         evaluation, protocol = evaluation.shrunk(options.render_factor), f"{protocol}, shrunk {options.render_factor} times"
     folder = Path(options.basedir).expanduser()
     check_writable(folder)
-    learn = {"points": _points, "nerf": _field}[options.method]
     with together.joined(device, alone=options.render_only):
-        trained, options, own = learn(options, scene, evaluation, folder)
+        trained, options, own = methods.learn(options, scene, evaluation, folder)
     if not ranks.first():
         return ""
     size = weights_size(trained.model) if options.render_only else save_weights(folder, trained.model)
@@ -79,57 +79,6 @@ def run(argv: list[str]) -> str:
     print(f"protocol: {protocol}")
     print(f"report: {folder / 'report.html'}   pictures: {folder / 'pictures'}   video: {folder / 'orbit.mp4'}")
     return four_lines(result["figures"])
-
-
-def _points(options, scene, evaluation, folder):
-    """Train or load a cloud: the run, the options with the recipe's values, and what the report holds of clouds alone."""
-    from reporting.outlines import save_outlines
-    from training import choose_recipe, fit, load_run
-
-    recipe, options = choose_recipe(options, scene)
-    start = _start_cloud(options) if options.ft_path else None
-    if options.render_only:
-        run = load_run(folder, start)
-    else:
-        outlines = folder / "outlines.png"
-        run = fit(
-            scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
-            begun=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
-        )
-    cloud, tensors = run.model, {k: v.cpu() for k, v in run.model.tensors().items()}
-    learned = {
-        "opacity": None if cloud.opacity_logits is None else cloud.opacities().detach().cpu(),
-        "radius": None if cloud.log_radii is None else tensors["log_radii"].exp(),
-    }
-    points = {"positions": tensors["positions"], "base": tensors["base"], "sh": tensors["sh"], "settings": cloud.settings()}
-    settings = {"splatting_r": cloud.radius, "raster_n": cloud.max_layers, "profile": cloud.profile, "sh_per": cloud.sh_per}
-    return run, options, {
-        "cloud": points | learned, "points": cloud.point_count(), "hull_iou": run.masks.hull_iou,
-        "warnings": [run.masks.remark] if run.masks.remark else [], "options": settings,
-    }
-
-
-def _field(options, scene, evaluation, folder):
-    """The same for a radiance field."""
-    from reporting.watch import watch
-    from training.fields import complete, fit_field, load_field_run
-
-    calls, options = options.radiance_calls, complete(options)
-    if scene.carving is not None:
-        raise InputError("--maskdir: these pictures have an alpha channel, which is what --method nerf uses: drop the flag")
-    if options.render_only:
-        run = load_field_run(scene, options, folder)
-    else:
-        every = watch(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
-        run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), every=every)
-    run.model.chunk, run.model.points = options.chunk, options.netchunk
-    if calls is not None and options.render_only:
-        try:
-            run.model.calls = calls
-        except ValueError as problem:
-            raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
-    own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.kind, "radiance_calls": run.model.calls}
-    return run, options, {"options": own}
 
 
 def _start_device(options) -> str:
@@ -143,27 +92,6 @@ def _start_device(options) -> str:
         return runtime.init(options.device, options.threads)
     except RuntimeError as problem:
         raise InputError(f"--device {options.device}: {problem}; choose another device, or auto") from problem
-
-
-def _start_cloud(options):
-    """The cloud that --ft_path names: weights, a checkpoint, or an exported PLY."""
-    from models.points import PointCloud
-    from reporting.ply import load_ply, ply_settings
-    from taichi_kernels import runtime
-    from training.checkpoint import load_weights
-
-    path, device = Path(options.ft_path).expanduser(), runtime.torch_device()
-    if path.suffix.lower() != ".ply":
-        return load_weights(path, device)
-    tensors = {name: value.to(device) for name, value in load_ply(path).items()}
-    settings = {
-        "radius": options.splatting_r, "max_layers": options.raster_n, "profile": options.profile, "sh_per": options.sh_per,
-    }
-    settings |= {name: value for name, value in ply_settings(path).items() if name in (*settings, "use_sh")}
-    try:
-        return PointCloud.from_appearance(tensors, **settings)
-    except (TypeError, ValueError) as problem:
-        raise InputError(f"{path} has settings that do not fit: {problem}") from problem
 
 
 def _record(scene, evaluation, protocol, options, folder, run, size, device, own):
