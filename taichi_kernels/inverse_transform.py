@@ -78,7 +78,7 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
 
     @ti.kernel
     def forward(
-        starts: floats, ends: floats, densities: floats,  # see `inverse_transform`
+        starts: floats, ends: floats, densities: floats,  # t, t, and per world unit
         offsets: whole,  # (R + 1,): bins offsets[r] to offsets[r + 1] belong to ray r
         lengths: floats,  # (R,) world units per t
         uniforms: floats,  # (R * K,) in [0, 1], ascending
@@ -96,11 +96,12 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                 upto[o + i] = total
                 total += 0.5 * length * (ends[t + i + t_shift] - starts[t + i]) * (densities[s + i] + densities[s + i + s_shift])
                 clear_bins += ti.cast(total <= 0.0, ti.i32)  # before the first one with density, which holds u = 0
-            y, clear, empty = share_of(total), ti.exp(-total), total <= _TINY
+            clear, empty = ti.exp(-total), total <= _TINY
+            y = ti.select(total < 0.5, share_of(total), 1.0 - clear)
             thickness[r], opacity[r] = total, y
             wanted, lefts, widths, bases, slopes = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
             found = whole_chunk(0)
-            first = 0
+            first, last = 0, 0
             while first < samples:
                 some, k = ti.min(size, samples - first), r * samples + first
                 if empty:
@@ -115,19 +116,23 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                         u = uniforms[k + n]
                         wanted[n] = ti.min(log_of(u * y, u * clear + (1.0 - u)), total)
                         found[n] = clear_bins
-                    left = count - clear_bins  # bins that may be the last one that begins before what is wanted
+                    # The last bin that begins before what is wanted: never one without density, for the next begins there too.
+                    left = count - clear_bins
                     while left > 1:
                         half = left // 2
                         for n in range(some):
                             found[n] += ti.select(upto[o + found[n] + half] < wanted[n], half, 0)
                         left -= half
+                    for n in range(some):  # ascending, which rounding of what is wanted does not promise
+                        last = ti.max(last, found[n])
+                        found[n] = last
                     for n in range(some):
                         i = found[n]
                         lefts[n], widths[n] = starts[t + i], ends[t + i + t_shift] - starts[t + i]
                         bases[n] = length * densities[s + i]
                         slopes[n] = length * (densities[s + i + s_shift] - densities[s + i])
                         wanted[n] = ti.max(wanted[n] - upto[o + i], 0.0)
-                    for n in range(some):
+                    for n in range(some):  # from here on what was wanted is the share of the bin, lefts places, and bases rates
                         base, slope = widths[n] * bases[n], widths[n] * slopes[n]
                         root = ti.sqrt(ti.max(base * base + 2.0 * slope * wanted[n], 0.0))
                         wanted[n] = ti.min(2.0 * wanted[n] / ti.max(base + root, _TINY), 1.0)
@@ -156,11 +161,13 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                     u = uniforms[o + k]
                     rate = u * clear / ti.max(u * clear + (1.0 - u), 1e-37)
                     whole_ray += rate * grad_places[o + k] / ti.max(rates[o + k], _TINY)
-            # From the last bins to the first. With g = dL/dt / s(t) of a bin's samples and x their shares of the bin, sums of
-            # g, g x and g x^2 / 2; `behind` is the sum of g behind the bin.
-            mass, firsts, seconds, pulls = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
+            # From the last bins to the first. Sums over a bin's samples, whose shares of it are x and for which g = dL/dt / s(t):
+            # mass of g, firsts of g x, seconds of g x^2 / 2, pulls of dL/dt. `rests` is what moves all that lies before a bin,
+            # dL / dPhi(far) less the mass behind. Lefts and rights are the gradients of its two ends; one past a chunk's last
+            # bin, lefts has the one of the bin behind, which shares that end.
+            mass, firsts, seconds, pulls, rests = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
             rights, rights_t, lefts, lefts_t = chunk(0.0), chunk(0.0), more(0.0), more(0.0)
-            behind, k, end = ti.cast(0.0, dtype), samples - 1, count
+            rest, k, end = whole_ray, samples - 1, count
             while end > 0:
                 some = ti.min(size, end)
                 begin = end - some
@@ -178,23 +185,23 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                     k -= 1
                 for m in range(some):
                     n = some - 1 - m
-                    rights[n] = whole_ray - behind
-                    behind += mass[n]
+                    rests[n] = rest
+                    rest -= mass[n]
                 for n in range(some):
-                    i, rest = begin + n, rights[n]
+                    i = begin + n
                     width, s_left, s_right = ends[t + i + t_shift] - starts[t + i], densities[s + i], densities[s + i + s_shift]
-                    lefts[n] = length * width * (0.5 * rest - (firsts[n] - seconds[n]))
-                    rights[n] = length * width * (0.5 * rest - seconds[n])
+                    lefts[n] = length * width * (0.5 * rests[n] - (firsts[n] - seconds[n]))
+                    rights[n] = length * width * (0.5 * rests[n] - seconds[n])
                     if ti.static(moved):
-                        mean, bend = 0.5 * length * (s_left + s_right) * rest, length * (s_right - s_left) * seconds[n]
+                        mean, bend = 0.5 * length * (s_left + s_right) * rests[n], length * (s_right - s_left) * seconds[n]
                         lefts_t[n], rights_t[n] = pulls[n] - bend - mean, bend + mean
                 if ti.static(moved):
-                    if empty:
+                    if empty and end == count:
                         for j in range(samples):
-                            if end == count:
-                                rights_t[some - 1] += uniforms[o + j] * grad_places[o + j]
-                            if begin == 0:
-                                lefts_t[0] += (1.0 - uniforms[o + j]) * grad_places[o + j]
+                            rights_t[some - 1] += uniforms[o + j] * grad_places[o + j]
+                    if empty and begin == 0:
+                        for j in range(samples):
+                            lefts_t[0] += (1.0 - uniforms[o + j]) * grad_places[o + j]
                     for n in range(some):
                         if ti.static(knots):
                             grad_starts[t + begin + n + 1] = rights_t[n] + lefts_t[n + 1]
@@ -224,24 +231,23 @@ class _Draw(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         rays, samples = uniforms.shape
         inputs = [t.detach().contiguous() for t in (starts, ends, densities, offsets, lengths, uniforms.reshape(-1))]
-        places, shares, rates = (torch.empty_like(inputs[5]) for _ in range(3))
-        thickness, opacity, upto = (inputs[5].new_empty(n) for n in (rays, rays, max(len(densities), len(starts))))
+        places, shares, rates = (uniforms.new_empty(rays, samples) for _ in range(3))
         bins = torch.empty_like(places, dtype=torch.int32)
+        thickness, opacity, upto = (uniforms.new_empty(n) for n in (rays, rays, max(len(densities), len(starts))))
         if rays:
-            arrays = (_filled(t) for t in (*inputs, places, thickness, opacity, bins, shares, rates, upto))
-            _kernels_for(places, knots, linear)[0](*arrays, samples)
+            out = (places, thickness, opacity, bins, shares, rates, upto)
+            _kernels_for(places, knots, linear)[0](*(_filled(t.view(-1)) for t in (*inputs, *out)), samples)
         ctx.save_for_backward(*inputs, thickness, bins, shares, rates)
         ctx.kinds = knots, linear
-        rates = rates.view(rays, samples)
         ctx.mark_non_differentiable(rates)
-        return places.view(rays, samples), opacity, rates
+        return places, opacity, rates
 
     @staticmethod
     def backward(ctx, grad_places, grad_opacity, _):
         saved = [t.detach() for t in ctx.saved_tensors]
         starts, ends, densities, thickness, shares = *saved[:3], saved[6], saved[8]
         knots, linear = ctx.kinds
-        grad_places = torch.zeros_like(shares) if grad_places is None else grad_places.reshape(-1).contiguous()
+        grad_places = torch.zeros_like(shares) if grad_places is None else grad_places.contiguous()
         grad_opacity = torch.zeros_like(thickness) if grad_opacity is None else grad_opacity.contiguous()
         moved, one = any(ctx.needs_input_grad[:2]), shares.new_empty(1)
         grad_starts, grad_ends = (torch.empty_like(t) if moved else None for t in (starts, ends))
@@ -250,8 +256,8 @@ class _Draw(torch.autograd.Function):
         grad_densities = torch.empty_like(densities)
         if len(thickness):
             out = [one if t is None else _filled(t) for t in (grad_starts, grad_ends, grad_densities)]
-            arguments = [_filled(t) for t in (*saved, grad_places, grad_opacity)]
-            _kernels_for(shares, knots, linear)[1](*arguments, *out, len(shares) // len(thickness), moved)
+            arguments = [_filled(t.view(-1)) for t in (*saved, grad_places, grad_opacity)]
+            _kernels_for(shares, knots, linear)[1](*arguments, *out, shares.shape[1], moved)
         return grad_starts, grad_ends, grad_densities, None, None, None, None, None
 
 
@@ -283,10 +289,10 @@ def draw_from_samples(
 ) -> Drawn:
     """Sample rays by packed intervals, each of one density, with nothing in between: what `compositing.composite` composites.
 
-    densities (M,) per world unit, >= 0, starts and ends (M,) in t, ascending along each ray; offsets (R + 1,) int32: intervals
-    offsets[r] to offsets[r + 1] belong to ray r, which may have none: its samples are at 0, its opacity is 0. uniforms (R, K)
-    and lengths (R,) as `draw_from_knots` takes them. Differentiable in densities, starts and ends. Raises ValueError on shapes
-    that do not fit.
+    densities (M,) per world unit, >= 0, starts and ends (M,) in t, ascending along each ray; offsets (R + 1,) int32 from 0 to M:
+    intervals offsets[r] to offsets[r + 1] belong to ray r, which may have none: its samples are at 0, its opacity is 0. uniforms
+    (R, K) and lengths (R,) as `draw_from_knots` takes them. Differentiable in densities, starts and ends. Raises ValueError on
+    shapes that do not fit.
     """
     rays = len(offsets) - 1
     if densities.ndim != 1 or not densities.shape == starts.shape == ends.shape or uniforms.ndim != 2 or len(uniforms) != rays:

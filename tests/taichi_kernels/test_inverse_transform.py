@@ -101,6 +101,28 @@ def test_many_packed_rays_are_those_of_knots(device, dtype, tolerance):
         assert torch.allclose(got, want, rtol=0, atol=tolerance)
 
 
+def test_samples_ascend_where_the_logarithm_changes_its_formula(device):
+    """Rounding there turns the order of thicknesses round, in some of these rays over the border between two chunks of bins."""
+    rays = 400
+    t = torch.linspace(0, 1, 129, device=device).repeat(rays, 1).requires_grad_()
+    s = torch.full((rays, 128), 1.054)
+    s[:, :64] = -2 * math.log(0.8) * (1 + 1e-8 * (torch.arange(rays)[:, None] - rays / 2))
+    s = s.to(device).requires_grad_()
+    opacity = draw_from_knots(t, s, torch.zeros(rays, 1, device=device)).opacity.detach().double().cpu()
+    u = (0.2 / opacity[:, None] + torch.arange(-32, 32) * 2.0**-25).float().to(device)
+    places, _, _ = draw_from_knots(t, s, u)
+    places.sum().backward()
+    assert (places.diff() >= -1e-6).all() and s.grad.isfinite().all()
+    assert (t.grad.sum(1) - 64).abs().max() < 1e-3  # a ray moves, and its samples with it
+
+
+def test_a_density_that_is_no_number_is_seen(device):
+    if runtime.is_gpu():
+        pytest.skip("what becomes of it is the driver's choice")
+    drawn = draw_from_knots(*(torch.tensor([row]) for row in ([0.0, 1, 2, 3], [1, math.nan, 1], [0, 0.5, 1])))
+    assert drawn.opacity.isnan().all()
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
 @pytest.mark.parametrize(("knots", "scale"), [(2, 1.0), (32, 5.0), (1024, 20.0), (64, 1e-6), (64, 300.0)])
 def test_the_distribution_function_at_the_samples(device, dtype, tolerance, knots, scale):
@@ -128,6 +150,16 @@ def test_rays_without_density_are_sampled_evenly(device):
     (places.sum() + opacity.sum()).backward()
     assert s.grad.isfinite().all() and s.grad[0, 1] == pytest.approx(1.0)  # of the opacity: half of both bins' widths
     assert t.grad.tolist() == [[1.75, 0, 1.25]]
+
+
+def test_long_rays_without_density(device):
+    """The same where there are many bins and many samples."""
+    t = torch.linspace(0, 1, 256, device=device)[None].requires_grad_()
+    s = torch.zeros(1, 255, device=device, requires_grad=True)
+    places, opacity, _ = draw_from_knots(t, s, torch.linspace(0, 1, 256, device=device)[None])
+    (places.sum() + opacity.sum()).backward()
+    assert t.grad[0, [0, -1]].tolist() == pytest.approx([128, 128], rel=1e-5) and (t.grad[0, 1:-1] == 0).all()
+    assert s.grad.sum().item() == pytest.approx(1, rel=1e-4)
 
 
 @pytest.mark.parametrize("solid", [1e4, 1e8, 1e12])
