@@ -10,7 +10,7 @@ from datasets.demo import DemoSettings, make_demo
 from tests.cluster.one_node import OneNode, why_not
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("main.py", "jobs", "settings", "datasets", "models", "training", "reporting", "taichi_kernels", "configs")
+ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "benchmarks"))
 
 
 @pytest.fixture(scope="session")
@@ -32,12 +32,9 @@ def cluster():
 def place(cluster, tmp_path_factory):
     """A copy of the program with a cluster.env of its own, beside a small scene."""
     folder = tmp_path_factory.mktemp("program")
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "cluster.env"))
-        else:
-            shutil.copy(source, folder / part)
+    shutil.copy(ROOT / "main.py", folder)
+    for room in (*ROOMS, "configs"):
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__", "cluster.env"))
     setup = f'export PATH="{Path(sys.executable).parent}:$PATH"'
     (folder / "jobs" / "cluster.env").write_text(f"RADIANCE_SETUP='{setup}'\nRADIANCE_CACHE={folder}/kernels\n")
     make_demo(folder / "scene", DemoSettings(width=64, height=64, train_views=20, val_views=1, test_views=2), quiet=True)
