@@ -38,8 +38,8 @@ def check() -> None:
     wrong = [name for name in ("RANK", "MASTER_PORT") if not os.environ.get(name, "").isdigit()]
     wrong += [] if os.environ.get("MASTER_ADDR") else ["MASTER_ADDR"]
     if wrong:
-        raise InputError(f"WORLD_SIZE says that there are {count()} ranks, and {' and '.join(wrong)} is not set as it must be: "
-                         "start them by torchrun, by jobs/multi_gpu.sbatch, or unset WORLD_SIZE")
+        raise InputError(f"WORLD_SIZE says that there are {count()} ranks, but missing, or not as it must be: "
+                         f"{', '.join(wrong)}; start them by torchrun, by jobs/multi_gpu.sbatch, or unset WORLD_SIZE")
     if not 0 < meeting()[1] < 1 << 16:
         raise InputError(f"MASTER_PORT {meeting()[1]} is no port: it is a number below 65536")
     if number() >= count():

@@ -62,19 +62,17 @@ def log_of_rest_f32(part, rest):
     return ti.select(part < 0.2, series, -(ti.cast(e, ti.f32) * 0.6931471805599453 + log_m))
 
 
-@cache
-def _kernels(dtype, knots: bool, linear: bool, size: int):
-    """(forward, backward): a ray a loop turn, on a CPU and on a GPU.
+# What both kernels are made for. knots: bins of a ray share their ends, which lie in one array, one more than bins; linear: so do
+# the densities. Otherwise there are arrays of the bins' starts, ends and densities. size: as many of a ray's samples or bins are
+# looked at together, so that the CPU's compiler vectorises. A turn of the outer loop is a ray, on a CPU and on a GPU.
 
-    size: samples, and in the backward pass bins, of a ray that are looked at together, so that the CPU's compiler vectorises.
-    knots: bins of a ray share their ends, which lie in one array, one more than bins; linear: so do the densities. Otherwise
-    there are arrays of the bins' starts, ends and densities.
-    """
-    floats = ti.types.ndarray(dtype=dtype, ndim=1)
-    whole = ti.types.ndarray(dtype=ti.i32, ndim=1)
+
+@cache
+def _forward_kernel(dtype, knots: bool, linear: bool, size: int):
+    floats, whole = (ti.types.ndarray(dtype=kind, ndim=1) for kind in (dtype, ti.i32))
     t_shift, s_shift = int(knots), int(linear)
     share_of, log_of = (absorbed_f32, log_of_rest_f32) if dtype == ti.f32 else (absorbed, log_of_rest)
-    chunk, whole_chunk, more = (ti.types.vector(n, kind) for n, kind in ((size, dtype), (size, ti.i32), (size + 1, dtype)))
+    chunk, whole_chunk = (ti.types.vector(size, kind) for kind in (dtype, ti.i32))
 
     @ti.kernel
     def forward(
@@ -141,6 +139,15 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
                     for n in range(some):
                         places[k + n], bins[k + n], shares[k + n], rates[k + n] = lefts[n], found[n], wanted[n], bases[n]
                 first += some
+
+    return forward
+
+
+@cache
+def _backward_kernel(dtype, knots: bool, linear: bool, size: int):
+    floats, whole = (ti.types.ndarray(dtype=kind, ndim=1) for kind in (dtype, ti.i32))
+    t_shift, s_shift = int(knots), int(linear)
+    chunk, more = (ti.types.vector(count, dtype) for count in (size, size + 1))
 
     @ti.kernel
     def backward(
@@ -218,11 +225,11 @@ def _kernels(dtype, knots: bool, linear: bool, size: int):
             if ti.static(moved and knots):
                 grad_starts[t] = lefts_t[0]
 
-    return forward, backward
+    return backward
 
 
-def _kernels_for(values: Tensor, knots: bool, linear: bool):
-    return _kernels(taichi_type(values), knots, linear, 1 if runtime.is_gpu() else _CHUNK)
+def _made_for(values: Tensor, knots: bool, linear: bool) -> tuple:
+    return taichi_type(values), knots, linear, 1 if runtime.is_gpu() else _CHUNK
 
 
 class _Draw(torch.autograd.Function):
@@ -236,7 +243,7 @@ class _Draw(torch.autograd.Function):
         thickness, opacity, upto = (uniforms.new_empty(n) for n in (rays, rays, max(len(densities), len(starts))))
         if rays:
             out = (places, thickness, opacity, bins, shares, rates, upto)
-            _kernels_for(places, knots, linear)[0](*(_filled(t.view(-1)) for t in (*inputs, *out)), samples)
+            _forward_kernel(*_made_for(places, knots, linear))(*(_filled(t.view(-1)) for t in (*inputs, *out)), samples)
         ctx.save_for_backward(*inputs, thickness, bins, shares, rates)
         ctx.kinds = knots, linear
         ctx.mark_non_differentiable(rates)
@@ -257,7 +264,7 @@ class _Draw(torch.autograd.Function):
         if len(thickness):
             out = [one if t is None else _filled(t) for t in (grad_starts, grad_ends, grad_densities)]
             arguments = [_filled(t.view(-1)) for t in (*saved, grad_places, grad_opacity)]
-            _kernels_for(shares, knots, linear)[1](*arguments, *out, shares.shape[1], moved)
+            _backward_kernel(*_made_for(shares, knots, linear))(*arguments, *out, shares.shape[1], moved)
         return grad_starts, grad_ends, grad_densities, None, None, None, None, None
 
 
