@@ -26,14 +26,16 @@ _HEADINGS = ("scene", "method", "seeds", "PSNR, dB", "SSIM", "training, s", "fps
 _PAGE = jinja2.Template("""\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
 <style>body{font:15px/1.5 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}table{border-collapse:collapse}
-td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:right}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}
+td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:left;overflow-wrap:anywhere}
+.figures :is(td,th):nth-child(n+3):not(:last-child){text-align:right;white-space:nowrap}td:first-child{min-width:4em}
+.figures :is(td:nth-child(2),td:last-child){min-width:7em}.others td:nth-child(2){white-space:nowrap}
 img{max-width:100%}code{white-space:pre-wrap}</style>
 <h1>{{ title }}</h1><p>{{ summary }}</p>
-<table><tr>{% for name in headings %}<th>{{ name }}</th>{% endfor %}</tr>
+{% if rows %}<table class="figures"><tr>{% for name in headings %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
+{% endfor %}</table>{% endif %}
 {% if plot %}<p><img alt="PSNR and training time of each scene and method" src="data:image/png;base64,{{ plot }}"></p>{% endif %}
-{% if others %}<h2>Runs that are not done</h2><table>
+{% if others %}<h2>Runs that are not done</h2><table class="others">
 {% for run, state in others %}<tr><td>{{ run.name }}</td><td>{{ state.state }}</td><td><code>{{ state.remark }}</code></td></tr>
 {% endfor %}</table>{% endif %}
 </html>
