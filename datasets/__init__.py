@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.backgrounds import over_black
 from datasets.blender import load_blender
 from datasets.colmap import load_colmap
 from datasets.find import find_scene
 from datasets.llff import load_llff
 from datasets.mask_corruption import corrupt
 from datasets.nerfstudio import load_nerfstudio
-from datasets.scene import Scene
+from datasets.scene import Scene, joined
 from datasets.staging import staged
 from settings.errors import InputError
 from settings.masks import parse_corruption
@@ -35,9 +36,9 @@ def load(options: Options) -> Scene:
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
                              f"{kind}: drop the flag")
-    scene = _loaded(folder, kind, options)
+    scene = over_black(_loaded(folder, kind, options), options)
     if options.no_masks:
-        everything = np.full(scene.train.images.shape[:3], 255, np.uint8)
+        everything = joined([np.full(image.shape[:2], 255, np.uint8) for image in scene.train.images])
         return replace(scene, carving=replace(scene.train, alpha=everything))
     damage = parse_corruption(options.mask_corruption)
     if options.pc_jitter_amount:

@@ -9,7 +9,7 @@ from datasets import protocols
 from datasets.bounds import depth_range, scene_box
 from datasets.cameras import Cameras
 from datasets.mask_files import require_masks, with_mask_files
-from datasets.pictures import read_header, read_pictures
+from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
 from settings.errors import InputError
@@ -36,21 +36,20 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     if evaluated_by_paper and not protocols.paper_places(ids["val"]):
         raise InputError(f"--testskip {options.testskip} leaves none of the validation views 15 to 37, which "
                          "protocol paper measures on: give a smaller number")
-    stored = _common_size([view for split in views.values() for view in split])
-    width, height = working_size(options, *stored)
     name = name or folder.resolve().name
-    splits = {split: _read_split(views[split], stored, (width, height), options.threads, f"{name} {split}")
-              for split in views}
+    stored = {split: [read_header(view.path)[:2] for view in found] for split, found in views.items()}
+    largest = max(size for split in stored.values() for size in split)
+    splits = {split: _read_split(found, stored[split], largest[0], options, f"{name} {split}") for split, found in views.items()}
     carving = None
     if options.maskdir is not None:
         pictures = {split: [view.path for view in found] for split, found in views.items()}
         maskdir = Path(options.maskdir).expanduser()
-        splits, carving = with_mask_files(splits, pictures, folder, maskdir, [stored], options.threads)
+        splits, carving = with_mask_files(splits, pictures, folder, maskdir, stored, options.threads)
     require_masks(options, splits["train"].alpha is not None, views["train"][0].path)
     cameras = splits["train"].cameras
     bounds, bounds_from = scene_box(cameras)
     ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
-    extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": stored, "val_ids": ids["val"],
+    extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": largest, "val_ids": ids["val"],
               "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
               "bounds_from": bounds_from}
     return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges),
@@ -58,23 +57,23 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
                  cut_out=options.maskdir is not None and carving is None)
 
 
-def working_size(options: Options, width: int, height: int) -> tuple[int, int]:
-    """Width and height (px) to work at for images stored at width x height, in the stored proportion.
+def working_size(options: Options, width: int, height: int, largest: int) -> tuple[int, int]:
+    """Width and height (px) to work at for images stored at width x height, where the widest of the scene has `largest` px.
 
-    --half_res halves; --img_s is the width, 0 the stored one; with neither, protocol paper means 400 px or
-    the stored width if that is less, and protocol standard the stored size. Raises InputError for a larger
-    width.
+    All images of a scene are shrunk alike and keep their proportion. --half_res halves; --img_s is the width of the widest, 0
+    the stored one; with neither, protocol paper means 400 px or the stored width if that is less, and protocol standard the
+    stored size. Raises InputError for a larger width.
     """
     if options.half_res:
-        wanted = max(1, width // 2)
+        wanted = max(1, largest // 2)
     elif options.img_s is None:
-        wanted = min(protocols.PAPER_WIDTH, width) if options.protocol == "paper" else width
+        wanted = min(protocols.PAPER_WIDTH, largest) if options.protocol == "paper" else largest
     else:
-        wanted = options.img_s or width
-    if wanted > width:
+        wanted = options.img_s or largest
+    if wanted > largest:
         raise InputError(f"--img_s {wanted} is larger than the images, which are {width}x{height} px: "
-                         f"give at most {width}, or 0 for the stored size")
-    return wanted, max(1, int(height * wanted / width + 0.5))
+                         f"give at most {largest}, or 0 for the stored size")
+    return max(1, int(width * wanted / largest + 0.5)), max(1, int(height * wanted / largest + 0.5))
 
 
 def _needed(folder: Path, options: Options) -> list[str]:
@@ -93,28 +92,18 @@ def _needed(folder: Path, options: Options) -> list[str]:
     return needed
 
 
-def _common_size(views: list[View]) -> tuple[int, int]:
-    """Width and height (px) that all images share; InputError names the first that has another size."""
-    size = None
-    for view in views:
-        width, height, _ = read_header(view.path)
-        size = size or (width, height)
-        if (width, height) != size:
-            raise InputError(f"{view.path} is {width}x{height} px, but {views[0].path} is "
-                             f"{size[0]}x{size[1]} px: all images of a scene must have one size")
-    return size
-
-
-def _read_split(views: list[View], stored: tuple[int, int], size: tuple[int, int], threads: int,
-                title: str) -> Split:
-    width, height = size
+def _read_split(views: list[View], stored: list[tuple[int, int]], largest: int, options: Options, title: str) -> Split:
+    """The views of a split, whose files have the sizes `stored`; all of them are shrunk alike, the largest to the working width."""
     with_alpha = [read_header(view.path)[2] for view in views]
     if any(with_alpha) and not all(with_alpha):
         raise InputError(f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "
                          "its split have: save all of them as RGBA, or none")
-    alpha = all(with_alpha)
-    images, masks = read_pictures([view.path for view in views], width, height, alpha, threads, title)
-    lenses = np.array([intrinsics(view, *stored) for view in views]).reshape(-1, 3, 3)
+    sizes = [working_size(options, *size, largest) for size in stored]
+    files = [PictureFile(view.path, *size) for view, size in zip(views, sizes, strict=True)]
+    read = read_pictures(files, all(with_alpha), options.threads, title)
+    lenses = np.array([intrinsics(view, *size) for view, size in zip(views, stored, strict=True)]).reshape(-1, 3, 3)
     poses = np.array([view.camera_to_world for view in views]).reshape(-1, 3, 4)
-    cameras = Cameras(torch.from_numpy(lenses).float(), torch.from_numpy(poses).float(), *stored)
-    return Split(images, masks, cameras.scaled(width, height), [view.name for view in views])
+    full = torch.tensor(stored).reshape(-1, 2).T
+    cameras = Cameras(torch.from_numpy(lenses).float(), torch.from_numpy(poses).float(), *full)
+    cameras = cameras.scaled(*torch.tensor(sizes).reshape(-1, 2).T)
+    return Split(read.images, read.alpha, cameras, [view.name for view in views], read.black_if_transparent)

@@ -42,7 +42,7 @@ def scene_box(cameras: Cameras) -> tuple[Tensor, str]:
     if point is None:
         return cube, "the cube [-2, 2]^3, because the cameras' axes do not meet"
     distance = (cameras.centers.double() - point).norm(dim=-1).median()
-    size = torch.tensor([cameras.width, cameras.height])
+    size = torch.stack([cameras.widths, cameras.heights], 1)
     focal = cameras.intrinsics.diagonal(dim1=1, dim2=2)[:, :2]
     half_angle = torch.atan((size / (2 * focal)).max(1).values.median())
     reach = distance * torch.sin(half_angle).clamp(0.5, 0.7)
@@ -68,9 +68,9 @@ def seen_box(cameras: Cameras, near: Tensor, far: Tensor) -> Tensor:
     Depths are along each camera's z axis; everything is in world units.
     """
     k = cameras.intrinsics.double()
-    corners = torch.tensor([[0, 0], [cameras.width, 0], [0, cameras.height], [cameras.width, cameras.height]]).double()
-    x = (corners[:, 0] - k[:, 0, 2, None]) / k[:, 0, 0, None]  # (V, 4), at depth 1
-    y = (k[:, 1, 2, None] - corners[:, 1]) / k[:, 1, 1, None]
+    columns, rows = cameras.widths[:, None] * torch.tensor([0, 1, 0, 1]), cameras.heights[:, None] * torch.tensor([0, 0, 1, 1])
+    x = (columns - k[:, 0, 2, None]) / k[:, 0, 0, None]  # (V, 4), at depth 1
+    y = (k[:, 1, 2, None] - rows) / k[:, 1, 1, None]
     rays = torch.stack([x, y, -torch.ones_like(x)], -1) @ cameras.camera_to_world[:, :, :3].double().mT  # (V, 4, 3)
     depths = torch.stack([near, far], 1).double()[:, :, None, None]
     points = (cameras.centers.double()[:, None, None] + depths * rays[:, None]).reshape(-1, 3)

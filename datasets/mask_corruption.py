@@ -8,12 +8,13 @@ pixels of a picture 400 px wide and grow with the picture.
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from datasets.scene import Split
+from datasets.scene import Pictures, Split, joined
 from settings.masks import KINDS, REFERENCE_WIDTH
 
 _GREY = 128  # what is taken for the object by mistake has some colour
@@ -29,33 +30,34 @@ def corrupt(split: Split, steps: Sequence[tuple[str, float]], seed: int) -> Spli
     steps = [(kind, amount) for kind, amount in steps if amount > 0]
     if not steps:
         return split
-    images, alpha = split.images.copy(), split.alpha.copy()
+    images, alpha = [*split.images], [*split.alpha]
     for place, (kind, amount) in enumerate(steps):
         draw = (seed, place, list(KINDS).index(kind))
         if kind in _OF_SOME_VIEWS:
             count = math.floor(amount * len(split) + 0.5)
-            views = np.random.default_rng(draw).permutation(len(split))[:count]
-            alpha[views] = _OF_SOME_VIEWS[kind]
-            images[views] = _coloured(images[views], alpha[views])
+            for view in np.random.default_rng(draw).permutation(len(split))[:count]:
+                alpha[view] = np.full_like(alpha[view], _OF_SOME_VIEWS[kind])
+                images[view] = _coloured(images[view], alpha[view])
             continue
         for view in range(len(split)):
             rng = np.random.default_rng([*draw, view])
             if kind == "affine":
-                matrix, offset = random_affine(rng, amount, *alpha.shape[:0:-1])
+                matrix, offset = random_affine(rng, amount, *alpha[view].shape[::-1])
                 images[view], alpha[view] = (_warped(layer, matrix, offset) for layer in (images[view], alpha[view]))
             else:
                 kept = _OUTLINES[kind](alpha[view], amount, rng)
                 alpha[view] = np.where(kept, np.where(alpha[view] > 0, alpha[view], 255), 0)
                 images[view] = _coloured(images[view], alpha[view])
-    return Split(images, alpha, split.cameras, split.names)
+    return replace(split, images=joined(images), alpha=joined(alpha))
 
 
-def as_carved(images: np.ndarray, alpha: np.ndarray, split: Split) -> Split:
+def as_carved(images: Pictures, alpha: Pictures, split: Split) -> Split:
     """A split for carving alone, whose colours show the same outline as its masks, for the original carves by colour.
 
     Colours are black where the mask says background, and grey where it says foreground and they are black.
     """
-    return Split(_coloured(images, alpha), alpha, split.cameras, split.names)
+    coloured = joined([_coloured(image, mask) for image, mask in zip(images, alpha, strict=True)])
+    return replace(split, images=coloured, alpha=alpha)
 
 
 def _coloured(images: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """--maskdir: masks from PNG files beside the photographs, as segmentation tools write them."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +7,8 @@ import numpy as np
 
 from datasets.lenses import Lens
 from datasets.mask_corruption import as_carved
-from datasets.pictures import read_header, read_masks
-from datasets.scene import Split
+from datasets.pictures import PictureFile, read_header, read_masks
+from datasets.scene import Split, joined
 from settings.errors import InputError
 from settings.options import Options
 
@@ -22,15 +21,15 @@ def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
 
 
 def with_mask_files(
-    splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path, stored: Sequence[tuple[int, int]],
-    threads: int, lenses: dict[str, list[Lens]] | None = None,
+    splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
+    stored: dict[str, list[tuple[int, int]]], threads: int, lenses: dict[str, list[Lens]] | None = None,
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
     The mask of <folder>/<path>.<ext>, one of a split's `pictures`, is <maskdir>/<path>.png. A split whose pictures have no
     alpha channel, or an opaque one, takes its masks as alpha and turns black outside them; where the training pictures have
-    one, the masks carve and the pictures stay as they are. Masks have one of the sizes `stored` (px), and are undistorted as
-    their pictures are, where `lenses` are given. Raises InputError, naming the file, for a mask that is missing, unreadable
+    one, the masks carve and the pictures stay as they are. A mask has its picture's size, which is in `stored` (px), or that of
+    its lens, and is undistorted as its picture is, where `lenses` are given. Raises InputError, naming the file, for a mask that is missing, unreadable
     or of another size.
     """
     if not maskdir.is_dir():
@@ -39,24 +38,29 @@ def with_mask_files(
     for name, split in splits.items():
         if not len(split) or (name != "train" and not _is_opaque(split)):
             continue
-        paths = [_mask_file(picture, folder, maskdir) for picture in pictures[name]]
-        for path in paths:
-            if (size := read_header(path)[:2]) not in stored:
-                raise InputError(
-                    f"the mask {path} is {size[0]}x{size[1]} px, but its picture is {stored[0][0]}x{stored[0][1]} px: save the "
-                    "mask at the picture's size"
-                )
-        width, height = split.cameras.width, split.cameras.height
-        alpha = read_masks(paths, width, height, threads, f"{name} masks", lenses[name] if lenses else None)
+        files = []
+        for view, picture in enumerate(pictures[name]):
+            path, lens = _mask_file(picture, folder, maskdir), lenses[name][view] if lenses else None
+            _check_size(path, stored[name][view], lens)
+            files.append(PictureFile(path, *split.cameras.size(view), lens))
+        alpha = read_masks(files, threads, f"{name} masks")
         if _is_opaque(split):
-            masked[name] = replace(split, images=np.where(alpha[..., None] > 0, split.images, 0), alpha=alpha)
+            masked[name] = replace(split, alpha=alpha, stored_over_black=False, images=joined(
+                [np.where(mask[..., None] > 0, image, 0) for image, mask in zip(split.images, alpha, strict=True)]))
         else:
             carving = as_carved(split.images, alpha, split)
     return masked, carving
 
 
 def _is_opaque(split: Split) -> bool:
-    return split.alpha is None or bool((split.alpha == 255).all())
+    return split.alpha is None or all((mask == 255).all() for mask in split.alpha)
+
+
+def _check_size(path: Path, stored: tuple[int, int], lens: Lens | None) -> None:
+    size = read_header(path)[:2]
+    if size != stored and (lens is None or size != (lens.width, lens.height)):
+        raise InputError(f"the mask {path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save the "
+                         "mask at the picture's size")
 
 
 def _mask_file(picture: Path, folder: Path, maskdir: Path) -> Path:

@@ -40,4 +40,4 @@ def circle(poses: np.ndarray, views: int = 120) -> np.ndarray:
 def along(path: np.ndarray, cameras: Cameras) -> Cameras:
     """Cameras at the poses (V, 3, 4) of a path, with the lens of the first of `cameras` and their picture size."""
     lenses = cameras.intrinsics[:1].expand(len(path), 3, 3)
-    return Cameras(lenses, torch.from_numpy(path).float(), cameras.width, cameras.height)
+    return Cameras(lenses, torch.from_numpy(path).float(), *cameras.size(0))

@@ -11,7 +11,7 @@ import torch
 from datasets.cameras import Cameras
 from datasets.lenses import Lens
 from datasets.mask_files import require_masks, with_mask_files
-from datasets.pictures import read_header, read_pictures
+from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Split
 from datasets.transforms import EXTENSIONS
 from settings.errors import InputError
@@ -149,7 +149,8 @@ def read_splits(
     pictures = {split: [photo.path for photo in views] for split, views in photos.items()}
     lenses = {split: [photo.lens for photo in views] for split, views in photos.items()}
     maskdir = Path(options.maskdir).expanduser()
-    return with_mask_files(splits, pictures, root, maskdir, [stored, full], options.threads, lenses)
+    sizes = {split: [stored] * len(views) for split, views in photos.items()}
+    return with_mask_files(splits, pictures, root, maskdir, sizes, options.threads, lenses)
 
 
 def _checked_files(photos: Sequence[Photo], full: tuple[int, int]) -> tuple[tuple[int, int], bool]:
@@ -174,11 +175,11 @@ def _checked_files(photos: Sequence[Photo], full: tuple[int, int]) -> tuple[tupl
 def _read_split(photos: list[Photo], alpha: bool, size: tuple[int, int], full: tuple[int, int], threads: int,
                 title: str) -> Split:
     lenses = [photo.lens for photo in photos]
-    images, masks = read_pictures([photo.path for photo in photos], *size, alpha, threads, title, lenses)
+    read = read_pictures([PictureFile(photo.path, *size, photo.lens) for photo in photos], alpha, threads, title)
     k = np.array([lens.matrix for lens in lenses]).reshape(-1, 3, 3)
     poses = np.array([photo.camera_to_world for photo in photos]).reshape(-1, 3, 4)
     cameras = Cameras(torch.from_numpy(k).float(), torch.from_numpy(poses).float(), *full)
-    return Split(images, masks, cameras.scaled(*size), [photo.name for photo in photos])
+    return Split(read.images, read.alpha, cameras.scaled(*size), [photo.name for photo in photos], read.black_if_transparent)
 
 
 def with_poses(photos: Sequence[Photo], poses: np.ndarray) -> list[Photo]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,12 +12,33 @@ from PIL import Image, UnidentifiedImageError
 from scipy import sparse
 
 from datasets.lenses import Lens, undistort
+from datasets.scene import Pictures
 from settings.errors import InputError
 from settings.progress import progress
 
 _AT_ONCE = 64_000_000  # pixels of files that are decoded at the same time
 _BLOCK = 4_000_000  # values that are averaged at the same time
+_NEARLY_BLACK, _FEW = 16, 1e-3  # of 255; share of the transparent pixels that may be brighter
 _MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1")  # what Pillow turns into 8-bit RGB(A) without loss
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A file to read, and the size that its picture is shrunk to."""
+
+    path: Path
+    width: int  # px, of the result
+    height: int
+    lens: Lens | None = None  # whose distortion is undone
+
+
+@dataclass(frozen=True)
+class PicturesRead:
+    """The pictures of some files."""
+
+    images: Pictures  # (H, W, 3) uint8 each, straight colours
+    alpha: Pictures | None  # (H, W) uint8 each
+    black_if_transparent: bool  # whether colours are black wherever alpha is 0 in the files
 
 
 def read_header(path: Path) -> tuple[int, int, bool]:
@@ -27,58 +49,95 @@ def read_header(path: Path) -> tuple[int, int, bool]:
         return file.width, file.height, _has_alpha(file)
 
 
-def read_pictures(paths: Sequence[Path], width: int, height: int, alpha: bool, threads: int = 0,
-                  title: str = "", lenses: Sequence[Lens] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Colours (V, height, width, 3) and, if `alpha`, alpha (V, height, width), uint8, of images of one size.
+def read_pictures(files: Sequence[PictureFile], alpha: bool, threads: int = 0, title: str = "") -> PicturesRead:
+    """Colours and, if `alpha`, alpha channels of some files.
 
-    Every image is shrunk to width x height px, and undistorted where its lens is distorted, while it is loaded
-    (`read_picture`), so that memory holds only a few at their stored size. `threads`: 0 = up to 8; `title` heads the
-    progress bar. Raises InputError, naming the file, for an image that cannot be decoded.
+    Every image is shrunk, and undistorted if its lens is distorted, while it is loaded (`read_picture`), so that memory
+    holds only a few at their stored size. `threads`: 0 = up to 8; `title` heads the progress bar. Raises InputError, naming
+    the file, for an image that cannot be decoded.
     """
-    images = np.empty((len(paths), height, width, 3), np.uint8)
-    masks = np.empty((len(paths), height, width), np.uint8) if alpha else None
+    sizes = [(file.height, file.width) for file in files]
+    images, masks = _empty(sizes, 3), _empty(sizes) if alpha else None
+    black = [True] * len(files)
 
     def read(view: int) -> None:
-        lens = lenses[view] if lenses else None
-        picture = read_picture(paths[view], "RGBA" if alpha else "RGB", width, height, lens)
-        images[view] = picture[..., :3]
+        picture, black[view] = read_picture(files[view], "RGBA" if alpha else "RGB")
+        images[view][...] = picture[..., :3]
         if alpha:
-            masks[view] = picture[..., 3]
+            masks[view][...] = picture[..., 3]
 
-    for_each(read, paths, threads, title)
-    return images, masks
+    for_each(read, [file.path for file in files], threads, title)
+    return PicturesRead(images, masks, all(black))
 
 
-def read_picture(path: Path, mode: str, width: int, height: int, lens: Lens | None = None) -> np.ndarray:
-    """One image (height, width, C) uint8, in Pillow's `mode` RGB or RGBA, shrunk to this size by area.
+def _empty(sizes: Sequence[tuple[int, int]], *channels: int) -> Pictures:
+    """Pictures of these (height, width), to be filled."""
+    if len(set(sizes)) == 1:
+        return np.empty((len(sizes), *sizes[0], *channels), np.uint8)
+    return [np.empty((*size, *channels), np.uint8) for size in sizes]
+
+
+def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
+    """One image (height, width, C) uint8, in Pillow's `mode` RGB or RGBA, shrunk by area; and whether it is black wherever it
+    is transparent in the file.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough: its decoder averages blocks of
     pixels for that. A distorted lens is undone at twice the size that is asked for, if the file has that much, so that
-    bilinear sampling does not blur. Raises InputError, naming the file, for an image that cannot be decoded.
+    bilinear sampling does not blur. Colours are averaged as stored, because the original program does so; but if colours are
+    stored where alpha is 0, they are averaged by alpha, so that what is hidden does not count. Raises InputError, naming the
+    file, for an image that cannot be decoded.
     """
-    if lens is None or not lens.is_distorted:
-        picture, extent = _decode(path, mode, width, height)
-        return shrink(picture, width, height, extent)
-    picture, extent = _decode(path, mode, 2 * width, 2 * height)
-    size = (2 * width, 2 * height) if picture.shape[1] >= 2 * width and picture.shape[0] >= 2 * height else picture.shape[1::-1]
-    return shrink(undistort(shrink(picture, *size, extent), lens), width, height)
+    twice = 2 if file.lens is not None and file.lens.is_distorted else 1
+    picture, extent = _decode(file.path, mode, twice * file.width, twice * file.height)
+    black = mode != "RGBA" or _black_if_transparent(picture)
+    picture = picture if black else _multiplied(picture)
+    if twice > 1:
+        size = twice * file.width, twice * file.height
+        if picture.shape[1] < size[0] or picture.shape[0] < size[1]:
+            size = picture.shape[1::-1]
+        picture, extent = undistort(shrink(picture, *size, extent), file.lens), None
+    picture = shrink(picture, file.width, file.height, extent)
+    return (picture if black else _divided(picture)), black
 
 
-def read_masks(paths: Sequence[Path], width: int, height: int, threads: int = 0, title: str = "",
-               lenses: Sequence[Lens] | None = None) -> np.ndarray:
-    """Masks (V, height, width) uint8 from pictures of one size: 0 and 255 by `_foreground`, and between where they are shrunk.
+def _black_if_transparent(rgba: np.ndarray) -> bool:
+    """Whether all but a few of the pixels with alpha 0 are black, or nearly: lossy formats leave noise."""
+    hidden = rgba[..., 3] == 0
+    count = int(hidden.sum())
+    return count == 0 or int((rgba[..., :3][hidden].max(-1) > _NEARLY_BLACK).sum()) <= _FEW * count
+
+
+def _multiplied(rgba: np.ndarray) -> np.ndarray:
+    """(colour * alpha, 255 * alpha) of a picture (H, W, 4), uint16."""
+    wide = rgba.astype(np.uint16)
+    wide[..., :3] *= wide[..., 3:]
+    wide[..., 3] *= 255
+    return wide
+
+
+def _divided(product: np.ndarray) -> np.ndarray:
+    """The inverse of `_multiplied`; black where alpha is 0."""
+    product = product.astype(np.float32)
+    alpha = product[..., 3:]
+    colours = np.where(alpha > 0, 255 * product[..., :3] / np.maximum(alpha, 1), 0)
+    return np.rint(np.concatenate([colours.clip(0, 255), alpha / 255], -1)).astype(np.uint8)
+
+
+def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") -> Pictures:
+    """Masks (H, W) uint8: 0 and 255 by `_foreground`, and between where they are shrunk.
 
     As `read_pictures` does, in memory, threads, lenses and what it raises.
     """
-    masks = np.empty((len(paths), height, width), np.uint8)
+    masks = _empty([(file.height, file.width) for file in files])
 
     def read(view: int) -> None:
-        mask = np.uint8(255) * _foreground(_decode(paths[view], "RGBA")[0])[..., None]
-        if lenses and lenses[view].is_distorted:
-            mask = undistort(mask, lenses[view])
-        masks[view] = shrink(mask, width, height)[..., 0]
+        file = files[view]
+        mask = np.uint8(255) * _foreground(_decode(file.path, "RGBA")[0])[..., None]
+        if file.lens is not None and file.lens.is_distorted:
+            mask = undistort(mask, file.lens)
+        masks[view][...] = shrink(mask, file.width, file.height)[..., 0]
 
-    for_each(read, paths, threads, title)
+    for_each(read, [file.path for file in files], threads, title)
     return masks
 
 
@@ -111,12 +170,11 @@ def for_each(read, paths: Sequence[Path], threads: int, title: str) -> None:
 
 
 def shrink(image: np.ndarray, width: int, height: int, extent: tuple[float, float] | None = None) -> np.ndarray:
-    """An image (H, W, C) uint8 at a smaller size by exact area averaging of each channel, rounded to uint8.
+    """An image (H, W, C) at a smaller size by exact area averaging of each channel, rounded to its type.
 
     Output pixel (r, c) is the mean of the input over the rectangle that it covers, with partly covered
     pixels in proportion: what OpenCV calls INTER_AREA. `extent` is how many columns and rows of the input, from the top
-    left, the picture covers; all of them if it is None. Colours are averaged as stored, not weighted by
-    alpha, because the original program does so. Pillow's resize would weight them.
+    left, the picture covers; all of them if it is None. Pillow's resize would weight colours by alpha.
     """
     rows, columns, channels = image.shape
     across, down = extent or (columns, rows)
@@ -131,7 +189,7 @@ def shrink(image: np.ndarray, width: int, height: int, extent: tuple[float, floa
             narrow[block] = weights[:, first:last] @ flat[first:last].astype(np.float32)
     narrow = narrow.reshape(height, columns, channels).swapaxes(0, 1).reshape(columns, height * channels)
     small = _area_weights(columns, width, across) @ narrow
-    return np.rint(small.reshape(width, height, channels).swapaxes(0, 1)).astype(np.uint8)
+    return np.rint(small.reshape(width, height, channels).swapaxes(0, 1)).astype(image.dtype)
 
 
 @lru_cache(maxsize=8)

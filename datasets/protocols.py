@@ -36,10 +36,13 @@ def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> 
         else:
             notes.append(f"all {len(views)} test views, as there are no validation views 15 to 37")
     skip, width = scene.extras.get("testskip", 1), views.cameras.width
+    sizes = len(set(zip(views.cameras.widths.tolist(), views.cameras.heights.tolist(), strict=True)))
     if skip > 1:
         notes.append(f"{len(views)} views: one in {skip}")
     if width != (PAPER_WIDTH if protocol == "paper" else scene.extras.get("stored_size", (width,))[0]):
-        notes.append(f"at {width} px")
+        notes.append(f"at {width} px" if sizes == 1 else f"at up to {width} px")
+    if sizes > 1:
+        notes.append(f"{sizes} sizes")
     if scene.background != ("black" if protocol == "paper" else "white"):
         notes.append(f"on {scene.background}")
     return views, protocol + (f" ({'; '.join(notes)})" if notes else "")

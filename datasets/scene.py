@@ -1,5 +1,6 @@
 """What a loader gives: a scene of photographed views, split for training, validation and test."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,59 +9,80 @@ from torch import Tensor
 
 from datasets.cameras import Cameras
 
+Pictures = np.ndarray | list[np.ndarray]  # one array a view: an array (V, H, W, ...) where all have one size, else a list
+
+
+def joined(pictures: Sequence[np.ndarray]) -> Pictures:
+    """The pictures as one array where they have one size, else as a list."""
+    if isinstance(pictures, np.ndarray):
+        return pictures
+    return np.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else list(pictures)
+
 
 @dataclass(frozen=True)
 class Split:
-    """The views of one split. Images stay uint8 in memory and are converted view by view."""
+    """The views of one split, whose pictures may have different sizes. They stay uint8 in memory and are converted one by one."""
 
-    images: np.ndarray  # (V, H, W, 3) uint8, straight colours as stored (not multiplied by alpha)
-    alpha: np.ndarray | None  # (V, H, W) uint8, or None where the files have no alpha channel
+    images: Pictures  # V pictures (H, W, 3) uint8, straight colours as stored (not multiplied by alpha)
+    alpha: Pictures | None  # V masks (H, W) uint8, or None if the files have no alpha channel
     cameras: Cameras
     names: list[str]  # V names, for pictures and messages
+    # What a view is over black: its colours as they are stored (True), or multiplied by alpha; see `datasets.backgrounds`.
+    stored_over_black: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
 
     def picture(self, view: int, background: str) -> Tensor:
-        """One view as float32 (H, W, 3) in [0, 1] over a background.
+        """One view as float32 (H, W, 3) in [0, 1] over a background, `black` or `white`.
 
-        `black` is the stored colours as they are (what the original point-radiance trains on: files keep transparent
-        pixels black); `white` is colour * alpha + 1 - alpha, what NeRF tables use.
+        Over white it is colour * alpha + 1 - alpha, what NeRF tables use; over black see `over_black`.
         """
-        image = torch.from_numpy(self.images[view]).float() / 255
-        if background == "white" and self.alpha is not None:
-            alpha = torch.from_numpy(self.alpha[view]).float()[..., None] / 255
-            image = image * alpha + (1 - alpha)
-        return image
+        if background == "black" or self.alpha is None:
+            return self.over_black(view).float() / 255
+        alpha = torch.from_numpy(self.alpha[view]).float()[..., None] / 255
+        return torch.from_numpy(self.images[view]).float() / 255 * alpha + (1 - alpha)
 
-    def over_black(self) -> "Split":
-        """The same views with their colours multiplied by alpha: what a model with exact alpha shows before black."""
-        if self.alpha is None:
-            return self
-        product = self.images.astype(np.uint16) * self.alpha[..., None]
-        return replace(self, images=((product + 127) // 255).astype(np.uint8))
+    def over_black(self, view: int) -> Tensor:
+        """One view over black, uint8 (H, W, 3): colour * alpha, or the stored colours if `stored_over_black`."""
+        image = torch.from_numpy(self.images[view])
+        if self.alpha is None or self.stored_over_black:
+            return image
+        product = image.to(torch.int32) * torch.from_numpy(self.alpha[view])[..., None]
+        return ((product + 127) // 255).to(torch.uint8)
 
     def shrunk(self, factor: int) -> "Split":
         """The same views at 1/factor of the size, one pixel at least, by averages over areas; with alpha, colours are averaged
         by it."""
-        width, height = (max(1, size // factor) for size in (self.cameras.width, self.cameras.height))
-        straight = self.images.astype(np.float32)
-        cover = np.ones_like(straight[..., :1]) if self.alpha is None else self.alpha[..., None].astype(np.float32) / 255
+        sizes = ([max(1, int(size) // factor) for size in both] for both in (self.cameras.widths, self.cameras.heights))
+        cameras = self.cameras.scaled(*map(torch.tensor, sizes))
+        views = [self._shrunk_view(view, *cameras.size(view)) for view in range(len(self))]
+        images, alpha = (joined(part) for part in zip(*views, strict=True)) if views else (self.images, self.alpha)
+        return replace(self, images=images, alpha=None if self.alpha is None else alpha, cameras=cameras)
+
+    def _shrunk_view(self, view: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+        straight = self.images[view].astype(np.float32)
+        cover = np.ones_like(straight[..., :1]) if self.alpha is None else self.alpha[view][..., None].astype(np.float32) / 255
         product, alpha = (_area_mean(values, width, height) for values in (straight * cover, cover))
-        images = np.rint(product / np.maximum(alpha, 1e-6)).clip(0, 255).astype(np.uint8)
-        covered = None if self.alpha is None else np.rint(255 * alpha[..., 0]).astype(np.uint8)
-        return Split(images, covered, self.cameras.scaled(width, height), self.names)
+        colours = np.rint(product / np.maximum(alpha, 1e-6)).clip(0, 255).astype(np.uint8)
+        return colours, np.rint(255 * alpha[..., 0]).astype(np.uint8)
 
     def subset(self, views: list[int]) -> "Split":
         """The same split with only some views, in the given order."""
-        alpha = None if self.alpha is None else self.alpha[views]
-        return Split(self.images[views], alpha, self.cameras[views], [self.names[v] for v in views])
+        images, alpha = (_some(pictures, views) for pictures in (self.images, self.alpha))
+        return replace(self, images=images, alpha=alpha, cameras=self.cameras[views], names=[self.names[v] for v in views])
+
+
+def _some(pictures: Pictures | None, views: list[int]) -> Pictures | None:
+    if pictures is None or isinstance(pictures, np.ndarray):
+        return None if pictures is None else pictures[views]
+    return joined([pictures[view] for view in views])
 
 
 def _area_mean(values: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Values (V, H, W, C) averaged over the areas of smaller pixels."""
-    tensor = torch.from_numpy(values).permute(0, 3, 1, 2)
-    return torch.nn.functional.interpolate(tensor, (height, width), mode="area").permute(0, 2, 3, 1).numpy()
+    """Values (H, W, C) averaged over the areas of smaller pixels."""
+    tensor = torch.from_numpy(values).permute(2, 0, 1)[None]
+    return torch.nn.functional.interpolate(tensor, (height, width), mode="area")[0].permute(1, 2, 0).numpy()
 
 
 @dataclass(frozen=True)
@@ -81,6 +103,7 @@ class Scene:
     # (0 there; near is beyond it) to infinity (1)
     forward_facing: bool = False
     render_path: Cameras | None = None  # the path that the data's own programs film, where there is one
+    notes: list[str] = field(default_factory=list)  # sentences for the report: what was done with the data
     extras: dict = field(default_factory=dict)  # loader's own facts for the report (folder, format, skipped images)
 
     @property

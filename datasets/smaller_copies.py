@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from datasets.pictures import for_each, read_header, read_picture
+from datasets.pictures import PictureFile, for_each, read_header, read_picture
 
 _STALE_SECONDS = 24 * 3600  # a half-made folder that old has no maker any more
 
@@ -27,7 +27,7 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
 
     def copy(k: int) -> None:
         mode = "RGBA" if read_header(photographs[k])[2] else "RGB"
-        picture = read_picture(photographs[k], mode, width, height)
+        picture, _ = read_picture(PictureFile(photographs[k], width, height), mode)
         Image.fromarray(picture).save(making / f"{photographs[k].stem}.png")
 
     try:

@@ -138,14 +138,44 @@ def test_shrinking_keeps_the_mean_for_awkward_ratios():
     assert (shrink(constant, 17, 13) == 255).all()
 
 
-def test_transparent_colours_count_as_much_as_opaque_ones(tmp_path):
-    """The original averages straight RGBA: half of a shrunk pixel's colour comes from what alpha hides."""
+@pytest.mark.parametrize(("hidden", "colour"), [((0, 0, 0, 0), [100, 50, 20]), ((100, 0, 0, 0), [200, 100, 40])])
+def test_black_under_alpha_is_averaged_as_stored_and_hidden_colours_do_not_count(tmp_path, hidden, colour):
+    """The original averages straight RGBA, which is black where alpha is 0; a cut-out's background is not to be averaged in."""
     write_scene(tmp_path, {"train": 1, "test": 1}, size=(24, 24))
-    hidden = np.array([[[200, 100, 40, 255], [100, 0, 0, 0]]] * 2, np.uint8)
+    pixels = np.array([[(200, 100, 40, 255), hidden]] * 2, np.uint8)
     for split in ("train", "test"):
-        Image.fromarray(np.tile(hidden, (12, 12, 1))).save(tmp_path / split / "r_0.png")
+        Image.fromarray(np.tile(pixels, (12, 12, 1))).save(tmp_path / split / "r_0.png")
     train = load(tmp_path, img_s=12).train
-    assert train.images[0, 5, 5].tolist() == [150, 50, 20] and train.alpha[0, 5, 5] in (127, 128)
+    assert train.images[0, 5, 5].tolist() == colour and train.alpha[0, 5, 5] in (127, 128)
+
+
+def test_images_of_several_sizes_keep_their_own_and_their_lens(tmp_path):
+    """One field of view for the file: the focal length follows each image's width. All are shrunk alike."""
+    write_scene(tmp_path, size=(80, 60))
+    picture(60, 80).save(tmp_path / "train/r_1.png")
+    picture(40, 30).save(tmp_path / "test/r_1.png")
+    scene = load(tmp_path, img_s=40)
+    assert [image.shape for image in scene.train.images] == [(30, 40, 3), (40, 30, 3), (30, 40, 3)]
+    assert [mask.shape for mask in scene.test.alpha] == [(30, 40), (15, 20)]
+    assert scene.train.cameras.size(1) == (30, 40) and not scene.train.cameras.same_size
+    assert scene.train.cameras.intrinsics[:, 0, 0].tolist() == [40, 30, 40] and scene.test.cameras.intrinsics[1, 0, 0] == 20
+    assert scene.train.picture(1, "white").shape == (40, 30, 3)
+
+
+def test_over_black_is_the_stored_colour_or_colour_times_alpha(tmp_path):
+    """Rims keep their stored colours in protocol paper of clouds, if the files are black where alpha is 0; else never."""
+    write_scene(tmp_path, {"train": 1, "test": 1}, size=(24, 24))
+    rim, hidden = (200, 100, 40, 128), [(0, 0, 0, 0), (90, 90, 90, 0)]
+    stored, product = [200, 100, 40], [100, 50, 20]
+    for transparent, expected in zip(hidden, ((stored, product, product), (product, product, product)), strict=True):
+        for split in ("train", "test"):
+            Image.fromarray(np.tile(np.array([[rim, transparent]], np.uint8), (24, 12, 1))).save(tmp_path / split / "r_0.png")
+        for settings, colour in zip(({}, {"method": "nerf"}, {"protocol": "standard"}), expected, strict=True):
+            train = load(tmp_path, **settings).train
+            assert train.over_black(0)[3, 4].tolist() == colour and train.over_black(0)[3, 5].tolist() == [0, 0, 0]
+            white = train.picture(0, "white")
+            torch.testing.assert_close(255 * white[3, 4], torch.tensor([227.1, 176.9, 146.7]), atol=0.3, rtol=0)
+            assert (white[3, 5] == 1).all()
 
 
 @pytest.mark.parametrize(("settings", "size"), [

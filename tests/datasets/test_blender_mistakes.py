@@ -103,13 +103,6 @@ def test_a_missing_image_is_named(tmp_path):
     assert "frame 1: its image" in said and f"{tmp_path / 'train/r_1.png'} is missing" in said
 
 
-def test_an_image_of_another_size_is_named(tmp_path):
-    write_scene(tmp_path)
-    picture(9, 6).save(tmp_path / "test/r_1.png")
-    said = refusal(tmp_path)
-    assert f"{tmp_path / 'test/r_1.png'} is 9x6 px, but" in said and "8x6 px" in said
-
-
 def test_images_that_cannot_be_decoded_are_named(tmp_path):
     write_scene(tmp_path, size=(64, 64))
     whole = (tmp_path / "train/r_2.png").read_bytes()

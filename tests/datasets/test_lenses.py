@@ -7,7 +7,7 @@ from PIL import Image
 from datasets import pictures
 from datasets.lenses import Lens, undistort
 from datasets.paths import circle, spiral
-from datasets.pictures import read_picture, shrink
+from datasets.pictures import PictureFile, read_picture, shrink
 from datasets.poses import average_pose, look_at, moved, similarity
 from settings.errors import InputError
 from tests.datasets.written_photos import facing, opengl
@@ -70,12 +70,12 @@ def test_a_large_jpeg_is_not_decoded_in_full(tmp_path, monkeypatch):
     Image.fromarray(picture).save(tmp_path / "a.jpg", quality=98)
     decoded = []
     monkeypatch.setattr(pictures, "shrink", lambda image, *rest: decoded.append(image.shape) or shrink(image, *rest))
-    small = read_picture(tmp_path / "a.jpg", "RGB", 250, 188)
+    small = read_picture(PictureFile(tmp_path / "a.jpg", 250, 188), "RGB")[0]
     assert decoded == [(188, 251, 3)] and small.shape == (188, 250, 3)
     np.testing.assert_allclose(small.astype(float), shrink(picture, 250, 188), atol=2.1)
     decoded.clear()
     bent = Lens(1800, 1800, 1001.5, 752, 2003, 1504, k1=0.01)
-    read_picture(tmp_path / "a.jpg", "RGB", 250, 188, bent)
+    read_picture(PictureFile(tmp_path / "a.jpg", 250, 188, bent), "RGB")
     assert decoded[0] == (376, 501, 3)  # twice the size, for the lens
 
 

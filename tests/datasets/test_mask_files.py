@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.pictures import read_masks
+from datasets.pictures import PictureFile, read_masks
 from tests.datasets.written_scene import load, refusal, write_scene
 
 
@@ -60,7 +60,7 @@ def test_palettes_cut_outs_and_soft_masks_are_read(tmp_path):
     soft = np.where(inside, 180, 3).astype(np.uint8)
     for name, picture in {"labels": labels, "cut_out": Image.fromarray(cut_out), "soft": Image.fromarray(soft)}.items():
         picture.save(tmp_path / f"{name}.png")
-        assert (read_masks([tmp_path / f"{name}.png"], 8, 6)[0] == 255 * inside).all(), name
+        assert (read_masks([PictureFile(tmp_path / f"{name}.png", 8, 6)])[0] == 255 * inside).all(), name
 
 
 def test_masks_shrink_with_their_pictures(tmp_path):
