@@ -5,8 +5,8 @@ from dataclasses import replace
 from datasets.scene import Scene
 from settings.options import Options
 
-_STORED = ("Over black, pictures are their stored colours, as the 2022 program has it: these files are black where alpha is 0, and "
-           "rims keep their full colours.")
+_STORED = ("Over black, pictures are their stored colours, as the 2022 program has it: these files are black where alpha is 0, "
+           "and rims keep their full colours.")
 _MULTIPLIED = "Over black, pictures are colour times alpha."
 _HIDDEN = "Over black, pictures are colour times alpha: these files store colours where alpha is 0, which are not used."
 

@@ -14,8 +14,12 @@ from settings.options import Options
 
 
 def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
-    """Raise InputError, naming a picture, where the training views have no alpha channel and the method needs one."""
-    if options.method == "points" and not has_alpha and not options.no_masks:
+    """Raise InputError, naming a picture, if the training views have no alpha channel and the run needs one.
+
+    The default recipe does, to carve its start. The paper's carves what is not black, as its program does.
+    """
+    starts = not (options.render_only or options.ft_path)
+    if options.method == "points" and options.recipe == "default" and starts and not has_alpha and not options.no_masks:
         raise InputError(f"{picture} has no alpha channel: --method points carves a visual hull from masks: save RGBA images, "
                          "name PNG masks by --maskdir, or give --no_masks")
 
@@ -29,8 +33,8 @@ def with_mask_files(
     The mask of <folder>/<path>.<ext>, one of a split's `pictures`, is <maskdir>/<path>.png. A split whose pictures have no
     alpha channel, or an opaque one, takes its masks as alpha and turns black outside them; where the training pictures have
     one, the masks carve and the pictures stay as they are. A mask has its picture's size, which is in `stored` (px), or that of
-    its lens, and is undistorted as its picture is, where `lenses` are given. Raises InputError, naming the file, for a mask that is missing, unreadable
-    or of another size.
+    its lens, and is undistorted as its picture is, where `lenses` are given. Raises InputError, naming the file, for a mask
+    that is missing, unreadable or of another size.
     """
     if not maskdir.is_dir():
         raise InputError(f"--maskdir {maskdir} is not a folder")
