@@ -133,8 +133,9 @@ def carve_hull(
     """Indices (M, 3) int64, sorted, of the grid cells that belong to the visual hull; see the module's docstring.
 
     xs, ys, zs: cell centres along each axis (world, ascending, float32); cameras (V, 16) from `pack_camera`; masks (V, H, W)
-    uint8, or V of different sizes (H, W), foreground where above zero; margin: in half image sizes (0.05 is the original's);
-    allowed_misses: views in which a kept cell may be background. Nothing is differentiable. Raises ValueError on shapes that do not fit.
+    uint8, or V of different sizes (H, W), foreground where above zero; margin: in half image sizes (0.05 is the
+    original's); allowed_misses: views in which a kept cell may be background. Nothing is differentiable. Raises ValueError on
+    shapes that do not fit.
     """
     wrong = [mask for mask in masks if mask.ndim != 2 or mask.dtype != torch.uint8]
     if wrong or cameras.shape != (len(masks), 16):
