@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.find import find_scene
 from jobs.files import is_text, is_whole, one_line, read_json
 from jobs.row_flags import check_options, check_scene, check_words, folder_name, label_of, with_seed
 from settings.errors import InputError
@@ -80,7 +79,8 @@ def _lines(table: Path) -> list[tuple[int, list[str]]]:
     except OSError as problem:
         raise InputError(f"cannot read the table {table}: {problem.strerror or problem}") from problem
     except csv.Error as problem:
-        raise InputError(f"cannot read the table {table}, line {reader.line_num}: {problem}") from problem
+        reason = "a quote is not closed" if "end of data" in str(problem) else problem
+        raise InputError(f"cannot read the table {table}, line {reader.line_num}: {reason}") from problem
     lines = [(number, cells) for number, cells in lines if any(cells)]
     if not lines:
         raise InputError(f"{table} is empty: its first line is to be {','.join(_COLUMNS)}")
@@ -92,8 +92,8 @@ def _lines(table: Path) -> list[tuple[int, list[str]]]:
 
 def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
     if len(cells) != len(_COLUMNS):
-        raise InputError(f"a line has {len(_COLUMNS)} columns, {', '.join(_COLUMNS)}, and this one has {len(cells)}: quote a "
-                         'column that holds a comma, "0,1"')
+        hint = ': quote a column that holds a comma, "0,1"' if len(cells) > len(_COLUMNS) else ""
+        raise InputError(f"a line has {len(_COLUMNS)} columns, {', '.join(_COLUMNS)}, and this one has {len(cells)}{hint}")
     scene, method, flags, numbers = cells
     if method not in _METHODS:
         raise InputError(f"method {method!r} is not known: choose one of {', '.join(_METHODS)}")
@@ -114,7 +114,13 @@ def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
     options = check_options(with_seed(words, seeds[0], folders[0]), folders[0])  # the others differ in the seed alone
     check_scene(options, scene)
     if scene != "demo":
-        find_scene(options)
+        from datasets.find import find_scene  # here, because it takes seconds, and the readers of sweeps do without it
+
+        try:
+            find_scene(options)
+        except (OSError, RuntimeError) as problem:  # a name that is too long, the home of a user that is not there
+            raise InputError(f"cannot look for the scene {one_line(scene)}: {getattr(problem, 'strerror', None) or problem}") \
+                from problem
     return [SweepRun(called, label, seed, str(folder), with_seed(words, seed, folder))
             for seed, folder in zip(seeds, folders, strict=True)]
 
