@@ -122,7 +122,7 @@ def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, Known]]) -
     write_text(sweep / "table.md", "\n".join(markdown) + "\n")
     picture = plot(rows)
     summary = (f"{len(rows)} runs done, {len(others)} not. Medians over seeds; PSNR in brackets from the lowest to the highest. "
-               "What was not measured is -, and neither it nor a PSNR that is not finite (inf, nan) is in a median.")
+               "Medians leave out what was not measured (-), and a PSNR that is not finite (inf, nan).")
     if rows and not picture:
         summary += " There are too many scenes or methods for a plot."
     write_text(sweep / "table.html", _PAGE.render(

@@ -24,6 +24,7 @@ from jobs.study_table import AT, damages, finished, write_figure, write_table
 from jobs.sweep import seeds_in
 from settings.errors import InputError
 from settings.files import check_writable, write_json
+from settings.flags import parse
 from settings.masks import parse_corruption
 from settings.progress import progress
 
@@ -34,9 +35,9 @@ METHODS = {  # what each adds to main.py's flags
     "fork": ["--recipe", "paper", "--posFirst", "YES", "--ridgePosition", "1", "--shAlone", "YES"],
     "default": ["--recipe", "default"],
 }
-_REFUSED = {  # flags of main.py that the study sets for each of its runs, or that it cannot have: why
-    **dict.fromkeys(("mask_corruption", "no_masks", "pc_jitter_amount", "filter_consistency_ratio", "recipe", "seed"),
-                    "is set by the study for each of its runs"),
+_BY_STUDY = ("mask_corruption", "no_masks", "pc_jitter_amount", "filter_consistency_ratio", "recipe", "seed")
+_REFUSED = {  # flags of main.py that the study sets, or that its runs cannot have: why
+    **dict.fromkeys(_BY_STUDY, "is set by the study for each of its runs"),
     **dict.fromkeys(("method", "field"), "chooses what learns the scene, and the study is about clouds of points"),
     "render_only": "shows a model, and the study's runs train one",
 } | NEVER
@@ -199,9 +200,13 @@ def _check_flags(cells: list[Cell], basedir: Path, scene: list[str], paper: list
     """Raise InputError for flags that the program would not take, or that would make the runs others than the study asks for;
     before the first of them starts."""
     check_words([*scene, *paper], _REFUSED)
-    for cell in {(cell.kind, cell.method): cell for cell in cells}.values():
+    for cell in {(cell.kind, cell.amount > 0, cell.method): cell for cell in cells}.values():
         folder = cell.folder(basedir)
-        check_options([*scene, *cell.flags(paper), "--basedir", str(folder)], folder)
+        options = check_options([*scene, *cell.flags(paper), "--basedir", str(folder)], folder)
+        wanted = parse(["--dataname", "demo", *cell.flags([])])
+        for name in _BY_STUDY:
+            if getattr(options, name) != getattr(wanted, name):
+                raise InputError(f"{name}, in the file of --config, {_REFUSED[name]}: leave it out")
 
 
 def _remember(basedir: Path, scene: list[str], paper: list[str]) -> None:

@@ -137,8 +137,7 @@ def seeds_in(text: str, most: int = MOST_RUNS) -> list[int]:
         if last < first:
             raise InputError(f"seeds {word} end before they begin: write {last}-{first}")
         if len(found) + last - first + 1 > most:
-            raise InputError(f"a table asks for at most {MOST_RUNS:,} runs, and with the seeds {one_line(text)} it asks for "
-                             "more: make several sweeps of it")
+            raise InputError(f"with the seeds {one_line(text)} there are more than {MOST_RUNS:,} runs: make several sweeps")
         for seed in range(first, last + 1):
             if seed in found:
                 raise InputError(f"seed {seed} is there twice in {one_line(text)!r}: name it once")

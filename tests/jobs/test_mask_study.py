@@ -76,10 +76,13 @@ def test_table_and_figure(tmp_path):
     (["--render_only"], "--render_only shows"), (["--bogus"], "not a flag"), (["--paper", "--bogus 1"], "not a flag"),
     (["--paper", "'a"], "quote"), (["--lr1", "100"], "out of range"),
     (["--methods", "paper at 5"], "'paper at 5' is not known"), (["--recipe", "paper"], "--recipe is set by the study"),
-    (["--no_masks"], "--no_masks is set"), (["--basedir", "{file}"], "file"),
+    (["--no_masks"], "--no_masks is set"),
+    (["--config", "{file}.txt", "--damage=affine:0,.1"], "mask_corruption, in the file of --config"),
+    (["--basedir", "{file}"], "file"),
 ])
 def test_mistakes_are_one_sentence(tmp_path, capsys, words, sentence):
     (tmp_path / "file").write_text("")
+    (tmp_path / "file.txt").write_text("mask_corruption = empty:.1")
     words = [word.format(file=tmp_path / "file") for word in words]
     flags = ["--basedir", str(tmp_path / "study"), "--damage", "affine:.1", "--seeds", "0,1", "--methods", "default; paper",
              "--dataname", "demo", *words]
