@@ -88,6 +88,13 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
     return value
 
 
+def check_truth(name: str, value: Any) -> bool:
+    """`value` is True or False; returns it."""
+    if type(value) is not bool:
+        raise ValueError(f"{name} is {type(value).__name__}, and not True or False")
+    return value
+
+
 def check_record(kind: type[_Record], found: Any, name: str) -> _Record:
     """The dataclass whose fields `found` holds, by name; each has its type, and numbers are finite."""
     check_mapping(name, found)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.checks import check_mapping, check_number, check_record, check_tensors
+from models.checks import check_mapping, check_number, check_record, check_tensors, check_truth
 from models.monte_carlo import estimate_by_borders, with_borders
 from models.network_field import NetworkField, NetworkShape, network_tensors
 from models.ray_model import RayModel
@@ -89,8 +89,7 @@ class SampledField(RayModel):
         check_number("its importance", sampling.importance, 0, 65536, whole=True)
         if not sampling.near < sampling.far:
             raise ValueError(f"its rays end at {sampling.far:g}, and they begin at {sampling.near:g}")
-        if type(settings["through_corners"]) is not bool:
-            raise ValueError("its settings do not say whether pixels stand for their corners")
+        check_truth("its through_corners", settings["through_corners"])
         names = ["coarse"] if settings["fine"] is None else ["coarse", "fine"]
         shapes = {name: check_record(NetworkShape, settings[name], f"its {name} network") for name in names}
         expected: dict[str, Tensor] = {}

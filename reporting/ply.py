@@ -1,6 +1,7 @@
 """The learned points as a PLY file: coloured in any viewer, complete enough to be read back to the bit."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _POSITION = ("x", "y", "z")
 _COLOUR = ("red", "green", "blue")
 _BASE = tuple(f"base_{c}" for c in range(3))
 _LONGEST_HEADER = 1 << 20  # bytes
+_END = re.compile(rb"^end_header\r?\n?", re.MULTILINE)
 _RADII = 1e-34, 1e34  # what float32 holds the logarithm's exponential of
 _BYTES = {
     "char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "float": 4, "double": 8,
@@ -142,19 +144,15 @@ def _header(path: Path) -> list[str]:
     stands twice, or more elements than the file has bytes for."""
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
-    lines, length, text = [], 0, False
-    for raw in start.splitlines(keepends=True):
-        length += len(raw)
-        lines.append(raw.decode("ascii", "strict").strip())
-        if lines[-1] == "end_header":
-            break
-    else:
+    end = _END.search(start)
+    if not end:
         raise ValueError("its header has no end")
+    lines, length, text = start[: end.end()].decode("ascii").split("\n"), end.end(), False
     elements: dict[str, int] = {}  # bytes of each, at least
     counts: dict[str, int] = {}
     properties: set[str] = set()
     name = ""
-    for line in lines[1:-1]:
+    for line in lines:
         words = line.split()
         if words[:1] == ["format"]:
             text = words[1:2] == ["ascii"]
@@ -171,4 +169,4 @@ def _header(path: Path) -> list[str]:
     needed = sum(count * max(1, elements[name]) for name, count in counts.items())
     if needed > path.stat().st_size - length + text:  # the last line may lack its end
         raise ValueError(f"it is to hold {', '.join(f'{count} x {name}' for name, count in counts.items())}, and is too short")
-    return [line.partition(" ")[2] for line in lines if line.startswith("comment")]
+    return [line.partition(" ")[2].strip() for line in lines if line.startswith("comment")]

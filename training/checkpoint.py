@@ -81,7 +81,8 @@ def _check_options(folder: Path, then: dict, options: Options, free: set[str]) -
 def read_run(path: Path) -> dict:
     """The state in a checkpoint. Raises InputError where the file holds something else."""
     state = read(path)
-    if not isinstance(state, dict) or state.get("format") != _FORMAT or not {"optimizer", "finished"} <= state.keys():
+    version = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(version, int) or version != _FORMAT or not {"optimizer", "finished"} <= state.keys():
         raise InputError(f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload")
     with reading(path):
         check_run(check_mapping("it", state, ("options",)))

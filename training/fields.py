@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from datasets.scene import Scene, Split
-from models.checks import check_number, is_finite
+from models.checks import check_number, check_truth, is_finite
 from models.fields import field_from_state
 from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch
@@ -31,7 +31,7 @@ from training.network_start import initial_networks, sampling, scene_ndc
 from training.network_steps import NetworkSteps
 from training.ray_batches import RayBatches
 from training.run import Run
-from training.run_state import check_optimizer
+from training.run_state import check_optimizer, squares_are_finite
 from training.validate import rays_psnr
 
 _VALIDATION_RAYS = 8192
@@ -144,7 +144,9 @@ class _Loop:
         together.keep_same(model)
         if isinstance(model, MarchedField):
             model.calls = options.radiance_calls
-        model.mix(together.from_first(in_bfloat16(options, model) if state is None else bool(state.get("bfloat16", False))))
+        with reading(folder / CHECKPOINT):
+            mixed = in_bfloat16(options, model) if state is None else check_truth("its bfloat16", state.get("bfloat16", False))
+        model.mix(together.from_first(mixed))
         self.run.seconds["hull"] = time.perf_counter() - began
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
@@ -236,8 +238,7 @@ class _Loop:
 
     def _save(self) -> None:
         run = self.run
-        moments = [value for moments in self.steps.optimizer.state.values() for value in moments.values()]
-        if not all(is_finite(values) for values in [*run.model.parameters(), *moments]):
+        if not (all(is_finite(values) for values in run.model.parameters()) and squares_are_finite(self.steps.optimizer)):
             raise self._diverged("model")
         self.saved_step, self.saved_at = run.step, time.monotonic()
         if not ranks.first():

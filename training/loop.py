@@ -25,7 +25,7 @@ from training.learned_from import learned_from
 from training.losses import silhouette_loss
 from training.point_run import PointRun, random_numbers, start_run
 from training.recipe import MaskFacts, Recipe, Stage, Start
-from training.run_state import check_optimizer
+from training.run_state import check_optimizer, squares_are_finite
 from training.validate import mean_psnr
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
@@ -125,8 +125,7 @@ class _Loop:
 
     def _timed_save(self, optimizer) -> None:
         began = time.perf_counter()
-        moments = [value for moments in optimizer.state.values() for value in moments.values()]
-        if not all(is_finite(value) for value in [*self.run.cloud.parameters(), *moments]):
+        if not squares_are_finite(optimizer):
             raise self._diverged()
         if ranks.first():
             save_checkpoint(self.folder, self.run.state(optimizer) | {"learned_from": self.data}, self.options)
@@ -141,6 +140,7 @@ class _Loop:
         while run.place < len(order):
             if (run.place or run.epoch) and together.asked():  # not between a stage's change of the cloud and its first step
                 run.seconds["training"] += time.perf_counter() - began
+                self._check_finite(run.squared)
                 self._timed_save(optimizer)
                 together.wait()
                 raise cut_off.CutOff(cut_off.asked())
@@ -149,8 +149,7 @@ class _Loop:
             run.place += len(some)
             self.bar.update(len(some))
         squared, run.squared, run.place = run.squared, 0.0, 0
-        if not math.isfinite(squared) or not all(is_finite(value) for value in run.cloud.parameters()):
-            raise self._diverged()
+        self._check_finite(squared)
         together.keep_same(run.cloud, optimizer)
         run.seconds["training"] += time.perf_counter() - began
         self.epochs_done += 1
@@ -161,6 +160,10 @@ class _Loop:
             self.bar.total -= (stage.epochs - run.epoch - 1) * len(order)
         self._record(stage, train_psnr, last)
         return last
+
+    def _check_finite(self, squared: float) -> None:
+        if not math.isfinite(squared) or not all(is_finite(value) for value in self.run.cloud.parameters()):
+            raise self._diverged()
 
     def _diverged(self) -> InputError:
         """What to say when numbers ran away."""

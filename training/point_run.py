@@ -53,9 +53,9 @@ class PointRun(Run):
         """The run that a checkpoint holds, of a recipe and as many training views. Raises ValueError where it is not one."""
         stage = check_number("its stage", state["stage"], 0, len(recipe.stages), whole=True)
         epochs = recipe.stages[stage].epochs if stage < len(recipe.stages) else 0
-        return PointRun(state["history"], state["seconds"], model=cloud_from(state["cloud"], runtime.torch_device()),
+        return PointRun(state["history"], state["seconds"], state["finished"],
+                        model=cloud_from(state["cloud"], runtime.torch_device()), masks=_mask_facts(state["masks"], views),
                         stage=stage, epoch=check_number("its epoch", state["epoch"], 0, epochs, whole=True),
-                        masks=_mask_facts(state["masks"], views),
                         place=check_number("its place in the epoch", state.get("place", 0), 0, views, whole=True),
                         squared=check_number("its sum of squared errors", state.get("squared", 0.0), 0))
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checks import check_finite, check_mapping, check_number, check_range
+from models.checks import check_finite, check_mapping, check_number, check_range, check_truth, is_finite
 from settings.options import Options
 from training.run import Run
 
@@ -26,8 +26,7 @@ def check_run(state: dict) -> None:
     for name in ("history", "seconds", "finished"):
         if name not in state:
             raise ValueError(f"the entry {name!r} is missing")
-    if type(state["finished"]) is not bool:
-        raise ValueError("it does not say whether the run is finished")
+    check_truth("its entry finished", state["finished"])
     for name, value in check_mapping("its seconds", state["seconds"], tuple(_SECONDS)).items():
         check_number(f"its seconds of {name}", value, 0)
     _check_history(state["history"])
@@ -56,6 +55,11 @@ def _check_history(history: Any) -> None:
             check_number(f"{name}, {key}", epoch[key], 0, whole=True)
         if not isinstance(epoch["stage"], str):
             raise ValueError(f"{name} has no name of a stage")
+
+
+def squares_are_finite(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an Adam's squared gradients are finite numbers; where the other moments are not, the parameters are not either."""
+    return all(is_finite(moments["exp_avg_sq"]) for moments in optimizer.state.values())
 
 
 def check_optimizer(saved: Any, optimizer: torch.optim.Optimizer) -> None:

@@ -119,7 +119,7 @@ def test_values_that_are_none_are_named(tmp_path, name, place, value, sentence):
 
 
 @pytest.mark.parametrize(("before", "after", "sentence"), [
-    ("element vertex 5", "element vertex -1", "element vertex -1"), ("element vertex 5", "element vertex 1e9", "element vertex 1e9"),
+    ("element vertex 5", "element vertex -1", "element vertex -1"), ("element vertex 5", "element vertex 1e9", "vertex 1e9"),
     ("element vertex 5", "element vertex 1000000000", "too short"), ("float base_1", "float base_0", "two properties 'base_0'"),
     ("element vertex 5", "element face 900000000\nproperty list uchar int v\nelement vertex 5", "too short"),
     ("element vertex 5", "element vertex 5\nproperty list uchar int x2", "not a complete PLY"),
