@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
-from settings import cut_off, ranks
+from settings import cut_off, ranks, run_lock
 from settings.errors import InputError
-from settings.files import check_writable
+from settings.files import check_writable, writing_into
 from settings.flags import parse
 
 
@@ -51,6 +51,19 @@ def run(argv: list[str]) -> str:
     ranks.check()
     if options.device in ("auto", "cuda"):
         ranks.keep_own_gpu()
+    if not ranks.first():
+        return "" if options.render_only else _learn_and_report(options)
+    folder = _folder(options)
+    check_writable(folder)
+    with run_lock.held(folder), writing_into(folder):
+        return _learn_and_report(options)
+
+
+def _folder(options) -> Path:
+    return Path(options.basedir).expanduser()
+
+
+def _learn_and_report(options) -> str:
     # heavy imports after the flags, so that --help and a mistyped flag answer at once
     import datasets
     import methods
@@ -59,15 +72,12 @@ def run(argv: list[str]) -> str:
     from training import together
     from training.checkpoint import save_weights, weights_size
 
-    if options.render_only and not ranks.first():
-        return ""
     device = _start_device(options)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
     if options.render_factor > 1:
         evaluation, protocol = evaluation.shrunk(options.render_factor), f"{protocol}, shrunk {options.render_factor} times"
-    folder = Path(options.basedir).expanduser()
-    check_writable(folder)
+    folder = _folder(options)
     with together.joined(device, alone=options.render_only):
         trained, options, own = methods.learn(options, scene, evaluation, folder)
     if not ranks.first():

@@ -9,16 +9,18 @@ from reporting.ply import load_ply, ply_settings
 from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
+from settings.reading import reading
 from taichi_kernels import runtime
 from training import choose_recipe, fit, load_run
-from training.checkpoint import load_weights
+from training.checkpoint import CHECKPOINT, load_weights
 from training.point_run import PointRun
 
 
 def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tuple[PointRun, Options, dict]:
     """Train or load a cloud, see `methods.learn`."""
     recipe, options = choose_recipe(options, scene)
-    start = _start_cloud(options) if options.ft_path else None
+    goes_on = not options.no_reload and not options.render_only and (folder / CHECKPOINT).is_file()  # from its own cloud
+    start = _start_cloud(options) if options.ft_path and not goes_on else None
     if options.render_only:
         run = load_run(folder, start)
     else:
@@ -43,14 +45,17 @@ def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tu
 def _start_cloud(options: Options) -> PointCloud:
     """The cloud that --ft_path names: weights, a checkpoint, or an exported PLY."""
     path, device = Path(options.ft_path).expanduser(), runtime.torch_device()
-    if path.suffix.lower() != ".ply":
-        return load_weights(path, device)
-    tensors = {name: value.to(device) for name, value in load_ply(path).items()}
+    cloud = load_weights(path, device) if path.suffix.lower() != ".ply" else _cloud_of_ply(path, options).to(device)
+    if not cloud.point_count():
+        raise InputError(f"--ft_path {path} holds no points: name another file")
+    return cloud
+
+
+def _cloud_of_ply(path: Path, options: Options) -> PointCloud:
+    tensors = load_ply(path)
     settings = {
         "radius": options.splatting_r, "max_layers": options.raster_n, "profile": options.profile, "sh_per": options.sh_per,
     }
     settings |= {name: value for name, value in ply_settings(path).items() if name in (*settings, "use_sh", "frame")}
-    try:
+    with reading(path):
         return PointCloud.from_appearance(tensors, **settings)
-    except (TypeError, ValueError) as problem:
-        raise InputError(f"{path} has settings that do not fit: {problem}") from problem

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from models.layers import density_of, network, start_uniform
+from models.layers import check_grid, check_network, density_of, network, start_uniform
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 
 
@@ -37,13 +37,29 @@ class GridField(nn.Module):
     def __init__(self, box: Tensor, shape: GridShape, generator: torch.Generator):
         super().__init__()
         self.shape, self.in_bfloat16 = shape, False  # whether the network multiplies in bfloat16
-        self.layout = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
+        self.layout = self._layout(shape)
         self.register_buffer("box", box.clone())  # (2, 3) world
-        self.table = nn.Parameter((torch.rand(self.layout.rows, shape.features, generator=generator) * 2 - 1) * 1e-4)
-        self.hidden = nn.Parameter(start_uniform(shape.hidden, shape.levels * shape.features, generator))
-        self.out = nn.Parameter(start_uniform(1 + shape.code, shape.hidden, generator))
-        self.colour_hidden = nn.Parameter(start_uniform(shape.hidden, shape.code + (shape.sh_degree + 1) ** 2, generator))
-        self.colour_out = nn.Parameter(start_uniform(3, shape.hidden, generator))
+        sizes = self.sizes(shape)
+        self.table = nn.Parameter((torch.rand(*sizes["table"], generator=generator) * 2 - 1) * 1e-4)
+        self.hidden = nn.Parameter(start_uniform(*sizes["hidden"], generator))
+        self.out = nn.Parameter(start_uniform(*sizes["out"], generator))
+        self.colour_hidden = nn.Parameter(start_uniform(*sizes["colour_hidden"], generator))
+        self.colour_out = nn.Parameter(start_uniform(*sizes["colour_out"], generator))
+
+    @staticmethod
+    def _layout(shape: GridShape) -> GridLayout:
+        return GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
+
+    @classmethod
+    def sizes(cls, shape: GridShape) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters, by their names. Raises ValueError for numbers that make no field."""
+        check_grid(shape.levels, shape.features, shape.coarsest, shape.finest, shape.log2_rows)
+        check_network(shape.hidden, shape.code, shape.sh_degree)
+        return {
+            "table": (cls._layout(shape).rows, shape.features), "hidden": (shape.hidden, shape.levels * shape.features),
+            "out": (1 + shape.code, shape.hidden), "colour_hidden": (shape.hidden, shape.code + (shape.sh_degree + 1) ** 2),
+            "colour_out": (3, shape.hidden),
+        }
 
     def settings(self) -> dict:
         """What the field needs beside its tensors to be rebuilt."""

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.checks import check_number
+
 _MOST_RAW = 15.0  # gradients of exp(raw) are those of at most exp(15)
 _ROUND = 2048  # samples: multiplications in bfloat16 are compiled anew for each size that they meet
 
@@ -45,3 +47,19 @@ def _layers(values: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
 def start_uniform(outputs: int, inputs: int, generator: torch.Generator) -> Tensor:
     """Kaiming's uniform start for layers before a ReLU."""
     return (torch.rand(outputs, inputs, generator=generator) * 2 - 1) * (6 / inputs) ** 0.5
+
+
+def check_grid(levels: int, features: int, coarsest: int, finest: int, log2_rows: int) -> None:
+    """Raises ValueError for numbers that make no grid."""
+    check_number("its levels", levels, 1, 64, whole=True)
+    check_number("its features", features, 1, 64, whole=True)
+    for cells in (coarsest, finest):
+        check_number("its cells along an edge", cells, 1, 1 << 20, whole=True)
+    check_number("its log2_rows", log2_rows, 3, 30, whole=True)
+
+
+def check_network(hidden: int, code: int, sh_degree: int) -> None:
+    """Raises ValueError for numbers that make no network of a grid's features."""
+    check_number("its hidden units", hidden, 1, 1 << 16, whole=True)
+    check_number("its code", code, 0, 1 << 16, whole=True)
+    check_number("its harmonics' degree", sh_degree, 0, 3, whole=True)

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
 from models.grid_field import GridField
 from models.monte_carlo import estimate_by_borders, with_borders
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
-from models.rays import Ndc, Rays
+from models.rays import Ndc, Rays, ndc_from
 from models.voxel_field import VoxelField
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.directions import encode_directions
@@ -60,17 +61,33 @@ class MarchedField(RayModel):
     @staticmethod
     def from_state(state: dict) -> "MarchedField":
         """The model of `state`. Raises ValueError for one that this version did not write."""
-        settings, tensors, kind = state["settings"], state["tensors"], FIELDS[state.get("kind", "grid")]
-        field = kind(tensors["field.box"], kind.shape_type(**settings["shape"]), torch.Generator())
-        occupancy = OccupancyGrid(tensors["occupancy.box"], cells=settings["cells"], step=settings["step"])
-        ndc = settings.get("ndc") and Ndc(*settings["ndc"])
-        model = MarchedField(field, occupancy, ndc, calls=settings.get("calls", 0))
         try:
-            missing, unknown = model.load_state_dict(tensors, strict=False)
-        except RuntimeError as problem:  # sizes that differ
-            raise ValueError("its field has another shape than fields of this version") from problem
-        if unknown or {*missing} - {*_TRAINING_ONLY}:
-            raise ValueError("its field has other parts than fields of this version")
+            return MarchedField._from_state(state)
+        except ValueError as problem:
+            raise ValueError(f"it holds no field of this version: {problem}") from problem
+
+    @staticmethod
+    def _from_state(state: dict) -> "MarchedField":
+        check_mapping("its field", state, ("settings", "tensors"))
+        settings = check_mapping("its settings", state["settings"], ("shape", "cells", "step"))
+        kind = FIELDS[state.get("kind", "grid")]
+        shape = check_record(kind.shape_type, settings["shape"], "its shape")
+        cells = check_number("its cells", settings["cells"], 8, 1024, whole=True)
+        if cells % 8:
+            raise ValueError(f"its cells are {cells} along an edge, which is not a multiple of 8")
+        step = check_number("its step", settings["step"], 1e-12, 1e12)
+        calls = check_number("its calls of the radiance", settings.get("calls", 0), 0, 4096, whole=True)
+        grid, truth = (like(1, cells, cells, cells, dtype=dtype) for dtype in (torch.float32, torch.bool))
+        expected = {f"field.{name}": like(*size) for name, size in kind.sizes(shape).items()}
+        expected |= {"field.box": like(2, 3), "occupancy.box": like(2, 3), "occupancy.occupied": truth}
+        training = dict(zip(_TRAINING_ONLY, (grid, truth), strict=True))
+        tensors = check_tensors(state["tensors"], expected, training)  # before memory for the field is taken
+        for name in ("field.box", "occupancy.box"):
+            check_box(name, tensors[name])
+        field = kind(tensors["field.box"], shape, torch.Generator())
+        model = MarchedField(field, OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step),
+                             ndc_from(settings.get("ndc")), calls=calls)
+        model.load_state_dict(tensors, strict=False)  # all are known, and only what is for training may be missing
         return model
 
     def sample(

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.checks import check_number, like
 from taichi_kernels.frequencies import encode_frequencies
 
 _SKIP = 5  # the layer that sees the encoded position again
@@ -24,6 +25,32 @@ class NetworkShape:
     colours: bool = True  # False: densities alone
 
 
+def layer_sizes(shape: NetworkShape) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of a network's linear layers, by their names. Raises ValueError for numbers that make no network."""
+    check_number("its depth", shape.depth, 1, 1024, whole=True)
+    check_number("its width", shape.width, 2, 1 << 20, whole=True)
+    for octaves in (shape.octaves, shape.direction_octaves):
+        check_number("its octaves", octaves, 0, 24, whole=True)
+    inputs, directions = (3 * (1 + 2 * octaves) for octaves in (shape.octaves, shape.direction_octaves))
+    width = shape.width
+    sizes = {f"layers.{i}": (width if i else inputs, width) for i in range(shape.depth)}
+    if shape.depth > _SKIP:
+        sizes[f"layers.{_SKIP}"] = (width + inputs, width)
+    if not shape.colours:
+        return sizes | {"density": (width, 1)}
+    if shape.use_directions:
+        mixed = {"mixed": (width + directions, width // 2), "colour": (width // 2, 3)}
+        return sizes | {"density": (width, 1), "feature": (width, width)} | mixed
+    return sizes | {"both": (width, 4)}
+
+
+def network_tensors(shape: NetworkShape, prefix: str = "") -> dict[str, Tensor]:
+    """Names and shapes of a network's tensors, for `models.checks.check_tensors`."""
+    sizes = layer_sizes(shape).items()
+    return {f"{prefix}{name}.weight": like(outputs, inputs) for name, (inputs, outputs) in sizes} | {
+        f"{prefix}{name}.bias": like(outputs) for name, (_, outputs) in sizes}
+
+
 class NetworkField(nn.Module):
     """Density and colour at points, seen from directions.
 
@@ -36,18 +63,13 @@ class NetworkField(nn.Module):
     def __init__(self, shape: NetworkShape, generator: torch.Generator):
         super().__init__()
         self.shape, self.in_bfloat16 = shape, False  # whether layers multiply in bfloat16
-        inputs, directions = (3 * (1 + 2 * octaves) for octaves in (shape.octaves, shape.direction_octaves))
-        width, sizes = shape.width, [inputs] + [shape.width] * (shape.depth - 1)
-        if shape.depth > _SKIP:
-            sizes[_SKIP] += inputs
-        self.layers = nn.ModuleList(nn.Linear(size, width) for size in sizes)
-        if not shape.colours:
-            self.density = nn.Linear(width, 1)
-        elif shape.use_directions:
-            self.density, self.feature = nn.Linear(width, 1), nn.Linear(width, width)
-            self.mixed, self.colour = nn.Linear(width + directions, width // 2), nn.Linear(width // 2, 3)
-        else:
-            self.both = nn.Linear(width, 4)
+        self.layers = nn.ModuleList()
+        for name, (inputs, outputs) in layer_sizes(shape).items():
+            layer = nn.Linear(inputs, outputs)
+            if name.startswith("layers."):
+                self.layers.append(layer)
+            else:
+                setattr(self, name, layer)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 _start(layer, generator)

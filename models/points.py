@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from datasets.cameras import Cameras
+from models.checks import check_log_radii, check_mapping, check_number, check_tensors, like
 from models.rendering import Rendering
 from taichi_kernels.projection import pack_camera, project_points
 from taichi_kernels.splatting import MIN_TRANSMITTANCE, splat, splat_packed
@@ -31,9 +32,14 @@ class PointCloud(nn.Module):
         use_sh: bool = True, frame: float | None = None,
     ):
         super().__init__()
-        if not (radius > 0 and profile in PROFILES and max_layers >= 0 and sh_per in ("point", "pixel")
-                and (frame is None or frame > 0)):
-            raise ValueError(f"radius {radius}, profile {profile}, max_layers {max_layers}, sh_per {sh_per}, frame {frame}")
+        check_number("radius", radius, 1e-9, 1e9)
+        check_number("max_layers", max_layers, 0, 2**31 - 1, whole=True)
+        for name, value, known in (("profile", profile, [*PROFILES]), ("sh_per", sh_per, ["point", "pixel"]),
+                                   ("use_sh", use_sh, [True, False])):
+            if type(value) is not type(known[0]) or value not in known:
+                raise ValueError(f"{name} is {value!r:.60}, and not one of {', '.join(map(str, known))}")
+        if frame is not None:
+            check_number("frame", frame, 1e-9, 1e9)
         self.positions = nn.Parameter(positions)  # (N, 3) world
         self.base = nn.Parameter(base)  # (N, 3)
         self.sh = nn.Parameter(sh)  # (N, 9, 3)
@@ -83,6 +89,22 @@ class PointCloud(nn.Module):
         tensors.setdefault("opacity_logits", self.positions.new_full((count,), math.log(99)))
         tensors.setdefault("log_radii", self.positions.new_full((count,), math.log(self.radius)))
         return PointCloud(**tensors, **self.settings())
+
+    @staticmethod
+    def checked(tensors: dict[str, Tensor], settings: dict) -> "PointCloud":
+        """A cloud from what a file holds: `tensors()` and `settings()` of another one. Raises ValueError where they are not that:
+        names, shapes, types, values that are not finite, and radii that are none."""
+        check_mapping("its tensors", tensors, ("positions",))
+        count = len(tensors["positions"]) if isinstance(tensors["positions"], Tensor) and tensors["positions"].ndim else 0
+        expected = {"positions": like(count, 3), "base": like(count, 3), "sh": like(count, SH_COEFFICIENTS, 3)}
+        check_tensors(tensors, expected, {"opacity_logits": like(count), "log_radii": like(count)})
+        if "log_radii" in tensors:
+            check_log_radii("log_radii", tensors["log_radii"])
+        names = ("radius", "profile", "max_layers", "sh_per", "use_sh")
+        unknown = check_mapping("its settings", settings, names).keys() - {*names}
+        if unknown:
+            raise ValueError(f"its settings have an entry {min(unknown)!r}, which this version does not know")
+        return PointCloud(**tensors, **settings)
 
     def point_count(self) -> int:
         """N."""

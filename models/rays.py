@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from datasets.cameras import Cameras
+from models.checks import check_number
 from taichi_kernels.projection import pack_camera
 from taichi_kernels.rays import camera_rays, to_ndc
 
@@ -70,3 +71,15 @@ class Ndc(NamedTuple):
         """Depths along the camera's z axis, world units, of places t in [0, 1) on rays, which are given in the world."""
         z = -1 / (1 - t).clamp_min(1e-6)
         return (z - rays.origins[:, 2]) / rays.directions[:, 2]
+
+
+def ndc_from(saved: tuple | list | None) -> Ndc | None:
+    """The normalised device coordinates of a saved model, None where it has none. Raises ValueError for values that are none."""
+    if saved is None:
+        return None
+    if not isinstance(saved, (tuple, list)) or len(saved) != len(Ndc._fields):
+        raise ValueError(f"its normalised device coordinates are not {len(Ndc._fields)} numbers")
+    found = Ndc(*saved)
+    for name, value in found._asdict().items():
+        check_number(f"its normalised device coordinates, {name}", value, 1e-6, 1e9, whole=name in ("width", "height"))
+    return found

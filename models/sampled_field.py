@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.checks import check_mapping, check_number, check_record, check_tensors, check_truth
 from models.monte_carlo import estimate_by_borders, with_borders
-from models.network_field import NetworkField, NetworkShape
+from models.network_field import NetworkField, NetworkShape, network_tensors
 from models.ray_model import RayModel
-from models.rays import Ndc, Rays
+from models.rays import Ndc, Rays, ndc_from
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.inverse_transform import Drawn, draw_from_knots
 from taichi_kernels.sampling import along, inverse_cdf, stratified
@@ -78,14 +79,27 @@ class SampledField(RayModel):
     @staticmethod
     def from_state(state: dict) -> "SampledField":
         """The model of `state`. Raises ValueError for one that this version would show as something else."""
-        settings, generator = state["settings"], torch.Generator()
-        if settings["sampling"].get("correcting") and "through_places" not in settings["sampling"]:
+        check_mapping("its field", state, ("settings", "tensors"))
+        settings = check_mapping("its settings", state["settings"], ("coarse", "fine", "sampling", "ndc", "through_corners"))
+        places = check_mapping("its sampling", settings["sampling"])
+        if places.get("correcting") and "through_places" not in places:
             raise ValueError("its networks are of an earlier version, whose fine density was corrected in another way")
-        shapes = settings["coarse"], settings["fine"]
-        coarse, fine = (shape and NetworkField(NetworkShape(**shape), generator) for shape in shapes)
-        model = SampledField(coarse, fine, Sampling(**settings["sampling"]), settings["ndc"] and Ndc(*settings["ndc"]),
+        sampling = check_record(Sampling, places, "its sampling")
+        check_number("its samples", sampling.samples, 2, 65536, whole=True)
+        check_number("its importance", sampling.importance, 0, 65536, whole=True)
+        if not sampling.near < sampling.far:
+            raise ValueError(f"its rays end at {sampling.far:g}, and they begin at {sampling.near:g}")
+        check_truth("its through_corners", settings["through_corners"])
+        names = ["coarse"] if settings["fine"] is None else ["coarse", "fine"]
+        shapes = {name: check_record(NetworkShape, settings[name], f"its {name} network") for name in names}
+        expected: dict[str, Tensor] = {}
+        for name, shape in shapes.items():
+            expected |= network_tensors(shape, f"{name}.")
+        tensors = check_tensors(state["tensors"], expected)  # before memory for the networks is taken
+        networks = {name: NetworkField(shape, torch.Generator()) for name, shape in shapes.items()}
+        model = SampledField(networks["coarse"], networks.get("fine"), sampling, ndc_from(settings["ndc"]),
                              through_corners=settings["through_corners"])
-        model.load_state_dict(state["tensors"])
+        model.load_state_dict(tensors)
         return model
 
     def describe(self) -> str:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.layers import density_of, network, start_uniform
+from models.layers import check_grid, check_network, density_of, network, start_uniform
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 
 
@@ -43,15 +43,31 @@ class VoxelField(nn.Module):
     def __init__(self, box: Tensor, shape: VoxelShape, generator: torch.Generator):
         super().__init__()
         self.shape, self.in_bfloat16 = shape, False  # whether the network multiplies in bfloat16
-        coarsest = min(shape.density_coarsest, shape.finest)
-        self.density_layout = GridLayout.hashed(shape.density_levels, coarsest, shape.finest, shape.density_log2_rows)
-        self.layout = GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows)
+        self.density_layout, self.layout = self._layouts(shape)
         self.register_buffer("box", box.clone())  # (2, 3) world
-        self.voxels = nn.Parameter(torch.zeros(self.density_layout.rows, 1))
-        self.table = nn.Parameter((torch.rand(self.layout.rows, shape.features, generator=generator) * 2 - 1) * 1e-4)
-        sizes = [shape.levels * shape.features + (shape.sh_degree + 1) ** 2, shape.hidden, shape.hidden, 3]
-        layers = [start_uniform(outputs, inputs, generator) for inputs, outputs in pairwise(sizes)]
+        sizes = self.sizes(shape)
+        self.voxels = nn.Parameter(torch.zeros(*sizes["voxels"]))
+        self.table = nn.Parameter((torch.rand(*sizes["table"], generator=generator) * 2 - 1) * 1e-4)
+        layers = [start_uniform(*size, generator) for name, size in sizes.items() if name.startswith("layers.")]
         self.layers = nn.ParameterList(layers)
+
+    @staticmethod
+    def _layouts(shape: VoxelShape) -> tuple[GridLayout, GridLayout]:
+        """Of the density, and of the radiance."""
+        coarsest = min(shape.density_coarsest, shape.finest)
+        return (GridLayout.hashed(shape.density_levels, coarsest, shape.finest, shape.density_log2_rows),
+                GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows))
+
+    @classmethod
+    def sizes(cls, shape: VoxelShape) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters, by their names. Raises ValueError for numbers that make no field."""
+        check_grid(shape.density_levels, 1, shape.density_coarsest, shape.finest, shape.density_log2_rows)
+        check_grid(shape.levels, shape.features, shape.coarsest, shape.finest, shape.log2_rows)
+        check_network(shape.hidden, 0, shape.sh_degree)
+        density, radiance = cls._layouts(shape)
+        units = [shape.levels * shape.features + (shape.sh_degree + 1) ** 2, shape.hidden, shape.hidden, 3]
+        layers = {f"layers.{i}": (outputs, inputs) for i, (inputs, outputs) in enumerate(pairwise(units))}
+        return {"voxels": (density.rows, 1), "table": (radiance.rows, shape.features)} | layers
 
     def settings(self) -> dict:
         """What the field needs beside its tensors to be rebuilt."""

@@ -1,16 +1,20 @@
 """The learned points as a PLY file: coloured in any viewer, complete enough to be read back to the bit."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from plyfile import PlyData, PlyElement, PlyHeaderParseError, PlyParseError
+from plyfile import PlyData, PlyElement
 from torch import Tensor
 
+from models.checks import check_finite, check_range
+from settings import cut_off
 from settings.errors import InputError
 from settings.files import atomic
+from settings.reading import reading
 
 SH_0 = 0.28209479  # the constant degree-0 spherical harmonic, 1 / (2 sqrt(pi))
 SH_COUNT = 9  # coefficients up to degree 2
@@ -18,6 +22,13 @@ SH_COUNT = 9  # coefficients up to degree 2
 _POSITION = ("x", "y", "z")
 _COLOUR = ("red", "green", "blue")
 _BASE = tuple(f"base_{c}" for c in range(3))
+_LONGEST_HEADER = 1 << 20  # bytes
+_END = re.compile(rb"^end_header\r?\n?", re.MULTILINE)
+_RADII = 1e-34, 1e34  # what float32 holds the logarithm's exponential of
+_BYTES = {
+    "char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "float": 4, "double": 8,
+    "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "float32": 4, "float64": 8,
+}
 _SH = tuple(f"sh_{i}" for i in range(3 * SH_COUNT))  # coefficient k of channel c is sh_{3k + c}
 
 
@@ -72,15 +83,19 @@ def save_ply(
 
 
 def ply_settings(path: Path) -> dict[str, Any]:
-    """The settings that `save_ply` wrote into the file's comments; call after `load_ply`, which reports damage."""
-    found = {}
-    for comment in PlyData.read(str(path), mmap=False).comments:
-        word, _, text = comment.partition(" ")
-        if word == "setting":
-            try:
-                found |= json.loads(text)
-            except (json.JSONDecodeError, TypeError):
-                raise InputError(f"{path} has a setting that cannot be read: {text[:60]}") from None
+    """The settings that `save_ply` wrote into the file's comments. Raises InputError where they are not `{"name": value}`."""
+    found: dict[str, Any] = {}
+    with reading(path):
+        for comment in _header(path):
+            word, _, text = comment.partition(" ")
+            if word == "setting":
+                try:
+                    setting = json.loads(text)
+                except json.JSONDecodeError:
+                    setting = None
+                if not isinstance(setting, dict):
+                    raise InputError(f"{path} has a setting that cannot be read: {text[:60]!r}")
+                found |= setting
     return found
 
 
@@ -88,23 +103,70 @@ def load_ply(path: Path) -> dict[str, Tensor]:
     """Reads what `save_ply` wrote: float32 tensors positions (N, 3), base (N, 3), sh (N, 9, 3), and opacity
     (N,) and radius (N,) where the file has them.
 
-    Raises InputError where the file is missing, damaged or from elsewhere.
+    Raises InputError where the file is missing, damaged or from elsewhere, and for values that are not finite, radii that are not
+    above 0 and opacities outside [0, 1].
     """
     try:
+        _header(path)
         vertices = PlyData.read(str(path), mmap=False)["vertex"].data
     except OSError as problem:
         raise InputError(f"cannot read the point cloud {path}: {problem.strerror or problem}") from None
-    except (PlyHeaderParseError, PlyParseError, KeyError, UnicodeDecodeError) as problem:
+    except (cut_off.CutOff, InputError):
+        raise
+    except Exception as problem:  # plyfile raises many kinds
+        why = " ".join(str(problem).split())[:200]
         raise InputError(
-            f"{path} is not a complete PLY file of points ({problem}); export it again"
+            f"{path} is not a complete PLY file of points ({why}); export it again"
         ) from None
-    missing = [n for n in (*_POSITION, *_BASE, *_SH) if n not in vertices.dtype.names]
+    missing = [n for n in (*_POSITION, *_BASE, *_SH) if n not in (vertices.dtype.names or ())]
     if missing:
         raise InputError(f"{path} lacks the property {missing[0]}: give a points.ply that this program wrote")
 
     def column(*names: str) -> Tensor:
-        return torch.from_numpy(np.stack([vertices[n].astype(np.float32) for n in names], axis=-1))
+        with np.errstate(over="ignore"):  # infinity, which is told below
+            return torch.from_numpy(np.stack([vertices[n].astype(np.float32) for n in names], axis=-1))
 
-    sh = column(*_SH).reshape(-1, SH_COUNT, 3)
-    cloud = {"positions": column(*_POSITION), "base": column(*_BASE), "sh": sh}
-    return cloud | {n: column(n)[:, 0] for n in ("opacity", "radius") if n in vertices.dtype.names}
+    with reading(path):
+        sh = column(*_SH).reshape(-1, SH_COUNT, 3)
+        cloud = {"positions": column(*_POSITION), "base": column(*_BASE), "sh": sh}
+        cloud |= {n: column(n)[:, 0] for n in ("opacity", "radius") if n in vertices.dtype.names}
+        for name in ("positions", "base", "sh"):
+            check_finite(name, cloud[name])
+        if "opacity" in cloud:
+            check_range("opacity", cloud["opacity"], 0, 1, "not in [0, 1]")
+        if "radius" in cloud:
+            check_range("radius", cloud["radius"], *_RADII, "no radius")
+    return cloud
+
+
+def _header(path: Path) -> list[str]:
+    """The comments of a PLY file. Raises ValueError where its header says something that cannot be: a count below 0, a name that
+    stands twice, or more elements than the file has bytes for."""
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+    end = _END.search(start)
+    if not end:
+        raise ValueError("its header has no end")
+    lines, length, text = start[: end.end()].decode("ascii").split("\n"), end.end(), False
+    elements: dict[str, int] = {}  # bytes of each, at least
+    counts: dict[str, int] = {}
+    properties: set[str] = set()
+    name = ""
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["format"]:
+            text = words[1:2] == ["ascii"]
+        elif words[:1] == ["element"]:
+            if len(words) != 3 or not words[2].isdigit() or words[1] in counts:
+                raise ValueError(f"its header has the line {line[:60]!r}")
+            name, properties = words[1], set()
+            counts[name], elements[name] = int(words[2]), 0
+        elif words[:1] == ["property"] and name:
+            if words[-1] in properties:
+                raise ValueError(f"{name} has two properties {words[-1][:60]!r}")
+            properties.add(words[-1])
+            elements[name] += 2 if text else _BYTES.get(words[2 if words[1:2] == ["list"] else 1], 1)
+    needed = sum(count * max(1, elements[name]) for name, count in counts.items())
+    if needed > path.stat().st_size - length + text:  # the last line may lack its end
+        raise ValueError(f"it is to hold {', '.join(f'{count} x {name}' for name, count in counts.items())}, and is too short")
+    return [line.partition(" ")[2].strip() for line in lines if line.startswith("comment")]

@@ -6,3 +6,7 @@ class InputError(Exception):
 
     `main.py` prints the message without a traceback and exits with code 2. Raise it before anything is written.
     """
+
+
+class CannotWrite(InputError, OSError):
+    """A file of a run cannot be written: the disk is full, the folder was removed, its name is too long ..."""

@@ -1,34 +1,111 @@
 """Writing a file so that it is either the old one or the complete new one, whatever interrupts."""
 
+import errno
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from settings.errors import InputError
+from settings.errors import CannotWrite, InputError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REMOVED = {errno.ENOENT, errno.ESTALE}
+_PARTIAL = re.compile(r"\..+\.\d+\.partial(\..*)?")  # the temporary names of `atomic`
+_SUBFOLDERS = re.compile(r"pictures|testset_\d+")  # of a run's folder
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside `path` (same suffix); on success it takes the place of `path`, else it
-    is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    is removed. Raises CannotWrite where the file cannot be written."""
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's error of a write to `path` into CannotWrite: one sentence that says why, and what to do."""
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except CannotWrite:
+        raise
+    except (OSError, RuntimeError) as problem:
+        cause = _system_error(problem)
+        if cause is None:
+            raise
+        raise _cannot_write(path, cause) from problem
+
+
+@contextmanager
+def writing_into(folder: Path) -> Iterator[None]:
+    """The same for all that is written into a folder, for errors of the system that name a file there or say that the disk is
+    full; others pass."""
+    try:
+        yield
+    except CannotWrite:
+        raise
+    except OSError as problem:
+        path = Path(os.fsdecode(problem.filename)) if isinstance(problem.filename, (str, bytes)) else folder
+        named = problem.filename is not None and path.absolute().is_relative_to(folder.absolute())
+        if not named and problem.errno not in _FULL:
+            raise
+        raise _cannot_write(path if named else folder, problem) from problem
+
+
+def _system_error(problem: BaseException | None) -> OSError | None:
+    """The OSError that is the reason for a problem: torch.save raises a RuntimeError instead of it."""
+    while problem is not None and not isinstance(problem, OSError):
+        problem = problem.__cause__ or problem.__context__
+    return problem
+
+
+def _cannot_write(path: Path, cause: OSError) -> CannotWrite:
+    reason = cause.strerror or (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    if cause.errno in _FULL:
+        advice = "free some space there, and give the same command again"
+    elif cause.errno in _REMOVED:
+        advice = "its folder cannot be made, or was removed while the program ran; choose another one, or give the command again"
+    elif cause.errno == errno.ENAMETOOLONG:
+        advice = "choose a folder with a shorter name"
+    else:
+        advice = "choose another folder, or change its permissions"
+    return CannotWrite(f"cannot write {path} ({reason}): {advice}")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Adds UTF-8 text at the end of a file. Raises CannotWrite."""
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes the temporary files that killed runs left in a run's folder, which no other process may be writing to."""
+    inner = [place for place in folder.iterdir() if _SUBFOLDERS.fullmatch(place.name) and place.is_dir()]
+    for place in (folder, *inner):
+        for path in place.iterdir():
+            if _PARTIAL.fullmatch(path.name) and path.is_file():
+                with writing(path):
+                    path.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path, flag: str = "--basedir") -> None:
     """Raises InputError, about the flag that names the folder, unless `folder` is a folder that can be written to, or can be
     made; makes nothing."""
     nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if os.path.islink(nearest) and not nearest.exists():
+        raise InputError(f"--basedir {folder}: {nearest} is a link to a folder that is not there; choose another place")
     if not nearest.is_dir():
         raise InputError(f"{flag} {folder}: {nearest} is not a folder; choose another place")
     if not os.access(nearest, os.W_OK | os.X_OK):

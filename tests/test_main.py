@@ -9,8 +9,10 @@ import torch
 
 import main
 from datasets.demo import DemoSettings, make_demo
+from models.points import PointCloud
 from reporting.ply import load_ply
-from training.checkpoint import load_weights
+from settings import files, run_lock
+from training.checkpoint import load_weights, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,58 @@ def test_mistakes_are_told_in_a_sentence(scene, tmp_path, capsys, words, sentenc
     captured = capsys.readouterr()
     assert sentence in captured.err and "Traceback" not in captured.err
     assert not run.exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/run", "a" * 300, "{run}/report.html/x"])
+def test_folders_that_cannot_be_made_are_one_sentence(scene, tmp_path, capsys, place):
+    (tmp_path / "report.html").touch()
+    place = place.replace("{run}", str(tmp_path))
+    assert main.main(["--datadir", str(scene), "--basedir", place, "--device", "cpu"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.startswith("main.py: "), told
+
+
+def test_a_folder_in_use_is_one_sentence(scene, tmp_path, capsys):
+    """Also to --render_only, which writes the report."""
+    words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--device", "cpu"]
+    with run_lock.held(tmp_path):
+        for more in ([], ["--render_only"]):
+            assert main.main([*words, *more]) == 2
+            told = capsys.readouterr().err
+            assert "is in use by another run (host " in told and told.count("\n") == 1, told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fails", ["weights.pt", "points.ply", "report.html", "report.json", "config.txt"])
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(scene, tmp_path, capsys, monkeypatch, fails):
+    monkeypatch.setattr("reporting.assemble.save_orbit", lambda *_: None)
+    words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--epochs", "1", "--img_s", "16", "--device", "cpu"]
+    replace = files.os.replace
+
+    def full(source, target):
+        if target.name == fails:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", full)
+    assert main.main(words) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told == (f"main.py: cannot write {tmp_path / fails} (No space left on device): free some space there, and give the "
+                    "same command again")
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name or path.name in (fails, "run.lock")]
+    monkeypatch.setattr(files.os, "replace", replace)
+    assert main.main(words) == 0 and (tmp_path / "report.json").is_file()
+
+
+def test_one_value_that_is_not_a_number_is_told(scene, tmp_path, capsys):
+    words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--img_s", "16", "--device", "cpu"]
+    cloud = PointCloud(torch.zeros(4, 3), torch.full((4, 3), 0.5), torch.zeros(4, 9, 3), 0.1)
+    with torch.no_grad():
+        cloud.base[2, 1] = float("nan")
+    save_weights(tmp_path, cloud)
+    assert main.main([*words, "--render_only"]) == 2
+    assert "weights.pt: base[2, 1] is nan, which is not a finite number" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
 
 
 def test_ctrl_c_while_loading_is_one_sentence(scene, tmp_path, monkeypatch, capsys):

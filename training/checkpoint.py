@@ -7,12 +7,18 @@ from pathlib import Path
 
 import torch
 
-from models.nerf_pytorch import COARSE
+from models.checks import check_mapping
+from models.nerf_pytorch import networks_in
 from models.points import PointCloud
 from models.ray_model import RayModel
+from settings import run_lock
 from settings.errors import InputError
 from settings.files import atomic
 from settings.options import FIELD_DEFAULTS, Options
+from settings.reading import reading
+from training.archive import read
+from training.learned_from import difference
+from training.run_state import check_run
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 _FORMAT = 3
@@ -21,42 +27,65 @@ _FREE = {
     "basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test", "render_factor", "chunk", "netchunk",
     "i_testset", "i_video", "i_weights",
 }
+# What says where files lie: what they hold is compared instead, see `training.learned_from`.
+_PATHS = {"datadir", "dataname", "dataset_type", "maskdir", "ft_path", "expname"}
 # What says how a finished model is looked at, not how it was made.
 HOW_IT_IS_SEEN = _FREE | {"datadir", "dataname", "img_s", "half_res", "testskip", "white_bkgd", "protocol", "ft_path"}
 
 
 def save_checkpoint(folder: Path, state: dict, options: Options) -> None:
-    """Write `folder/checkpoint.pt`: {cloud, stage, epoch, optimizer, history, seconds, …} and the options it belongs to."""
+    """Write `folder/checkpoint.pt`: {cloud, stage, epoch, optimizer, history, seconds, …} and the options it belongs to.
+
+    Raises CannotWrite, and the last checkpoint is kept.
+    """
+    run_lock.check(folder)
     choices = {f.name: getattr(options, f.name) for f in fields(options)}
     _save(folder / CHECKPOINT, {"format": _FORMAT, "options": choices} | state)
 
 
-def load_checkpoint(folder: Path, options: Options) -> dict | None:
-    """The state of `folder`'s run, or None without one. Raises InputError if it was started with other options."""
+def load_checkpoint(folder: Path, options: Options, now: dict | None = None, names: list[str] | None = None) -> dict | None:
+    """The state of `folder`'s run, or None without one. Raises InputError if it was started with other options or data.
+
+    now: what `learned_from` says of the data of this run; names: of the training views. Without them, and for runs of earlier
+    versions, paths are compared instead.
+    """
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
     state = read_run(path)
-    then = dict(state["options"])
+    by_content = now is not None and state.get("learned_from") is not None
+    with reading(path):
+        _check_options(folder, dict(state["options"]), options, _FREE | _PATHS if by_content else _FREE)
+        other = difference(state["learned_from"], now, names or []) if by_content else ""
+    if other:
+        raise InputError(f"{folder} holds a run that began with other data ({other}): give the data that it began with, choose "
+                         "another --basedir, or --no_reload to start anew")
+    return state
+
+
+def _check_options(folder: Path, then: dict, options: Options, free: set[str]) -> None:
+    """Raises InputError where an option that is not free differs from what it was."""
     if then.get("method", "points") == "points":  # earlier versions took one view a step
         then = {"batch_views": 1} | then
     if then.get("method") == "nerf":  # what later versions leave to the field
         then |= {name: value for name, value in FIELD_DEFAULTS[then["field"]].items() if then.get(name) is None}
     for f in fields(options):
         now = getattr(options, f.name)
-        if f.name not in _FREE and then.get(f.name, f.default) != now:
+        if f.name not in free and then.get(f.name, f.default) != now:
             raise InputError(
                 f"{folder} holds a run with --{f.name} {then.get(f.name)}, this one has {now}: choose another --basedir, the "
                 "same flags to continue, or --no_reload to start anew"
             )
-    return state
 
 
 def read_run(path: Path) -> dict:
     """The state in a checkpoint. Raises InputError where the file holds something else."""
     state = read(path)
-    if not isinstance(state, dict) or state.get("format") != _FORMAT or not {"optimizer", "finished"} <= state.keys():
+    version = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(version, int) or version != _FORMAT or not {"optimizer", "finished"} <= state.keys():
         raise InputError(f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload")
+    with reading(path):
+        check_run(check_mapping("it", state, ("options",)))
     return state
 
 
@@ -85,18 +114,18 @@ def cloud_state(cloud: PointCloud) -> dict:
 
 
 def cloud_from(state: dict, device) -> PointCloud:
-    """The cloud of `cloud_state`, in the same order of points."""
-    return PointCloud(**{k: v.to(device) for k, v in state["tensors"].items()}, **state["settings"])
+    """The cloud of `cloud_state`, in the same order of points. Raises ValueError where it is not one."""
+    check_mapping("its cloud", state, ("tensors", "settings"))
+    return PointCloud.checked(state["tensors"], state["settings"]).to(device)
 
 
 def load_weights(path: Path, device) -> PointCloud:
     """The cloud in a weights file or in a checkpoint. Raises InputError where there is none."""
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
     state = read(path)
     if not isinstance(state, dict) or "cloud" not in state:
         raise InputError(f"{path} holds no point cloud of this program: --method nerf shows radiance fields")
-    return cloud_from(state["cloud"], device)
+    with reading(path):
+        return cloud_from(state["cloud"], device)
 
 
 def load_field(path: Path) -> dict:
@@ -104,20 +133,12 @@ def load_field(path: Path) -> dict:
 
     Raises InputError where there is none.
     """
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
     state = read(path)
-    if not isinstance(state, dict) or not {"field", COARSE} & state.keys():
+    with reading(path):
+        known = isinstance(state, dict) and ("field" in state or networks_in(state) is not None)
+    if not known:
         raise InputError(f"{path} holds no radiance field of this program: --method points shows clouds")
     return state
-
-
-def read(path: Path):
-    """The content of a file that `torch.save` wrote, tensors and plain values only."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch raises many kinds for a file that is cut or not its own
-        raise InputError(f"cannot read {path}: it is damaged, or no file of this program ({type(problem).__name__})") from problem
 
 
 def _save(path: Path, value: dict) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from datasets.scene import Scene, Split
+from models.checks import check_number, check_truth, is_finite
 from models.fields import field_from_state
 from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch
@@ -19,15 +20,18 @@ from settings.errors import InputError
 from settings.files import write_text
 from settings.options import FIELD_DEFAULTS, Options
 from settings.progress import progress
+from settings.reading import reading
 from taichi_kernels import runtime
-from training import together
-from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, save_checkpoint
+from training import log, together
+from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, read_run, save_checkpoint
 from training.field_start import initial_field
 from training.grid_steps import GridSteps
+from training.learned_from import learned_from
 from training.network_start import initial_networks, sampling, scene_ndc
 from training.network_steps import NetworkSteps
 from training.ray_batches import RayBatches
 from training.run import Run
+from training.run_state import check_optimizer, squares_are_finite
 from training.validate import rays_psnr
 
 _VALIDATION_RAYS = 8192
@@ -67,11 +71,14 @@ def fit_field(
     The rays of a step are shared out over the ranks, of which the first alone writes files and calls `every`.
     Raises InputError for a checkpoint of another run and for a loss or a model that is not finite.
     """
-    state = load_checkpoint(folder, options) if ranks.first() and not options.no_reload else None
+    data = learned_from(scene, options)
+    state = None
+    if ranks.first() and not options.no_reload:
+        state = load_checkpoint(folder, options, data, scene.train.names)
     state = together.from_first(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
-    return _Loop(scene, validation, options, folder, state, config_text, every).go()
+    return _Loop(scene, validation, options, folder, state, data, config_text, every).go()
 
 
 def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
@@ -83,7 +90,9 @@ def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
         (folder / name for name in (CHECKPOINT, WEIGHTS) if (folder / name).is_file()), None)
     if path is None:
         raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
-    state = load_field(path)
+    state = read_run(path) if path == folder / CHECKPOINT else load_field(path)
+    if path == folder / CHECKPOINT and "field" not in state:
+        raise InputError(f"{folder} holds no radiance field, but a run of --method {state['options'].get('method')}: give that")
     run = FieldRun(model=_field_in(state, path, scene, options).to(runtime.torch_device()))
     run.model.mix(in_bfloat16(options, run.model))
     if path == folder / CHECKPOINT:
@@ -94,15 +103,13 @@ def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
 
 def _field_in(state: dict, path: Path, scene: Scene, options: Options) -> RayModel:
     """The model that a file holds: of this program, or of nerf-pytorch."""
-    try:
+    with reading(path):
         if "field" in state:
             return field_from_state(state["field"])
         if options.rvs:
             raise InputError(f"{path} holds networks of nerf-pytorch, which were trained without --rvs: drop that flag")
         places = sampling(scene, options, endless=True, as_nerf_pytorch=True)
         return from_nerf_pytorch(state, places, scene_ndc(scene))
-    except ValueError as problem:
-        raise InputError(f"{path}: {problem}") from problem
 
 
 def _start(scene: Scene, options: Options, generator: torch.Generator) -> RayModel:
@@ -125,9 +132,11 @@ class _Loop:
     """The state that `fit_field` moves through: one instance a call."""
 
     def __init__(
-        self, scene: Scene, validation: Split, options: Options, folder: Path, state: dict | None, config_text: str, every
+        self, scene: Scene, validation: Split, options: Options, folder: Path, state: dict | None, data: dict, config_text: str,
+        every
     ):
         self.scene, self.options, self.folder, self.every = scene, options, folder, every
+        self.data = data  # see `learned_from`
         self.generator = torch.Generator().manual_seed(options.seed)
         began = time.perf_counter()
         model = _start(scene, options, self.generator) if state is None else _field_in(state, folder / CHECKPOINT, scene, options)
@@ -135,7 +144,9 @@ class _Loop:
         together.keep_same(model)
         if isinstance(model, MarchedField):
             model.calls = options.radiance_calls
-        model.mix(together.from_first(in_bfloat16(options, model) if state is None else state.get("bfloat16", False)))
+        with reading(folder / CHECKPOINT):
+            mixed = in_bfloat16(options, model) if state is None else check_truth("its bfloat16", state.get("bfloat16", False))
+        model.mix(together.from_first(mixed))
         self.run.seconds["hull"] = time.perf_counter() - began
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
@@ -143,13 +154,13 @@ class _Loop:
         self.steps = (NetworkSteps if options.field == "mlp" else GridSteps)(model, options, self.generator)
         self.validation = RayBatches(validation, scene.background, runtime.torch_device()) if len(validation) else None
         self.epoch_squares: list[float] = []
-        self.saved_step, self.saved_at = state["step"] if state else 0, time.monotonic()
         if state is not None:
-            self._restore(state)
+            with reading(folder / CHECKPOINT):
+                self._restore(state)
+        self.saved_step, self.saved_at = self.run.step, time.monotonic()
         self.run.seconds["compile"] += self._warm_up()
         if ranks.first():
-            if state is None:
-                (folder / "log.txt").unlink(missing_ok=True)
+            log.begin(folder, self.run.history, "step")
             write_text(folder / "config.txt", config_text)
 
     def go(self) -> FieldRun:
@@ -216,8 +227,7 @@ class _Loop:
         shown = f"{known[-1]:.2f}" if known else "-"
         words = f"train {train:.2f} dB, validation {shown} dB, {self.steps.rays:,} rays a step"
         if ranks.first():
-            with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
-                log.write(f"step {run.step}: {run.seconds['training']:.1f} s, {words}\n")
+            log.add(self.folder, f"step {run.step}: {run.seconds['training']:.1f} s, {words}")
         return words
 
     def _validate(self) -> float:
@@ -228,7 +238,7 @@ class _Loop:
 
     def _save(self) -> None:
         run = self.run
-        if not all(values.isfinite().all() for values in run.model.parameters()):
+        if not (all(is_finite(values) for values in run.model.parameters()) and squares_are_finite(self.steps.optimizer)):
             raise self._diverged("model")
         self.saved_step, self.saved_at = run.step, time.monotonic()
         if not ranks.first():
@@ -237,17 +247,23 @@ class _Loop:
             "field": run.model.state(), "optimizer": self.steps.optimizer.state_dict(), "history": run.history,
             "seconds": run.seconds, "step": run.step, "rays": self.steps.rays, "squares": self.epoch_squares,
             "generator": self.generator.get_state(), "finished": run.finished, "bfloat16": run.model.in_bfloat16,
+            "learned_from": self.data,
         }, self.options)
 
     def _restore(self, state: dict) -> None:
-        run = self.run
-        run.history, run.seconds, run.step, self.steps.rays = (state[key] for key in ("history", "seconds", "step", "rays"))
-        run.finished, self.epoch_squares = state["finished"], state["squares"]
+        """Go on from a checkpoint's state. Raises ValueError where it is not one of this run."""
+        run, optimizer = self.run, self.steps.optimizer
+        run.history, run.seconds, run.finished = state["history"], state["seconds"], state["finished"]
+        run.step = check_number("its step", state["step"], 0, self.options.N_iters, whole=True)
+        self.steps.rays = check_number("its rays of a step", state["rays"], 1, 1 << 20, whole=True)
+        if not isinstance(state["squares"], list):
+            raise ValueError("its squared errors are no list")
+        self.epoch_squares = [check_number("its squared errors", value, 0) for value in state["squares"]]
         try:
-            self.steps.optimizer.load_state_dict(state["optimizer"])
+            check_optimizer(state["optimizer"], optimizer)
         except ValueError as problem:
-            raise InputError(f"{self.folder / CHECKPOINT} is of an earlier version, whose optimizer was another: start anew by "
-                             "--no_reload, from its model by --ft_path") from problem
+            raise ValueError(f"{problem}: start anew by --no_reload, from its model by --ft_path") from problem
+        optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
 
     def _warm_up(self) -> float:

@@ -10,18 +10,22 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split
+from models.checks import is_finite
 from models.points import PointCloud
 from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.files import write_text
 from settings.options import Options
 from settings.progress import progress
+from settings.reading import reading
 from taichi_kernels.photometric import photometric_loss
-from training import together
-from training.checkpoint import cloud_from, cloud_state, load_checkpoint, save_checkpoint
+from training import log, together
+from training.checkpoint import CHECKPOINT, cloud_from, cloud_state, load_checkpoint, save_checkpoint
+from training.learned_from import learned_from
 from training.losses import silhouette_loss
 from training.point_run import PointRun, random_numbers, start_run
 from training.recipe import MaskFacts, Recipe, Stage, Start
+from training.run_state import check_optimizer, squares_are_finite
 from training.validate import mean_psnr
 
 _EVALUATIONS = 20  # validation passes over a whole run, besides those at the ends of stages
@@ -39,25 +43,34 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     of which the first alone writes files. Raises InputError for an empty hull, a
     checkpoint of another run and a loss that is not finite.
     """
-    state = load_checkpoint(folder, options) if ranks.first() and not options.no_reload else None
+    data = learned_from(scene, options)
+    state = None
+    if ranks.first() and not options.no_reload:
+        state = load_checkpoint(folder, options, data, scene.train.names)
     state = together.from_first(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
-    if ranks.first() and state is None:
-        (folder / "log.txt").unlink(missing_ok=True)  # of a run that this one takes the place of
-    run = PointRun.resumed(state) if state else start_run(scene, options, recipe, start, begun)
+    if state is None:
+        run = start_run(scene, options, recipe, start, begun)
+    else:
+        with reading(folder / CHECKPOINT):
+            run = PointRun.resumed(state, recipe, len(scene.train))
     run.seconds["compile"] += _warm_up(run.cloud, scene)
+    loop = _Loop(scene, validation, options, recipe, folder, run, data)
     if ranks.first():
+        log.begin(folder, run.history, "epoch")
         write_text(folder / "config.txt", config_text)
-    _Loop(scene, validation, options, recipe, folder, run).go(state)
+    loop.go(state)
     return run
 
 
 class _Loop:
     """The state that `fit` moves through: one instance a call."""
 
-    def __init__(self, scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, run: PointRun):
-        self.scene, self.validation, self.options = scene, validation, options
+    def __init__(
+        self, scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, run: PointRun, data: dict
+    ):
+        self.scene, self.validation, self.options, self.data = scene, validation, options, data  # data: see `learned_from`
         self.recipe, self.folder, self.run = recipe, folder, run
         self.cameras = scene.train.cameras
         self.views = _views_to_train(scene, run.masks)
@@ -105,13 +118,17 @@ class _Loop:
         run.cloud.use_sh = stage.use_sh
         optimizer = _optimizer(run.cloud, stage)
         if resumed:
-            optimizer.load_state_dict(state["optimizer"])
+            with reading(self.folder / CHECKPOINT):
+                check_optimizer(state["optimizer"], optimizer)
+                optimizer.load_state_dict(state["optimizer"])
         return optimizer
 
     def _timed_save(self, optimizer) -> None:
         began = time.perf_counter()
+        if not squares_are_finite(optimizer):
+            raise self._diverged()
         if ranks.first():
-            save_checkpoint(self.folder, self.run.state(optimizer), self.options)
+            save_checkpoint(self.folder, self.run.state(optimizer) | {"learned_from": self.data}, self.options)
         self.run.seconds["training"] += time.perf_counter() - began
 
     def _epoch(self, stage: Stage, optimizer) -> bool:
@@ -123,6 +140,7 @@ class _Loop:
         while run.place < len(order):
             if (run.place or run.epoch) and together.asked():  # not between a stage's change of the cloud and its first step
                 run.seconds["training"] += time.perf_counter() - began
+                self._check_finite(run.squared)
                 self._timed_save(optimizer)
                 together.wait()
                 raise cut_off.CutOff(cut_off.asked())
@@ -131,11 +149,7 @@ class _Loop:
             run.place += len(some)
             self.bar.update(len(some))
         squared, run.squared, run.place = run.squared, 0.0, 0
-        if not math.isfinite(squared) or not all(value.isfinite().all() for value in run.cloud.parameters()):
-            raise InputError(
-                f"the loss or a parameter stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): "
-                f"lower --lr1 or --lr2; the checkpoint of the epoch before is in {self.folder}"
-            )
+        self._check_finite(squared)
         together.keep_same(run.cloud, optimizer)
         run.seconds["training"] += time.perf_counter() - began
         self.epochs_done += 1
@@ -146,6 +160,17 @@ class _Loop:
             self.bar.total -= (stage.epochs - run.epoch - 1) * len(order)
         self._record(stage, train_psnr, last)
         return last
+
+    def _check_finite(self, squared: float) -> None:
+        if not math.isfinite(squared) or not all(is_finite(value) for value in self.run.cloud.parameters()):
+            raise self._diverged()
+
+    def _diverged(self) -> InputError:
+        """What to say when numbers ran away."""
+        stage = self.recipe.stages[min(self.run.stage, len(self.recipe.stages) - 1)]
+        kept = f"the last checkpoint is in {self.folder}" if self.epochs_done else "there is no checkpoint yet"
+        return InputError(f"the loss or a parameter stopped being finite in epoch {self.epochs_done + 1} ({stage.name}): "
+                          f"lower --lr1 or --lr2; {kept}")
 
     def _step(self, stage: Stage, views: list[int], optimizer) -> float:
         """One step on the mean loss of some views, shared out over the ranks; returns the sum of the views' mean squared errors
@@ -192,11 +217,9 @@ class _Loop:
         known = [h["validation_psnr"] for h in run.history if h["validation_psnr"] is not None]
         shown = f"{known[-1]:.2f}" if known else "-"
         if ranks.first():
-            with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
-                log.write(
-                    f"epoch {self.epochs_done} ({stage.name}): {run.seconds['training']:.1f} s, train {train_psnr:.2f} dB, "
-                    f"validation {'-' if validation is None else f'{validation:.2f}'} dB, {run.cloud.point_count()} points\n"
-                )
+            log.add(self.folder, f"epoch {self.epochs_done} ({stage.name}): {run.seconds['training']:.1f} s, train "
+                    f"{train_psnr:.2f} dB, validation {'-' if validation is None else f'{validation:.2f}'} dB, "
+                    f"{run.cloud.point_count()} points")
         points = f"{run.cloud.point_count():,} points"
         self.bar.set_postfix_str(f"{stage.name}, train {train_psnr:.2f} dB, validation {shown} dB, {points}", refresh=False)
 

@@ -10,10 +10,12 @@ import torch
 from tqdm import tqdm
 
 from datasets.scene import Scene
+from models.checks import check_mapping, check_number
 from models.points import PointCloud
 from settings import ranks
 from settings.errors import InputError
 from settings.options import Options
+from settings.reading import reading
 from taichi_kernels import runtime
 from training import together
 from training.checkpoint import CHECKPOINT, WEIGHTS, cloud_from, cloud_state, load_weights, read_run
@@ -47,11 +49,30 @@ class PointRun(Run):
         }
 
     @staticmethod
-    def resumed(state: dict) -> "PointRun":
-        """The run that a checkpoint holds."""
-        return PointRun(state["history"], state["seconds"], model=cloud_from(state["cloud"], runtime.torch_device()),
-                        stage=state["stage"], epoch=state["epoch"], masks=MaskFacts(**state["masks"]),
-                        place=state.get("place", 0), squared=state.get("squared", 0.0))
+    def resumed(state: dict, recipe: Recipe, views: int) -> "PointRun":
+        """The run that a checkpoint holds, of a recipe and as many training views. Raises ValueError where it is not one."""
+        stage = check_number("its stage", state["stage"], 0, len(recipe.stages), whole=True)
+        epochs = recipe.stages[stage].epochs if stage < len(recipe.stages) else 0
+        return PointRun(state["history"], state["seconds"], state["finished"],
+                        model=cloud_from(state["cloud"], runtime.torch_device()), masks=_mask_facts(state["masks"], views),
+                        stage=stage, epoch=check_number("its epoch", state["epoch"], 0, epochs, whole=True),
+                        place=check_number("its place in the epoch", state.get("place", 0), 0, views, whole=True),
+                        squared=check_number("its sum of squared errors", state.get("squared", 0.0), 0))
+
+
+def _mask_facts(saved: dict, views: int | None = None) -> MaskFacts:
+    """What a checkpoint says of the masks. Raises ValueError where it does not fit so many views."""
+    found = MaskFacts(**check_mapping("its masks", saved))
+    believed = found.believed
+    if not isinstance(believed, list) or not all(type(value) is bool for value in believed):
+        raise ValueError("it does not say which masks were believed")
+    if views is not None and len(believed) not in (0, views):
+        raise ValueError(f"it tells of {len(believed)} masks, and there are {views} training views")
+    if not isinstance(found.remark, str):
+        raise ValueError("its remark on the masks is no text")
+    if found.hull_iou is not None:
+        check_number("its hull_iou", found.hull_iou, 0, 1)
+    return found
 
 
 def start_run(scene: Scene, options: Options, recipe: Recipe, start: PointCloud | None,
@@ -88,9 +109,10 @@ def load_run(folder: Path, start: PointCloud | None) -> PointRun:
         state = read_run(folder / CHECKPOINT)
         if "cloud" not in state:
             raise InputError(f"{folder} holds no point cloud, but a run of --method {state['options'].get('method')}: give that")
-        cloud = cloud_from(state["cloud"], runtime.torch_device())
-        return PointRun(state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
-                        model=cloud, masks=MaskFacts(**state["masks"]))
+        with reading(folder / CHECKPOINT):
+            cloud = cloud_from(state["cloud"], runtime.torch_device())
+            return PointRun(state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
+                            model=cloud, masks=_mask_facts(state["masks"]))
     if (folder / WEIGHTS).is_file():
         return PointRun(model=load_weights(folder / WEIGHTS, runtime.torch_device()))
     raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")

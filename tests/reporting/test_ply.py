@@ -7,7 +7,7 @@ import pytest
 import torch
 from plyfile import PlyData
 
-from reporting.ply import load_ply, save_ply
+from reporting.ply import load_ply, ply_settings, save_ply
 from settings.errors import InputError
 
 
@@ -30,10 +30,9 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 def test_round_trip_is_exact_to_the_bit(tmp_path, count):
     cloud = _cloud(count)
     if count == 1000:  # values that a text format or a rounding would lose
-        cloud["sh"][3, 8, 2] = math.nan
         cloud["base"][4, 1] = -0.0
         cloud["opacity"][5] = 1e-42  # subnormal
-        cloud["positions"][6, 2] = math.inf
+        cloud["positions"][6, 2] = 3.4e38
     save_ply(tmp_path / "points.ply", **cloud)
     back = load_ply(tmp_path / "points.ply")
     assert back.keys() == cloud.keys()
@@ -103,3 +102,45 @@ def test_files_that_cannot_be_read_back_are_told_in_a_sentence(tmp_path):
     )
     with pytest.raises(InputError, match="lacks the property base_0"):
         load_ply(tmp_path / "foreign.ply")
+
+
+@pytest.mark.parametrize(("name", "place", "value", "sentence"), [
+    ("base", (2, 1), math.nan, r"base\[2, 1\] is nan"), ("positions", (3, 0), math.inf, r"positions\[3, 0\] is inf"),
+    ("sh", (1, 8, 2), -math.inf, r"sh\[1, 8, 2\] is -inf"), ("opacity", (4,), 1.5, r"opacity\[4\] is 1\.5"),
+    ("opacity", (0,), -0.1, r"opacity\[0\] is -0\.1"), ("radius", (3,), 0.0, r"radius\[3\] is 0"),
+    ("radius", (3,), -2.0, r"radius\[3\] is -2"), ("radius", (3,), math.nan, r"radius\[3\] is nan"),
+])
+def test_values_that_are_none_are_named(tmp_path, name, place, value, sentence):
+    cloud = _cloud(5)
+    cloud[name][place] = value
+    save_ply(tmp_path / "points.ply", **cloud)
+    with pytest.raises(InputError, match=sentence):
+        load_ply(tmp_path / "points.ply")
+
+
+@pytest.mark.parametrize(("before", "after", "sentence"), [
+    ("element vertex 5", "element vertex -1", "element vertex -1"), ("element vertex 5", "element vertex 1e9", "vertex 1e9"),
+    ("element vertex 5", "element vertex 1000000000", "too short"), ("float base_1", "float base_0", "two properties 'base_0'"),
+    ("element vertex 5", "element face 900000000\nproperty list uchar int v\nelement vertex 5", "too short"),
+    ("element vertex 5", "element vertex 5\nproperty list uchar int x2", "not a complete PLY"),
+    ("end_header", "end", "no end"), ("comment setting", "comment settinh", None),
+])
+def test_headers_that_cannot_be_are_told_before_memory_is_taken(tmp_path, before, after, sentence):
+    path = tmp_path / "points.ply"
+    save_ply(path, **_cloud(5), settings={"radius": 0.1})
+    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode(), 1))
+    if sentence is None:
+        assert len(load_ply(path)["base"]) == 5 and ply_settings(path) == {}
+        return
+    with pytest.raises(InputError, match=sentence):
+        load_ply(path)
+
+
+@pytest.mark.parametrize("comment", ["setting 5", "setting [[\"radius\", 2]]", "setting {\"radius\"", "setting null", "setting"])
+def test_settings_that_are_none_are_told(tmp_path, comment):
+    path = tmp_path / "points.ply"
+    save_ply(path, **_cloud(5), settings={"radius": 0.1})
+    assert ply_settings(path) == {"radius": 0.1}
+    path.write_bytes(path.read_bytes().replace(b'setting {"radius": 0.1}', comment.encode()))
+    with pytest.raises(InputError, match=r"points\.ply has a setting that cannot be read"):
+        ply_settings(path)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.scene import joined
 from settings import cut_off
 from settings.errors import InputError
 from settings.options import Options
@@ -42,6 +43,20 @@ def test_learns_a_sphere(tmp_path, recipe, background, floor):
     trained = run(tmp_path, sphere_scene(background), replace(_SMALL, recipe=recipe, data_r=0.003, epochs=20))
     figures = [h["validation_psnr"] for h in trained.history]
     assert figures[-1] > floor, figures
+
+
+@pytest.mark.parametrize("seen", ["alpha", "no alpha"])
+def test_the_papers_recipe_carves_what_is_not_black(tmp_path, seen):
+    """It needs no alpha channel: RGB pictures on black are carved as RGBA ones are, and pictures without black are refused."""
+    scene = sphere_scene()
+    if seen == "no alpha":
+        black = joined([scene.train.over_black(view).numpy() for view in range(len(scene.train))])
+        scene = replace(scene, train=replace(scene.train, images=black, alpha=None))
+    trained = run(tmp_path, scene, replace(_SMALL, data_r=0.003, epochs=20))
+    assert trained.history[-1]["validation_psnr"] > 18
+    bright = replace(scene.train, images=np.maximum(scene.train.images, 3), alpha=None)
+    with pytest.raises(InputError, match="no black background"):
+        run(tmp_path / "bright", replace(scene, train=bright))
 
 
 def test_same_seed_same_weights(tmp_path):
