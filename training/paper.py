@@ -10,6 +10,7 @@ from torch import Tensor
 from datasets.scene import Scene
 from models.points import SH_COEFFICIENTS, PointCloud
 from settings.options import Options
+from taichi_kernels import runtime
 from training.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mean_colours, to_kernel_device
 from training.recipe import MaskFacts, Recipe, Stage, Start
 
@@ -93,7 +94,8 @@ def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: Options, gene
 def _survivors(cloud: PointCloud, scene: Scene) -> Tensor:
     size = VOXEL * float((scene.bounds[1] - scene.bounds[0]).max()) / 4
     positions = cloud.positions.detach().cpu()
-    return torch.from_numpy(cKDTree(positions.numpy()).query(_filtered_centroids(positions, size).numpy(), workers=-1)[1])
+    centroids = _filtered_centroids(positions, size)
+    return torch.from_numpy(cKDTree(positions.numpy()).query(centroids.numpy(), workers=runtime.workers())[1])
 
 
 def _filtered_centroids(positions: Tensor, size: float) -> Tensor:
@@ -103,7 +105,7 @@ def _filtered_centroids(positions: Tensor, size: float) -> Tensor:
     sums = torch.zeros(count, 3).index_add_(0, voxel, positions)
     centroids = sums / torch.bincount(voxel, minlength=count)[:, None]
     neighbours = min(_NEIGHBOURS, count)
-    distances, _ = cKDTree(centroids.numpy()).query(centroids.numpy(), k=neighbours, workers=-1)
+    distances, _ = cKDTree(centroids.numpy()).query(centroids.numpy(), k=neighbours, workers=runtime.workers())
     mean = torch.from_numpy(np.atleast_2d(distances.T).mean(0))
     if count < 3:
         return centroids
