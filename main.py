@@ -12,6 +12,7 @@ if __name__ == "__main__":
     console.keep_open()
 
 import importlib
+import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -58,6 +59,7 @@ def run(argv: list[str]) -> None:
     """Train (or load), report, and print the closing lines, of several ranks in the first alone. Raises InputError for the user's
     mistakes, and CutOff where the program is told to stop."""
     options = parse(argv)
+    _check_homes(options)
     ranks.check()
     if options.device in ("auto", "cuda"):
         ranks.keep_own_gpu()
@@ -94,13 +96,27 @@ def run(argv: list[str]) -> None:
     print(closing_lines(result, folder))
 
 
+def _check_homes(options) -> None:
+    for name, value in asdict(options).items():
+        try:
+            Path(str(value)).expanduser()
+        except RuntimeError as problem:
+            raise InputError(f"--{name} {value}: {value.partition('/')[0]} is not known as a home folder: write the whole "
+                             "path") from problem
+
+
 def _import_libraries() -> None:
     """Load what takes seconds, after the flags, so that --help and a mistyped flag answer at once. Raises CutOff in between, and
     InputError for a machine on which they do not load."""
     try:
+        os.getcwd()
+    except FileNotFoundError as problem:
+        raise InputError("the current folder does not exist any more: change to another one") from problem
+    try:
         tempfile.gettempdir()
     except FileNotFoundError as problem:
         raise InputError("there is no folder for temporary files that can be written to: set TMPDIR to one") from problem
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # reports look the same, whatever a user has set for plots
     for library in ("torch", "taichi", "scipy.spatial", "imageio", "skimage.metrics"):
         importlib.import_module(library)
         cut_off.answer()

@@ -1,5 +1,5 @@
-"""Signals at random moments, from the program's first line to its end: each ends it with its code, and the run goes on to the same
-bits.
+"""Signals at random moments, from the program's first line to its end: each ends it with its code, and the run goes on to the
+same bits.
 
 RADIANCE_SIGNAL_MOMENTS is the number of moments, RADIANCE_SIGNAL_SEED chooses others. As a program, this prints what every moment
 led to: python -m tests.test_signals
