@@ -39,7 +39,8 @@ def started(folder: Path, words: list[str]) -> subprocess.Popen:
     with (folder / "output.txt").open("a") as output:
         process = subprocess.Popen(
             [sys.executable, "main.py", "--threads", "1", "--basedir", str(folder / "run"), *words],
-            cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+            cwd=ROOT, stdout=output, stderr=output, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in what a shell starts in the background
     wanted = sum(1 << number - 1 for number in CODES)
     while process.poll() is None and _caught(process) & wanted != wanted:
         time.sleep(0.001)
@@ -71,11 +72,16 @@ def disturbed(folder: Path, words: list[str], seconds: float, chance: random.Ran
     exit code, seconds until it)."""
     folder.mkdir()
     told = []
-    for _ in range(moments):
+    while len(told) < moments:
         number, moment = chance.choice(list(CODES)), chance.uniform(0, seconds)
-        process = started(folder, words)
-        time.sleep(moment)
-        process.send_signal(number)
+        process, began = started(folder, words), time.monotonic()
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        else:  # it was faster than the one that was measured, or had less left to do
+            seconds = time.monotonic() - began
+            continue
         sent = time.monotonic()
         code = process.wait(120)
         told.append((number.name, round(moment, 2), code, round(time.monotonic() - sent, 2)))
