@@ -5,27 +5,42 @@
     python main.py --method nerf --datadir ./nerf_synthetic/lego
 """
 
+from settings import console, cut_off
+
+if __name__ == "__main__":
+    cut_off.listen()  # before anything that takes time
+    console.keep_open()
+
+import importlib
+import os
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
-from settings import cut_off, ranks, run_lock
+from settings import ranks, run_lock
 from settings.errors import InputError
 from settings.files import check_writable, writing_into
 from settings.flags import parse
 
 
 def main(argv: list[str]) -> int:
-    """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM or SIGUSR1 cut
-    it off (of ranks that stop together, the first one's), 1 where another rank is lost, 130 for a Ctrl-C outside training, which
-    saves and reports by itself."""
+    """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM, SIGUSR1 or
+    SIGHUP cut it off (of ranks that stop together, the first one's), 130 for Ctrl-C, 1 where another rank is lost."""
+    with cut_off.heard():
+        return _ended(argv)
+
+
+def _ended(argv: list[str]) -> int:
     name = "main.py" if ranks.first() else f"main.py (rank {ranks.number()})"
     try:
-        with cut_off.heard():
-            said = run(argv)
-        if said:
-            print(said)
+        run(argv)
+        cut_off.answer()
+        if not cut_off.interrupted() or not ranks.first():
+            return 0
+        print(f"{name}: interrupted; the training is saved, and the same command goes on", file=sys.stderr)
+        return cut_off.INTERRUPTED
     except InputError as mistake:
         print(f"{name}: {mistake}", file=sys.stderr)
         return 2
@@ -37,43 +52,44 @@ def main(argv: list[str]) -> int:
         if not ranks.first() and cut_off.agreed():  # the first rank saves, and speaks for all
             return 0
         print(f"{name}: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
-        return cut_off.EXIT_CODE
-    except KeyboardInterrupt:
-        print("main.py: interrupted; the checkpoint of the last whole epoch, if there is one, is kept", file=sys.stderr)
-        return 130
-    return 0
+        return signal.exit_code
 
 
-def run(argv: list[str]) -> str:
-    """Train (or load), report, and return the four lines, of several ranks in the first alone. Raises InputError for the user's
-    mistakes."""
+def run(argv: list[str]) -> None:
+    """Train (or load), report, and print the closing lines, of several ranks in the first alone. Raises InputError for the user's
+    mistakes, and CutOff where the program is told to stop."""
     options = parse(argv)
+    _check_homes(options)
     ranks.check()
     if options.device in ("auto", "cuda"):
         ranks.keep_own_gpu()
     if not ranks.first():
-        return "" if options.render_only else _learn_and_report(options)
+        if not options.render_only:
+            _learn_and_report(options)
+        return
     folder = _folder(options)
     check_writable(folder)
     with run_lock.held(folder), writing_into(folder):
-        return _learn_and_report(options)
+        _learn_and_report(options)
 
 
 def _folder(options) -> Path:
     return Path(options.basedir).expanduser()
 
 
-def _learn_and_report(options) -> str:
-    # heavy imports after the flags, so that --help and a mistyped flag answer at once
+def _learn_and_report(options) -> None:
+    _import_libraries()
     import datasets
     import methods
     from datasets.protocols import evaluation_views
-    from reporting import four_lines, report
+    from reporting import closing_lines, report
     from training import together
     from training.checkpoint import save_weights, weights_size
 
     device = _start_device(options)
+    cut_off.answer()
     scene = datasets.load(options)
+    cut_off.answer()
     evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
     if options.render_factor > 1:
         evaluation, protocol = evaluation.shrunk(options.render_factor), f"{protocol}, shrunk {options.render_factor} times"
@@ -81,25 +97,52 @@ def _learn_and_report(options) -> str:
     with together.joined(device, alone=options.render_only):
         trained, options, own = methods.learn(options, scene, evaluation, folder)
     if not ranks.first():
-        return ""
+        return
+    cut_off.answer()
     size = weights_size(trained.model) if options.render_only else save_weights(folder, trained.model)
     result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device, own))
-    print(f"protocol: {protocol}")
-    print(f"report: {folder / 'report.html'}   pictures: {folder / 'pictures'}   video: {folder / 'orbit.mp4'}")
-    return four_lines(result["figures"])
+    for warning in result["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(closing_lines(result, folder))
+
+
+def _check_homes(options) -> None:
+    for name, value in asdict(options).items():
+        try:
+            Path(str(value)).expanduser()
+        except RuntimeError as problem:
+            raise InputError(f"--{name} {value}: {value.partition('/')[0]} is not known as a home folder: write the whole "
+                             "path") from problem
+
+
+def _import_libraries() -> None:
+    """Load what takes seconds, after the flags, so that --help and a mistyped flag answer at once. Raises CutOff in between, and
+    InputError for a machine on which they do not load."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as problem:
+        raise InputError("the current folder does not exist any more: change to another one") from problem
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as problem:
+        raise InputError("there is no folder for temporary files that can be written to: set TMPDIR to one") from problem
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # reports look the same, whatever a user has set for plots
+    for library in ("torch", "taichi", "scipy.spatial", "imageio", "skimage.metrics"):
+        importlib.import_module(library)
+        cut_off.answer()
 
 
 def _start_device(options) -> str:
-    import torch
-
     from taichi_kernels import runtime
 
     runtime.keep_freed_memory()
-    torch.set_flush_denormal(True)  # moments of points that are never seen decay to denormals, which are slow
     try:
-        return runtime.init(options.device, options.threads)
+        with runtime.flushed_denormals():  # for threads of Torch and Taichi; the moments of points that are never visible decay
+            device = runtime.init(options.device, options.threads)
+            runtime.start_threads()
     except RuntimeError as problem:
         raise InputError(f"--device {options.device}: {problem}; choose another device, or auto") from problem
+    return device
 
 
 def _record(scene, evaluation, protocol, options, folder, run, size, device, own):
@@ -122,4 +165,6 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    cut_off.ignore()
+    sys.exit(code)

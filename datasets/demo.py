@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from settings import cut_off
 from settings.errors import InputError
 from settings.progress import progress
 from taichi_kernels.sphere_tracing import trace_demo
@@ -206,6 +207,7 @@ def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
             (folder / split).mkdir()
             for pose, name in zip(poses, names, strict=True):
                 _write_view(f"{folder}/{name}", intrinsics, pose, settings)
+                cut_off.answer()
                 bar.update()
             frames = [
                 {"file_path": n, "transform_matrix": p.tolist()} for n, p in zip(names, poses, strict=True)

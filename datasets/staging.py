@@ -3,8 +3,10 @@
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
+from settings import cut_off
 from settings.errors import InputError
 
 
@@ -18,7 +20,6 @@ def staged(folder: Path) -> Path:
     scratch = os.environ.get("RADIANCE_SCRATCH", "")
     if not scratch:
         return folder
-    import fcntl  # not on Windows, where there are no such clusters
 
     source = folder.resolve()
     place = Path(scratch).expanduser()
@@ -26,7 +27,9 @@ def staged(folder: Path) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         copy = place / f"{source.name}_{_fingerprint(source)}"
         with copy.with_name(f"{copy.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _locked(lock):
+                cut_off.answer()
+                time.sleep(0.2)
             if not copy.is_dir():
                 _copy(source, copy)
     except (OSError, shutil.Error) as problem:
@@ -43,11 +46,26 @@ def _fingerprint(source: Path) -> str:
     return hashlib.sha256(known.encode()).hexdigest()[:12]
 
 
+def _locked(file) -> bool:
+    import fcntl  # not on Windows, where there are no such clusters
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _copy_file(source: str, copy: str) -> None:
+    cut_off.answer()
+    shutil.copy2(source, copy)
+
+
 def _copy(source: Path, copy: Path) -> None:
     partial = copy.with_name(f"{copy.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     try:
-        shutil.copytree(source, partial, ignore_dangling_symlinks=True)
+        shutil.copytree(source, partial, ignore_dangling_symlinks=True, copy_function=_copy_file)
         partial.rename(copy)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,5 +1,10 @@
 # What every job script here does first: `source jobs/job.sh` from the repository's folder. Not a script of its own.
 
+# Signals are for the command that `run` starts: USR1 says that time is running out, TERM that the job is cancelled.
+child= out_of_time=
+trap 'out_of_time=yes; [ -z "$child" ] || kill -USR1 "$child"' USR1
+trap '[ -n "$child" ] || exit 143; kill -TERM "$child"' TERM
+
 [ -f jobs/cluster.env ] || { echo "jobs/cluster.env is missing: copy jobs/cluster.env.example and fill it in" >&2; exit 2; }
 set -a
 source jobs/cluster.env
@@ -7,20 +12,22 @@ set +a
 eval "${RADIANCE_SETUP:-}"
 [ -z "${RADIANCE_CACHE:-}" ] || export TI_OFFLINE_CACHE_FILE_PATH="$RADIANCE_CACHE"
 
-# run COMMAND…: run it, hand signals on to it, and put the job back in the queue where it was cut off by USR1, the sign that time is
-# running out. It ends with the command's exit code: 75 says that the command was cut off, and that what it had to save is saved.
+# run COMMAND…: run it, hand signals on to it, and put the job back in the queue where USR1 cut it off, or came before the command.
+# It ends with the command's exit code: 75 says that the command was cut off, and that what it had to save is saved.
 run() {
-    local code child out_of_time=
-    "$@" &
-    child=$!
-    trap 'out_of_time=yes; kill -USR1 $child' USR1
-    trap 'kill -TERM $child' TERM
-    while :; do
-        wait "$child"
-        code=$?
-        kill -0 "$child" 2>/dev/null || break  # else a signal ended the wait, not the command
-    done
-    # above 128: a signal ended it while it was starting, before it could say 75
+    local code=75
+    if [ -z "$out_of_time" ]; then
+        "$@" &
+        child=$!
+        [ -z "$out_of_time" ] || kill -USR1 "$child"  # it came between the last two lines
+        while :; do
+            wait "$child"
+            code=$?
+            kill -0 "$child" 2>/dev/null || break  # else a signal ended the wait, not the command
+        done
+        child=
+    fi
+    # above 128: a signal ended python or srun before the program's first line, which is where it begins to answer with 75
     if [ -n "$out_of_time" ] && { [ "$code" = 75 ] || [ "$code" -gt 128 ]; }; then
         echo "cut off; back in the queue"
         scontrol requeue "$SLURM_JOB_ID"

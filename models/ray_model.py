@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from datasets.cameras import Cameras
 from models.rays import Ndc, Rays, pack_cameras, pixel_rays, view_pixels
 from models.rendering import Rendering
+from settings import cut_off
 
 CHUNK = 32_768  # rays that are rendered at a time
 
@@ -54,7 +55,10 @@ class RayModel(nn.Module, ABC):
             packed[:, 14:16] += 0.5
         width, height = cameras.size(view)
         pixels = view_pixels(0, width, height, self.device)
-        parts = [self._shown(pixel_rays(packed, some)) for some in pixels.split(self.chunk)]
+        parts = []
+        for some in pixels.split(self.chunk):
+            cut_off.answer()
+            parts.append(self._shown(pixel_rays(packed, some)))
         colour, alpha, depth = (torch.cat(part) for part in zip(*parts, strict=True))
         if background == "white":
             colour = colour + (1 - alpha)[:, None]

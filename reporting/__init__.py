@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from reporting.lines import four_lines
+from reporting.lines import closing_lines, four_lines
 from reporting.record import RunRecord
 
-__all__ = ["RunRecord", "four_lines", "report"]
+__all__ = ["RunRecord", "closing_lines", "four_lines", "report"]
 
 
 def report(run: RunRecord) -> dict[str, Any]:

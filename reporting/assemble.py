@@ -10,7 +10,8 @@ from reporting.html import save_html
 from reporting.pictures import remove_older, save_comparison
 from reporting.ply import save_ply
 from reporting.record import RunRecord
-from reporting.video import save_orbit
+from reporting.video import try_orbit
+from settings import cut_off
 from settings.files import plain, write_json
 
 FORMAT = 1  # of report.json; raised when a key changes its meaning
@@ -41,25 +42,17 @@ def report(run: RunRecord) -> dict[str, Any]:
     warnings = list(run.warnings)
     if run.interrupted:
         warnings.insert(0, "The training was interrupted: these are the figures of an unfinished run.")
-    video = _video(run, folder / VIDEO, 1 / speed.fps, warnings)
+    orbit = run.model, run.train_cameras, run.bounds, run.background, 1 / speed.fps, run.render_path
+    video, remark = try_orbit(folder / VIDEO, *orbit)
+    warnings += [remark] if remark else []
     if run.cloud is not None:
         save_ply(folder / CLOUD, **run.cloud)
     result = plain(_content(run, quality, speed, video, warnings))
+    cut_off.answer()
     save_html(folder / PAGE, result, written, folder / VIDEO if video else None)
+    cut_off.answer()
     write_json(folder / JSON, result)
     return result
-
-
-def _video(run: RunRecord, path: Path, seconds_per_view: float, warnings: list[str]) -> dict[str, Any] | None:
-    """The orbit's facts; None, and a warning, where the encoder fails: a training is worth its figures
-    without it."""
-    try:
-        return save_orbit(path, run.model, run.train_cameras, run.bounds, run.background, seconds_per_view, run.render_path)
-    except (OSError, RuntimeError) as problem:
-        path.unlink(missing_ok=True)  # one of an earlier report would show another model
-        reason = (str(problem).strip().splitlines() or [""])[0][:200]
-        warnings.append(f"The orbit video could not be made ({type(problem).__name__}: {reason}).")
-        return None
 
 
 def _content(

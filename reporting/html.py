@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imageio.v2 as imageio
 import jinja2
 import matplotlib
 import numpy as np
@@ -15,6 +14,8 @@ from PIL import Image
 
 from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
 from reporting.plot import training_plot
+from reporting.video import first_frame
+from settings import cut_off
 from settings.files import write_text
 
 # Characters of the page that its pictures and its video may take, so that it stays below 10 MB.
@@ -114,10 +115,7 @@ def video_uri(video: Path | None) -> str | None:
 
 def poster_uri(video: Path | None) -> str | None:
     """The video's first frame, shown until it plays: phones fetch none by themselves."""
-    if video is None:
-        return None
-    with imageio.get_reader(video, format="FFMPEG") as reader:
-        return _data_uri(*_jpeg(Image.fromarray(reader.get_data(0)), GRID_QUALITY))
+    return None if video is None else _data_uri(*_jpeg(first_frame(video), GRID_QUALITY))
 
 
 def colour_ramp(name: str) -> str:
@@ -165,6 +163,7 @@ def _rank(view: dict[str, Any]) -> float:
 
 
 def _grid_pictures(picture: Path, side: int) -> list[tuple[str, bytes]]:
+    cut_off.answer()
     return [_jpeg(_shrink(panel, side), GRID_QUALITY) for panel in panels_of(picture)]
 
 

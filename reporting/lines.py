@@ -1,8 +1,17 @@
-"""The four lines that every run ends with."""
+"""The lines that every run ends with."""
 
+from pathlib import Path
 from typing import Any
 
 MEGABYTE = 1024 * 1024  # the original program divides by 1024 twice and calls it MB; figures stay comparable
+
+
+def closing_lines(report: dict[str, Any], folder: Path) -> str:
+    """The protocol, the files that were written into the run's folder, and the four lines, from a report (report.json)."""
+    shown = {"report": "page", "pictures": "pictures", "video": "video", "points": "points"}
+    files = {title: report["files"][key] for title, key in shown.items()}
+    named = "   ".join(f"{title}: {folder / name}" for title, name in files.items() if name is not None)
+    return f"protocol: {report['protocol']['name']}\n{named}\n{four_lines(report['figures'])}"
 
 
 def four_lines(figures: dict[str, Any]) -> str:

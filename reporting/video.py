@@ -1,10 +1,12 @@
 """A video of the model seen from all sides: colour beside depth."""
 
+from contextlib import closing
 from pathlib import Path
 
 import imageio.v2 as imageio
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from datasets.cameras import Cameras
@@ -12,6 +14,7 @@ from models.rendering import Rendering
 from reporting.orbit import of_one_size, orbit
 from reporting.pictures import colour_map, to_bytes
 from reporting.record import RadianceModel
+from settings import cut_off
 from settings.files import atomic
 from settings.progress import progress
 
@@ -23,6 +26,18 @@ LONGEST_SIDE = 480  # pixels of one of the two panels
 LEAST_SIDE = 120
 DEPTH_COLOURS = "viridis_r"  # perceptually uniform: near is bright
 _PROBES = 8  # views that the depth scale is taken from
+
+
+def try_orbit(path: Path, *orbit) -> tuple[dict | None, str]:
+    """What `save_orbit` returns and an empty remark; where the encoder fails, None and a remark that says why, and no file: a
+    training is worth its figures without a video."""
+    try:
+        return save_orbit(path, *orbit), ""
+    except (OSError, RuntimeError) as problem:
+        path.unlink(missing_ok=True)  # one of an earlier report would show another model
+        cut_off.answer()  # the signal may have ended the encoder too
+        reason = (str(problem).strip().splitlines() or [""])[0][:200]
+        return None, f"The orbit video could not be made ({type(problem).__name__}: {reason})."
 
 
 def save_orbit(
@@ -39,7 +54,8 @@ def save_orbit(
     cameras: the photographs', which the orbit is estimated from (`orbit.orbit`); bounds (2, 3) world; seconds_per_view: what the
     model takes for a picture of their size. The longer side of a panel is at most `LONGEST_SIDE` pixels, less for models that are
     very slow, and sides are even. Returns frames, width, height (of the whole picture) and the depths, in world units, that the
-    ends of the fixed colour scale stand for. Raises OSError or RuntimeError where the encoder fails.
+    ends of the fixed colour scale stand for. Raises OSError or RuntimeError where the encoder fails, or writes what does not
+    play.
     """
     width, height, frames = film_size(*of_one_size(cameras).size(0), seconds_per_view)
     if render_path is None:
@@ -62,12 +78,22 @@ def save_orbit(
                 ffmpeg_log_level="error",
                 output_params=["-crf", "23", "-movflags", "+faststart"],
             )
-            with writer:
+            with closing(writer):  # its own block would leave the encoder running after an exception
                 for view in progress(range(frames), desc="video", unit="frame"):
                     writer.append_data(
                         frame(model.render(path_cameras, view, background), background, near, far)
                     )
+            first_frame(temporary)
     return {"frames": frames, "width": 2 * width, "height": height, "depth_near": near, "depth_far": far}
+
+
+def first_frame(video: Path) -> Image.Image:
+    """The first picture of a video. Raises OSError or RuntimeError where it does not play."""
+    try:
+        with imageio.get_reader(video, format="FFMPEG") as reader:
+            return Image.fromarray(reader.get_data(0))
+    except (IndexError, ValueError) as problem:
+        raise OSError(f"the video that was written does not play: {problem}") from problem
 
 
 def frame(rendering: Rendering, background: str, near: float, far: float) -> np.ndarray:

@@ -1,16 +1,18 @@
 """Pictures and videos of a model that is still in training."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from datasets.scene import Scene, Split
 from reporting.metrics import psnr
 from reporting.pictures import save_comparison
 from reporting.record import RadianceModel
-from reporting.video import save_orbit
+from reporting.video import try_orbit
 
 
 def watch(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int) -> Callable[[RadianceModel, int], None]:
@@ -27,7 +29,10 @@ def watch(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video
                 model.render(scene.train.cameras, 0, scene.background)
             seconds = time.perf_counter() - began
             path = folder / f"path_{step:06d}.mp4"
-            save_orbit(path, model, scene.train.cameras, scene.bounds, scene.background, seconds, scene.render_path)
+            orbit = model, scene.train.cameras, scene.bounds, scene.background, seconds, scene.render_path
+            _, remark = try_orbit(path, *orbit)
+            if remark:
+                tqdm.write(f"warning: {path.name}: {remark}", file=sys.stderr)
 
     return look
 

@@ -1,57 +1,95 @@
-"""Being told to stop: what a scheduler sends before it takes a machine away.
+"""Being told to stop: by a scheduler before it takes the machine away (SIGTERM, SIGUSR1), by a terminal that closes (SIGHUP),
+or by Ctrl-C (SIGINT).
 
-SIGTERM and SIGUSR1 end the program with an exit code of its own, so that a job script knows to start it again. Between
-`deferred()` and its end the signal only leaves a note, `asked()`, and whoever trains saves what it has before it leaves.
+A signal only leaves a note. An exception raised by its handler could come up inside a library, which may swallow it or abort.
+`answer()` raises CutOff where there is a note. It is called between all phases of a run and often inside them: by every loop over
+`settings.progress`, and wherever something takes a second or more.
 """
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_CODE = 75  # sysexits.h: a temporary failure, to be tried again
-_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-_state = {"depth": 0, "asked": "", "agreed": False}
+INTERRUPTED = 130  # what shells give for Ctrl-C
+_NAMES = ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT")
+_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_UNTOUCHED = {"asked": "", "interrupts": 0, "agreed": False, "deferred": False}
+_state = dict(_UNTOUCHED)
 
 
 class CutOff(Exception):
     """The program was told to stop, by the signal that the message names; what it had to save is saved."""
 
+    @property
+    def exit_code(self) -> int:
+        """What the program ends with."""
+        return INTERRUPTED if str(self) == "SIGINT" else EXIT_CODE
+
+
+def listen() -> dict:
+    """From now on signals leave notes; returns the handlers that they had. What is ignored stays so: nohup ignores SIGHUP, and a
+    shell ignores SIGINT for what it starts in the background. For the main thread."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, _note)
+    return before
+
+
+def ignore() -> None:
+    """Signals have no effect from now on: the program has its exit code, and ends."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Hear the signals, in the main thread: they raise CutOff wherever the program is, but for what is `deferred`."""
-    _state.update(depth=0, asked="", agreed=False)
-    before = {number: signal.signal(number, _heard) for number in _SIGNALS}
+    """`listen`, until the end of the block. Where the program listened already, notes from before count, and stay after it."""
+    before = listen()
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if _note not in before.values():  # the program does not listen any more
+            _state.update(_UNTOUCHED)
 
 
-def _heard(number: int, _frame) -> None:
+def _note(number: int, _frame) -> None:
     name = signal.Signals(number).name
-    if _state["depth"]:
+    if name == "SIGINT":
+        _state["interrupts"] += 1
+        if _state["interrupts"] > 2:  # nobody waits any longer, whatever is left undone
+            os._exit(INTERRUPTED)
+    if _state["asked"] in ("", "SIGINT"):  # the first one, but a scheduler's before Ctrl-C
         _state["asked"] = name
-        return
-    raise CutOff(name)
+
+
+def answer() -> None:
+    """Raise CutOff where a signal came, but for what is `deferred`. Call it only where nothing is half done."""
+    if _state["asked"] and not _state["deferred"]:
+        raise CutOff(_state["asked"])
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Leave signals to whoever asks for them by `asked`. Raises CutOff at its end for one that nobody answered."""
-    _state["depth"] += 1
+    """Where several processes stop together, by `agree`: one does not `answer` alone."""
+    _state["deferred"] = True
     try:
         yield
     finally:
-        _state["depth"] -= 1
-    if _state["asked"] and not _state["depth"]:
-        raise CutOff(_state["asked"])
+        _state["deferred"] = False
 
 
 def agree(name: str) -> None:
-    """Several processes stop together: as if a signal of this name had come to what is `deferred`, where none has."""
-    _state["asked"], _state["agreed"] = _state["asked"] or name, True
+    """Several processes stop together: raise CutOff here in each, by the signal that came to this one, or by that name."""
+    if _state["asked"] in ("", "SIGINT"):
+        _state["asked"] = name
+    _state["agreed"] = True
+    _state["interrupts"] = max(_state["interrupts"], name == "SIGINT")
+    raise CutOff(_state["asked"])
 
 
 def agreed() -> bool:
@@ -62,3 +100,16 @@ def agreed() -> bool:
 def asked() -> str:
     """The name of the signal that came, empty while none has."""
     return _state["asked"]
+
+
+def interrupted() -> bool:
+    """Whether Ctrl-C was pressed."""
+    return _state["interrupts"] > 0
+
+
+def only_training() -> bool:
+    """Whether the signal is to end the training alone, and not the report after it: one Ctrl-C is. Takes its note away."""
+    if _state["asked"] != "SIGINT" or _state["interrupts"] > 1:
+        return False
+    _state["asked"] = ""
+    return True

@@ -4,7 +4,7 @@ import sys
 
 from tqdm import tqdm
 
-from settings import ranks
+from settings import cut_off, ranks
 
 _SECONDS = 30  # between the lines of a log
 
@@ -26,13 +26,22 @@ class _Log:
         sys.stderr.flush()
 
 
+class _Bar(tqdm):
+    """A loop over it answers signals before each of its items."""
+
+    def __iter__(self):
+        for item in super().__iter__():
+            cut_off.answer()
+            yield item
+
+
 def progress(*args, **settings) -> tqdm:
     """tqdm's bar on stderr, which shows the time left; where stderr is no terminal, a line every half minute.
 
-    Takes tqdm's own arguments. Of several ranks the first shows it.
+    Takes tqdm's own arguments. Of several ranks the first shows it. A loop over it raises CutOff where a signal came.
     """
     settings["disable"] = settings.get("disable") or not ranks.first()
     if sys.stderr.isatty():
-        return tqdm(*args, file=sys.stderr, dynamic_ncols=True, **settings)
+        return _Bar(*args, file=sys.stderr, dynamic_ncols=True, **settings)
     settings |= {"mininterval": _SECONDS, "maxinterval": _SECONDS, "miniters": 1, "ascii": True, "ncols": 0}
-    return tqdm(*args, file=_Log(), **settings)
+    return _Bar(*args, file=_Log(), **settings)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from settings import cut_off
 from settings.errors import CannotWrite, InputError
 from settings.files import remove_partial, writing
 
@@ -120,6 +121,7 @@ def check(folder: Path) -> None:
 def _taken(path: Path) -> _Lock:
     until, told = time.monotonic() + _PATIENCE, False
     while True:
+        cut_off.answer()
         found = _attempt(path)
         if isinstance(found, _Lock):
             return found

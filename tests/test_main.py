@@ -1,6 +1,8 @@
 """The program as its user meets it: one command on a small built-in scene, and mistakes."""
 
+import importlib
 import json
+import os
 import re
 import signal
 
@@ -12,6 +14,7 @@ from datasets.demo import DemoSettings, make_demo
 from models.points import PointCloud
 from reporting.ply import load_ply
 from settings import files, run_lock
+from training import loop
 from training.checkpoint import load_weights, save_weights
 
 
@@ -126,22 +129,73 @@ def test_one_value_that_is_not_a_number_is_told(scene, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
 
 
-def test_ctrl_c_while_loading_is_one_sentence(scene, tmp_path, monkeypatch, capsys):
-    def interrupted(*_):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(("number", "code", "where"), [
+    (signal.SIGTERM, 75, "settings.ranks.check"), (signal.SIGINT, 130, "datasets.load"),
+    (signal.SIGUSR1, 75, "datasets.pictures.read_picture"), (signal.SIGINT, 130, "training.loop._warm_up"),
+    (signal.SIGTERM, 75, "training.checkpoint.save_weights"), (signal.SIGINT, 130, "reporting.evaluate.psnr"),
+    (signal.SIGTERM, 75, "reporting.video.frame"), (signal.SIGUSR1, 75, "reporting.ply.save_ply"),
+    (signal.SIGTERM, 75, "reporting.html.training_plot"),
+])
+def test_a_signal_ends_the_run_in_every_phase(scene, tmp_path, monkeypatch, capsys, where, number, code):
+    """Afterwards it means again what it meant, and the same command makes the report."""
+    room, _, name = where.rpartition(".")
+    module, before = importlib.import_module(room), signal.getsignal(number)
+    users = [place for place in (module, importlib.import_module("reporting.assemble")) if hasattr(place, name)]
+    original = getattr(module, name)
 
-    monkeypatch.setattr("datasets.load", interrupted)
-    assert main.main(["--datadir", str(scene), "--basedir", str(tmp_path / "run"), "--device", "cpu"]) == 130
-    assert "interrupted" in capsys.readouterr().err
+    def told(*given, **settings):
+        os.kill(os.getpid(), number)  # also from another thread
+        return original(*given, **settings)
+
+    words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--device", "cpu", "--epochs", "1", "--img_s", "32"]
+    with monkeypatch.context() as patch:
+        for place in users:
+            patch.setattr(place, name, told)
+        assert main.main(words) == code
+    said = capsys.readouterr()
+    assert f"cut off by {signal.Signals(number).name}" in said.err and not said.out
+    assert signal.getsignal(number) is before
+    assert not (tmp_path / "report.json").exists() and not list(tmp_path.rglob(".*"))
+    if where == "reporting.video.frame":
+        assert main.main(words) == 0 and (tmp_path / "report.json").is_file()
 
 
-def test_a_signal_has_an_exit_code_of_its_own(scene, tmp_path, monkeypatch, capsys):
-    """Wherever it comes: here while the pictures are loaded. Afterwards it means again what it meant."""
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("datasets.load", lambda *_: signal.raise_signal(signal.SIGTERM))
-    assert main.main(["--datadir", str(scene), "--basedir", str(tmp_path / "run"), "--device", "cpu"]) == 75
-    assert "cut off by SIGTERM" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGTERM) is before
+def test_ctrl_c_in_training_saves_and_reports(scene, tmp_path, monkeypatch, capsys):
+    steps, original = [], loop._Loop._step
+
+    def told(*given):
+        steps.append(1)
+        if len(steps) == 40:  # of 30 views an epoch
+            signal.raise_signal(signal.SIGINT)
+        return original(*given)
+
+    words = ["--datadir", str(scene), "--device", "cpu", "--epochs", "2", "--img_s", "32", "--basedir"]
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Loop, "_step", told)
+        assert main.main([*words, str(tmp_path / "cut")]) == 130
+    said = capsys.readouterr()
+    assert len(steps) == 40 and "interrupted" in said.err and "Model size" in said.out
+    assert json.loads((tmp_path / "cut" / "report.json").read_text())["run"]["interrupted"]
+    for run in ("cut", "whole"):
+        assert main.main([*words, str(tmp_path / run)]) == 0
+    assert (tmp_path / "cut" / "weights.pt").read_bytes() == (tmp_path / "whole" / "weights.pt").read_bytes()
+
+
+@pytest.mark.parametrize("encoder", ["/nonexistent/ffmpeg", "/bin/true"])
+def test_the_closing_lines_name_what_is_there(scene, tmp_path, monkeypatch, capsys, encoder):
+    """Without a video, whose reason is on the console; also where a run is shown again that had one."""
+    words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--device", "cpu", "--epochs", "1", "--img_s", "32"]
+    assert main.main(words) == 0
+    shown = dict(line.split(": ") for line in capsys.readouterr().out.splitlines()[1].split("   "))
+    names = {"report": "report.html", "pictures": "pictures", "video": "orbit.mp4", "points": "points.ply"}
+    assert shown == {title: str(tmp_path / name) for title, name in names.items()}
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", encoder)
+    for more in ([], ["--render_only"]):
+        assert main.main([*words, *more]) == 0
+        said = capsys.readouterr()
+        assert "orbit.mp4" not in said.out and not (tmp_path / "orbit.mp4").exists()
+        assert "warning: The orbit video could not be made" in said.err
+        assert json.loads((tmp_path / "report.json").read_text())["files"]["video"] is None
 
 
 def test_a_radiance_field_from_pictures_to_report(scene, tmp_path, capsys, monkeypatch):

@@ -14,6 +14,7 @@ from datasets.cameras import Cameras
 from datasets.scene import Scene, Split, joined
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
 from settings.progress import progress
+from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
 from training.hull import mean_colours, to_kernel_device
 
@@ -33,7 +34,9 @@ def estimate_outlines(scene: Scene, cells: Tensor, axes: list[Tensor], generator
     """
     cameras = scene.train.cameras
     small = cameras.shrunk(max(cameras.width / WIDTH, 1))
-    cloud = _fitted(_fog(scene, cells, axes, small, generator), small, scene, generator)
+    cloud = _fog(scene, cells, axes, small, generator)
+    with runtime.flushed_denormals():
+        cloud = _fitted(cloud, small, scene, generator)
     finer = cameras.shrunk(max(cameras.width / (2 * WIDTH), 1))
     with torch.no_grad():
         masks = [(cloud.composite(finer, view)[1] > 0.5).to(torch.uint8).cpu() * 255 for view in range(len(scene.train))]

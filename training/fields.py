@@ -65,8 +65,8 @@ def fit_field(
     """Train a field on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
     options are those of `complete`; a new run starts from the model in --ft_path where one is named. every(model, step) is called
-    between steps, outside the training time. On Ctrl-C the run stops with `interrupted` set and keeps its last checkpoint; where
-    the program is told to stop, it saves one, and raises CutOff.
+    between steps, outside the training time. Where the program is told to stop, the run saves a checkpoint and raises CutOff;
+    after Ctrl-C it saves one and returns, with `interrupted` set.
     Everything random comes from one generator whose state is in the checkpoint, so a resumed run repeats an uninterrupted one.
     The rays of a step are shared out over the ranks, of which the first alone writes files and calls `every`.
     Raises InputError for a checkpoint of another run and for a loss or a model that is not finite.
@@ -154,11 +154,14 @@ class _Loop:
         self.steps = (NetworkSteps if options.field == "mlp" else GridSteps)(model, options, self.generator)
         self.validation = RayBatches(validation, scene.background, runtime.torch_device()) if len(validation) else None
         self.epoch_squares: list[float] = []
+        self.watched = 0  # the last step that `every` was called after
         if state is not None:
             with reading(folder / CHECKPOINT):
                 self._restore(state)
         self.saved_step, self.saved_at = self.run.step, time.monotonic()
+        cut_off.answer()
         self.run.seconds["compile"] += self._warm_up()
+        cut_off.answer()
         if ranks.first():
             log.begin(folder, self.run.history, "step")
             write_text(folder / "config.txt", config_text)
@@ -167,31 +170,41 @@ class _Loop:
         run, options = self.run, self.options
         bar = progress(total=options.N_iters, initial=run.step, desc="training", unit="step")
         try:
-            with bar, cut_off.deferred():
+            with bar, together.stopped_together():
+                self._after_step(bar)  # what a run that was cut off left undone
                 while run.step < options.N_iters:
-                    if together.asked():
-                        self._save()
-                        together.wait()
-                        break
+                    together.answer()
                     began = time.perf_counter()
-                    self._step()
+                    with runtime.flushed_denormals():
+                        self._step()
                     run.seconds["training"] += time.perf_counter() - began
                     run.step += 1
                     bar.update()
-                    if run.step * _EPOCHS // options.N_iters != (run.step - 1) * _EPOCHS // options.N_iters:
-                        bar.set_postfix_str(self._record())
-                    steps, seconds = options.checkpoint_interval
-                    due = run.step % steps == 0 or time.monotonic() - self.saved_at >= seconds
-                    if due and run.step < options.N_iters:
-                        self._save()
-                    if self.every is not None and ranks.first():
-                        self.every(run.model, run.step)
-                else:
-                    run.finished = True
-                    self._save()
-        except KeyboardInterrupt:
+                    self._after_step(bar)
+                run.finished = True
+                self._save()
+        except cut_off.CutOff:
+            self._save()
+            together.wait()
+            if not cut_off.only_training():
+                raise
             run.interrupted = True
         return run
+
+    def _after_step(self, bar) -> None:
+        """Record the epoch, save and call `every`, each where it is due and not done yet. What raises CutOff is made again when
+        the run goes on."""
+        run, steps = self.run, self.options.N_iters
+        recorded = run.history[-1]["step"] if run.history else 0
+        if run.step * _EPOCHS // steps != recorded * _EPOCHS // steps:
+            bar.set_postfix_str(self._record())
+        every, seconds = self.options.checkpoint_interval
+        due = run.step % every == 0 or time.monotonic() - self.saved_at >= seconds
+        if due and self.saved_step < run.step < steps:
+            self._save()
+        if self.every is not None and ranks.first() and self.watched < run.step:
+            self.every(run.model, run.step)
+            self.watched = run.step
 
     def _step(self) -> None:
         run, steps = self.run, self.steps
@@ -247,7 +260,7 @@ class _Loop:
             "field": run.model.state(), "optimizer": self.steps.optimizer.state_dict(), "history": run.history,
             "seconds": run.seconds, "step": run.step, "rays": self.steps.rays, "squares": self.epoch_squares,
             "generator": self.generator.get_state(), "finished": run.finished, "bfloat16": run.model.in_bfloat16,
-            "learned_from": self.data,
+            "learned_from": self.data, "watched": self.watched,
         }, self.options)
 
     def _restore(self, state: dict) -> None:
@@ -259,6 +272,7 @@ class _Loop:
         if not isinstance(state["squares"], list):
             raise ValueError("its squared errors are no list")
         self.epoch_squares = [check_number("its squared errors", value, 0) for value in state["squares"]]
+        self.watched = check_number("the last step shown", state.get("watched", run.step), 0, self.options.N_iters, whole=True)
         try:
             check_optimizer(state["optimizer"], optimizer)
         except ValueError as problem:

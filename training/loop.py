@@ -18,6 +18,7 @@ from settings.files import write_text
 from settings.options import Options
 from settings.progress import progress
 from settings.reading import reading
+from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
 from training import log, together
 from training.checkpoint import CHECKPOINT, cloud_from, cloud_state, load_checkpoint, save_checkpoint
@@ -36,12 +37,10 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     """Train a cloud on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
     start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt; begun: called
-    with what a fresh run starts from. On Ctrl-C
-    the run stops at once with `interrupted` set; the checkpoint of the last whole epoch stays. Where the program is told to stop,
-    it saves one in the middle of the epoch, and raises CutOff. Everything random comes from the
-    seed and the epoch's number, so a resumed run repeats an uninterrupted one. The views of a step are shared out over the ranks,
-    of which the first alone writes files. Raises InputError for an empty hull, a
-    checkpoint of another run and a loss that is not finite.
+    with what a fresh run starts from. Where the program is told to stop, the run saves a checkpoint in the middle of the epoch
+    and raises CutOff; after Ctrl-C it saves one and returns, with `interrupted` set. Everything random comes from the seed and
+    the epoch's number, so a resumed run repeats an uninterrupted one. The views of a step are shared out over the ranks, of which
+    the first alone writes files. Raises InputError for an empty hull, a checkpoint of another run and a loss that is not finite.
     """
     data = learned_from(scene, options)
     state = None
@@ -55,11 +54,13 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     else:
         with reading(folder / CHECKPOINT):
             run = PointRun.resumed(state, recipe, len(scene.train))
+    cut_off.answer()
     run.seconds["compile"] += _warm_up(run.cloud, scene)
     loop = _Loop(scene, validation, options, recipe, folder, run, data)
     if ranks.first():
         log.begin(folder, run.history, "epoch")
         write_text(folder / "config.txt", config_text)
+    cut_off.answer()
     loop.go(state)
     return run
 
@@ -84,25 +85,34 @@ class _Loop:
         self.bar = progress(total=(self.epochs_done + left) * views, initial=self.epochs_done * views + run.place, unit="view",
                             desc="training", smoothing=0.02)
         try:
-            with cut_off.deferred():
+            with together.stopped_together():
                 self._stages(state)
-        except KeyboardInterrupt:
+        except cut_off.CutOff:
+            if not cut_off.only_training():
+                raise
             run.interrupted = True
         finally:
             self.bar.close()
 
     def _stages(self, state: dict | None) -> None:
-        """What is left of them; ends in the middle of an epoch, which is saved, where the program is told to stop."""
+        """Run what is left. Where the program is told to stop, it saves, even in the middle of an epoch, and raises CutOff."""
         run = self.run
         for index in range(run.stage, len(self.recipe.stages)):
             stage = self.recipe.stages[index]
             optimizer = self._begin(index, stage, state)
             state, run.stage = None, index
             while run.stage == index and run.epoch < stage.epochs:
-                last = self._epoch(stage, optimizer)
-                run.stage, run.epoch = (index + 1, 0) if last else (index, run.epoch + 1)
-                run.finished = sum(later.epochs for later in self.recipe.stages[run.stage :]) == run.epoch == 0
-                self._timed_save(optimizer)
+                try:
+                    last = self._epoch(stage, optimizer)
+                    run.stage, run.epoch = (index + 1, 0) if last else (index, run.epoch + 1)
+                    run.finished = sum(later.epochs for later in self.recipe.stages[run.stage :]) == run.epoch == 0
+                    self._timed_save(optimizer)
+                    together.answer()
+                except cut_off.CutOff:
+                    self._check_finite(run.squared)
+                    self._timed_save(optimizer)
+                    together.wait()
+                    raise
 
     def _begin(self, index: int, stage: Stage, state: dict | None):
         """The stage's optimizer, after its change of the cloud; both as they were where the stage is resumed midway."""
@@ -132,33 +142,31 @@ class _Loop:
         self.run.seconds["training"] += time.perf_counter() - began
 
     def _epoch(self, stage: Stage, optimizer) -> bool:
-        """Train one epoch and record it; returns whether it is the stage's last."""
-        run, began = self.run, time.perf_counter()
+        """Train one epoch and record it; returns whether it is the stage's last. Raises CutOff between two steps, and in the
+        validation, which is then made again when the run goes on."""
+        run = self.run
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * stage.decay**run.epoch
         order = torch.randperm(len(self.views), generator=random_numbers(self.options, 1000 + self.epochs_done)).tolist()
         while run.place < len(order):
-            if (run.place or run.epoch) and together.asked():  # not between a stage's change of the cloud and its first step
-                run.seconds["training"] += time.perf_counter() - began
-                self._check_finite(run.squared)
-                self._timed_save(optimizer)
-                together.wait()
-                raise cut_off.CutOff(cut_off.asked())
+            if run.place or run.epoch:  # not between a stage's change of the cloud and its first step
+                together.answer()
+            began = time.perf_counter()
             some = [self.views[place] for place in order[run.place : run.place + self.options.batch_views]]
-            run.squared += self._step(stage, some, optimizer)
+            with runtime.flushed_denormals():
+                run.squared += self._step(stage, some, optimizer)
             run.place += len(some)
+            run.seconds["training"] += time.perf_counter() - began
             self.bar.update(len(some))
-        squared, run.squared, run.place = run.squared, 0.0, 0
-        self._check_finite(squared)
+        self._check_finite(run.squared)
         together.keep_same(run.cloud, optimizer)
-        run.seconds["training"] += time.perf_counter() - began
-        self.epochs_done += 1
-        train_psnr = -10 * math.log10(max(squared / len(order), 1e-12))
+        train_psnr = -10 * math.log10(max(run.squared / len(order), 1e-12))
         settled = stage.settled([h["train_psnr"] for h in run.history if h["stage"] == stage.name] + [train_psnr])
         last = settled or run.epoch + 1 == stage.epochs
         if settled:
             self.bar.total -= (stage.epochs - run.epoch - 1) * len(order)
         self._record(stage, train_psnr, last)
+        run.squared, run.place = 0.0, 0
         return last
 
     def _check_finite(self, squared: float) -> None:
@@ -207,8 +215,9 @@ class _Loop:
     def _record(self, stage: Stage, train_psnr: float, last: bool) -> None:
         run, epochs = self.run, self.recipe.epochs
         every = max(1, round(epochs / _EVALUATIONS))
-        due = self.epochs_done % every == 0 or last
+        due = (self.epochs_done + 1) % every == 0 or last
         validation = self._validate() if due and len(self.validation) and ranks.first() else None
+        self.epochs_done += 1
         steps = math.ceil(len(self.views) / self.options.batch_views)
         run.history.append({
             "epoch": self.epochs_done, "step": self.epochs_done * steps, "seconds": run.seconds["training"],

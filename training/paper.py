@@ -11,6 +11,7 @@ from datasets.scene import Pictures, Scene, Split, joined
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of
 from settings.errors import InputError
 from settings.options import Options
+from taichi_kernels import runtime
 from training.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
 from training.recipe import MaskFacts, Recipe, Stage, Start
 
@@ -85,8 +86,8 @@ def red_above_zero(views: Split) -> Pictures:
 def _check_background(scene: Scene, masks: Pictures) -> None:
     """Raise InputError if pictures without an alpha channel have no black background to carve away."""
     if np.mean([(mask > 0).mean() for mask in masks]) > _NO_BACKGROUND:
-        raise InputError(f"scene {scene.name}: --recipe paper takes all that is not black for the object, and the pictures, which "
-                         "have no alpha channel, have no black background: name masks by --maskdir, or give --recipe default "
+        raise InputError(f"scene {scene.name}: --recipe paper takes all that is not black for the object, and the pictures, "
+                         "which have no alpha channel, have no black background: name masks by --maskdir, or give --recipe default "
                          "--no_masks")
 
 
@@ -110,7 +111,8 @@ def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: Options, gene
 def _survivors(cloud: PointCloud, scene: Scene) -> Tensor:
     size = VOXEL * float((scene.bounds[1] - scene.bounds[0]).max()) / 4
     positions = cloud.positions.detach().cpu()
-    return torch.from_numpy(cKDTree(positions.numpy()).query(_filtered_centroids(positions, size).numpy(), workers=-1)[1])
+    centroids = _filtered_centroids(positions, size)
+    return torch.from_numpy(cKDTree(positions.numpy()).query(centroids.numpy(), workers=runtime.workers())[1])
 
 
 def _filtered_centroids(positions: Tensor, size: float) -> Tensor:
@@ -120,7 +122,7 @@ def _filtered_centroids(positions: Tensor, size: float) -> Tensor:
     sums = torch.zeros(count, 3).index_add_(0, voxel, positions)
     centroids = sums / torch.bincount(voxel, minlength=count)[:, None]
     neighbours = min(_NEIGHBOURS, count)
-    distances, _ = cKDTree(centroids.numpy()).query(centroids.numpy(), k=neighbours, workers=-1)
+    distances, _ = cKDTree(centroids.numpy()).query(centroids.numpy(), k=neighbours, workers=runtime.workers())
     mean = torch.from_numpy(np.atleast_2d(distances.T).mean(0))
     if count < 3:
         return centroids

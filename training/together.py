@@ -10,7 +10,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -24,14 +24,14 @@ from settings.errors import InputError
 
 _MEETING = 1800.0  # seconds until all ranks have come
 _PATIENCE = timedelta(days=1)  # with a rank that does not answer, and is not known to have ended: the first one makes pictures
-_state = {"stop": False}
+_state = {"stop": ""}  # the signal by which all ranks stop
 
 
 @contextmanager
 def joined(device: str, *, alone: bool = False) -> Iterator[None]:
     """Meet the other ranks, and leave them at the end; not at all where nothing is shared out (alone). Raises InputError where
     the ranks' devices do not go together. In here, `ranks.Lost` is raised where one of them ends or does not come."""
-    _state["stop"] = False
+    _state["stop"] = ""
     if alone or ranks.count() == 1:
         yield
         return
@@ -49,7 +49,7 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
 
 
 def _met() -> dist.Store:
-    """What the ranks leave words for each other in, once all are there. Signals are heard while it waits."""
+    """What the ranks leave words for each other in, once all are there. Signals are answered while it waits."""
     (host, port), until = ranks.meeting(), time.monotonic() + _MEETING
     serves = ranks.first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
     lost = f"the ranks did not meet at {host}, port {port}"
@@ -78,6 +78,7 @@ def _answers(host: str, port: int) -> bool:
 def _rest(until: float, lost: str) -> None:
     if time.monotonic() > until:
         raise ranks.Lost(lost)
+    cut_off.answer()
     time.sleep(0.2)
 
 
@@ -124,11 +125,12 @@ def from_first(value: Any) -> Any:
 def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
     """Sum the gradients over the ranks, in place, and some numbers; returns the numbers' sums.
 
-    A parameter has a gradient on all ranks or on none. Where one of the ranks was told to stop, all know it now, see `asked`.
+    A parameter has a gradient on all ranks or on none. Where one of the ranks was told to stop, all know it now, see `answer`.
     """
     if ranks.count() == 1:
         return values
-    numbers = torch.tensor([*values, bool(cut_off.asked())], dtype=torch.float64)
+    signal = cut_off.asked()
+    numbers = torch.tensor([*values, signal not in ("", "SIGINT"), signal == "SIGINT"], dtype=torch.float64)
     gradients = [value.grad for value in parameters if value.grad is not None]
     message = torch.cat([gradient.reshape(-1) for gradient in gradients])
     with _answered():
@@ -137,18 +139,22 @@ def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
     sums = message.split([gradient.numel() for gradient in gradients])
     for gradient, total in zip(gradients, sums, strict=True):
         gradient.copy_(total.view_as(gradient))
-    *totals, stop = numbers.tolist()
-    _state["stop"] = stop > 0
+    *totals, told, interrupted = numbers.tolist()
+    _state["stop"] = "another rank's signal" if told else "SIGINT" if interrupted else ""
     return totals
 
 
-def asked() -> bool:
-    """Whether the run was told to stop, which every rank learns between the same two steps."""
+def answer() -> None:
+    """Raise CutOff where the run was told to stop. Every one of several ranks does so between the same two steps."""
     if ranks.count() == 1:
-        return bool(cut_off.asked())
-    if _state["stop"]:
-        cut_off.agree("another rank's signal")
-    return _state["stop"]
+        cut_off.answer()
+    elif _state["stop"]:
+        cut_off.agree(_state["stop"])
+
+
+def stopped_together() -> AbstractContextManager:
+    """A block in which one of several ranks does not stop alone: signals are answered here alone, by `answer`."""
+    return nullcontext() if ranks.count() == 1 else cut_off.deferred()
 
 
 @torch.no_grad()

@@ -186,7 +186,7 @@ def test_failed_video_costs_a_warning_not_the_report(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("no encoder\nlong log")
 
-    monkeypatch.setattr("reporting.assemble.save_orbit", fail)
+    monkeypatch.setattr("reporting.video.save_orbit", fail)
     (tmp_path / "orbit.mp4").write_bytes(b"of an earlier run")
     result = report(fake_run(tmp_path))
     assert result["warnings"] == ["The orbit video could not be made (RuntimeError: no encoder)."]
@@ -195,7 +195,7 @@ def test_failed_video_costs_a_warning_not_the_report(tmp_path, monkeypatch):
 
 
 def test_second_report_leaves_no_pictures_of_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("reporting.assemble.save_orbit", lambda *_: _raise())
+    monkeypatch.setattr("reporting.video.save_orbit", lambda *_: _raise())
     split = small_split(2)
     report(fake_run(tmp_path, evaluation=split))
     (tmp_path / "pictures" / "mine.png").touch()

@@ -39,10 +39,9 @@ def small_steps(monkeypatch):
     monkeypatch.setattr("training.field_start._NDC_STEPS", 128)
 
 
-def run(folder, scene=None, **changes):
+def run(folder, scene=None, every=None, **changes):
     scene = scene or sphere_scene("white")
-    test = scene.test
-    return fit_field(scene, test, complete(replace(OPTIONS, **changes)), folder)
+    return fit_field(scene, scene.test, complete(replace(OPTIONS, **changes)), folder, every=every)
 
 
 def shown(folder, **changes):
@@ -116,12 +115,14 @@ def test_interrupted_runs_keep_their_checkpoint(tmp_path, monkeypatch):
 
     def interrupting(self):
         steps.append(1)
-        if len(steps) > 8:
-            raise KeyboardInterrupt
+        if len(steps) == 8:
+            signal.raise_signal(signal.SIGINT)
         original(self)
 
     monkeypatch.setattr(fields._Loop, "_step", interrupting)
-    assert run(tmp_path).interrupted
+    with cut_off.heard():
+        assert run(tmp_path).interrupted
+    assert len(steps) == 8 and torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
     kept = shown(tmp_path)
     assert kept.interrupted and kept.options["N_iters"] == 20
 
@@ -243,6 +244,32 @@ def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, monkeypatch, fl
         except cut_off.CutOff:
             cuts += 1
     assert cuts == 3 and len(steps) == 20 and pieces.finished and same(whole.model, pieces.model)
+
+
+@pytest.mark.parametrize("where", ["rays_psnr", "every"])
+def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, where):
+    """The validation of an epoch, and what is called after each step: both once for each in the end, and the same bits."""
+    whole, called, told, original = run(tmp_path / "whole"), [], [], fields.rays_psnr
+
+    def interrupted():
+        told.append(1)
+        if len(told) == 5:
+            signal.raise_signal(signal.SIGTERM)
+        cut_off.answer()
+
+    def every(model, step):
+        if where == "every":
+            interrupted()
+        called.append(step)
+
+    if where == "rays_psnr":
+        monkeypatch.setattr(fields, where, lambda *given: (interrupted(), original(*given))[1])
+    with cut_off.heard(), pytest.raises(cut_off.CutOff):
+        run(tmp_path / "cut", every=every)
+    resumed = run(tmp_path / "cut", every=every)
+    assert same(whole.model, resumed.model) and called == list(range(1, 21))
+    figures = ("train_psnr", "validation_psnr", "epoch", "step", "rays")
+    assert [[h[f] for f in figures] for h in resumed.history] == [[h[f] for f in figures] for h in whole.history]
 
 
 def test_checkpoints_may_come_by_the_clock(tmp_path, monkeypatch):

@@ -123,17 +123,41 @@ def test_cut_off_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, mon
 def test_interrupt_keeps_the_run(tmp_path, monkeypatch):
     import training.loop as loop
 
-    original, steps = loop.photometric_loss, []
+    whole, original, steps = run(tmp_path / "whole"), loop.photometric_loss, []
 
     def interrupting(*arguments, **settings):
         steps.append(1)
         if len(steps) == 30:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return original(*arguments, **settings)
 
     monkeypatch.setattr(loop, "photometric_loss", interrupting)
-    assert run(tmp_path).interrupted
-    assert (tmp_path / "checkpoint.pt").is_file()
+    with cut_off.heard():
+        assert run(tmp_path / "cut").interrupted
+        cut_off.answer()  # the report may be made
+    assert len(steps) == 30 and load_run(tmp_path / "cut", None).interrupted
+    assert same(run(tmp_path / "cut").cloud, whole.cloud)
+
+
+def test_cut_off_in_the_validation_makes_it_again(tmp_path, monkeypatch):
+    import training.loop as loop
+
+    whole, original, passes = run(tmp_path / "whole"), loop.mean_psnr, []
+
+    def told(*arguments):
+        passes.append(1)
+        if len(passes) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "mean_psnr", told)
+    with cut_off.heard(), pytest.raises(cut_off.CutOff):
+        run(tmp_path / "cut")
+    resumed = run(tmp_path / "cut")
+    assert same(resumed.cloud, whole.cloud)
+    figures = ("train_psnr", "validation_psnr", "epoch", "step")
+    assert [[h[f] for f in figures] for h in resumed.history] == [[h[f] for f in figures] for h in whole.history]
+    assert len((tmp_path / "cut" / "log.txt").read_text().splitlines()) == len(whole.history)
 
 
 def test_resume_needs_a_checkpoint(tmp_path):
