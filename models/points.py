@@ -101,7 +101,7 @@ class PointCloud(nn.Module):
         if "log_radii" in tensors:
             check_log_radii("log_radii", tensors["log_radii"])
         names = ("radius", "profile", "max_layers", "sh_per", "use_sh")
-        unknown = check_mapping("its settings", settings, names).keys() - {*names}
+        unknown = check_mapping("its settings", settings, names).keys() - {*names, "frame"}  # earlier versions had no frame
         if unknown:
             raise ValueError(f"its settings have an entry {min(unknown)!r}, which this version does not know")
         return PointCloud(**tensors, **settings)

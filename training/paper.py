@@ -87,8 +87,8 @@ def _check_background(scene: Scene, masks: Pictures) -> None:
     """Raise InputError if pictures without an alpha channel have no black background to carve away."""
     if np.mean([(mask > 0).mean() for mask in masks]) > _NO_BACKGROUND:
         raise InputError(f"scene {scene.name}: --recipe paper takes all that is not black for the object, and the pictures, "
-                         "which have no alpha channel, have no black background: name masks by --maskdir, or give --recipe default "
-                         "--no_masks")
+                         "which have no alpha channel, have no black background: name masks by --maskdir, or give --recipe "
+                         "default --no_masks")
 
 
 def filter_points(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
