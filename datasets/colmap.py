@@ -60,7 +60,7 @@ def load_colmap(folder: Path, options: Options, name: str = "") -> Scene:
     world = standard_world(poses, points, where)
     points = points @ world[:3, :3].T + world[:3, 3]
     photos = with_poses(photos, moved(poses, world))
-    train, test = hold_out(len(photos), options.llffhold, folder)
+    train, test = hold_out(len(photos), options.llffhold, model.path, len(model.pictures))
     test = test[:: options.testskip]
     picked = {"train": [photos[k] for k in train], "val": [], "test": [photos[k] for k in test]}
     name = name or folder.resolve().name
@@ -158,19 +158,18 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     pictures = [pictures[k] for k in used]
     photos = [Photo(paths[k], called[k], picture.camera_to_world, lenses[k], f"images/{shown(names[k])}", divisor=source.divisor,
                     size=sizes[k]) for k, picture in zip(used, pictures, strict=True)]
-    tell(_what_is_used(model, [photo.path for photo in photos], source, others))
+    left_out = sorted({picture.name for picture in model.pictures} - {picture.name for picture in pictures})
+    tell(_what_is_used(model, len(photos), left_out, source, others))
     return pictures, fitted(photos, str(model.path.parent)), source
 
 
-def _what_is_used(model: Model, paths: list[Path], source: ImageFolder, others: str) -> str:
+def _what_is_used(model: Model, count: int, left_out: list[str], source: ImageFolder, others: str) -> str:
     """A sentence on how many photographs and poses have one another, and on other models; nothing if all have."""
     files = sum(is_image(path) for path in source.path.rglob("*"))
-    said = [f"{len(paths)} of {files} photographs in {source.path.name} have a pose"] if files > len(paths) else []
-    if missing := len(model.pictures) - len(paths):
-        there = {path.stem for path in paths}
-        first = next((picture.name for picture in model.pictures if Path(picture.name).stem not in there), model.pictures[0].name)
-        said.append(f"{missing} of {len(model.pictures)} registered images are not in {source.path.name} and left out "
-                    f"({shown(first)} first)")
+    said = [f"{count} of {files} photographs in {source.path.name} have a pose"] if files > count else []
+    if left_out:
+        said.append(f"{len(left_out)} of {len(model.pictures)} registered images are not in {source.path.name} and left out "
+                    f"({shown(left_out[0])} first)")
     if others:
         said.append(others)
     return f"{model.path.parent}/*{model.path.suffix}: {'; '.join(said)}" if said else ""

@@ -96,7 +96,7 @@ def read_model(folder: Path, ending: str = "bin") -> Model:
 
 def image_names(folder: Path, ending: str) -> list[str]:
     """The names of a model's registered images. Raises InputError as `read_model` does."""
-    return [picture.name for picture in _read(folder / f"images.{ending}", (_BINARY if ending == "bin" else _TEXT)["images"])]
+    return _read(folder / f"images.{ending}", _binary_names if ending == "bin" else _text_names)
 
 
 def _read(path: Path, reader: Callable):
@@ -177,6 +177,10 @@ def _binary_pictures(path: Path) -> list[Picture]:
     return pictures
 
 
+def _binary_names(path: Path) -> list[str]:
+    return [picture.name for picture in _binary_pictures(path)]
+
+
 def _binary_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     stream, ids, points = _Stream(path), [], []
     for _ in range(stream.take("Q")[0]):
@@ -211,6 +215,15 @@ def _text_pictures(path: Path) -> list[Picture]:
         pictures.append(Picture(int(number), name, int(camera), tuple(map(float, motion)), features[:, :2],
                                 features[:, 2].astype(np.int64), path))
     return pictures
+
+
+def _text_names(path: Path) -> list[str]:
+    """The names alone: features are most of the file."""
+    lines, names = iter(_lines(path)), []
+    for line in filter(str.strip, lines):
+        names.append(line.strip().split(maxsplit=9)[9])
+        next(lines, "")
+    return names
 
 
 def _text_points(path: Path) -> tuple[np.ndarray, np.ndarray]:

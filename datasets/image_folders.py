@@ -75,7 +75,7 @@ def choose_files(root: Path, names: Sequence[str], full: Sequence[Size],
     remarks = [f"{problem}, so that {best[0].path.name} is read" for problem in wrong]
     if len(counts) > 1:
         remarks.append(f"{best[0].path.name} is read: of {len(names)} photographs, {', '.join(counts)}")
-    return *best, "; ".join(remarks)
+    return *best, f"{root}: {'; '.join(remarks)}" if remarks else ""
 
 
 def missing_pictures(root: Path, sizes: Sequence[Size]) -> InputError:

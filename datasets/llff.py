@@ -38,7 +38,7 @@ FILE = "poses_bounds.npy"
 BOUND_FACTOR = 0.75  # the nearest content lies at 1 / 0.75 world units, so that the NDC's plane at 1 is before it
 MARGIN = 0.9  # near, as a share of the nearest bound
 _UNUSUAL = 4.0  # a bound is unusual that is nearer, or farther, than the median of all photographs by more than this factor
-_FEW = 0.1  # fraction of the photographs whose bounds may be unusual
+_FEW, _LEAST = 0.1, 5  # fraction of the photographs whose bounds may be unusual; photographs of which one's can be
 
 
 def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
@@ -84,7 +84,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
                          "photographs around an object, or --no_ndc")
 
     photos = with_poses(photos, poses)
-    train, test = hold_out(len(photos), options.llffhold, folder)
+    train, test = hold_out(len(photos), options.llffhold, folder / FILE, len(photos))
     test = test[:: options.testskip]
     picked = {"train": [photos[k] for k in train], "val": [], "test": [photos[k] for k in test]}
     name = name or folder.resolve().name
@@ -174,10 +174,12 @@ def _usual_bounds(bounds: np.ndarray, names: list[str], odd: list[int], path: Pa
     """The bounds (V, 2) with the nearest, or the farthest, of the usual ones in place of those that are not, which stderr names.
 
     A bound is unusual that is nearer than a quarter of the photographs' median, or farther than 4 times, and that at most a
-    tenth of them (or one) is; so are those of odd views.
+    tenth of them (or one) is; so are those of odd views. None is among fewer than 5 photographs.
     """
     usual = np.ones(bounds.shape, bool)
     usual[odd] = False
+    if len(bounds) < _LEAST:
+        return bounds
     middle = np.median(bounds, axis=0)
     unusual = np.stack([bounds[:, 0] * _UNUSUAL < middle[0], bounds[:, 1] > _UNUSUAL * middle[1]], axis=1)
     for column in range(2):

@@ -62,7 +62,8 @@ def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: P
 
     def mask(path: Path) -> Path:
         names = [name for name in candidates[path] if meant[name] == 1] or candidates[path][:1]
-        return next((found for found in map(listed.same, names) if found is not None), maskdir / names[0])
+        found = (file for file in map(listed.same, names) if file is not None and not file.samefile(path))
+        return next(found, maskdir / names[0])
 
     return {split: [mask(path) for path, _ in views] for split, views in pictures.items()}
 
@@ -72,7 +73,7 @@ def _candidates(names: Sequence[str]) -> list[str]:
     found = {"stem": [], "whole": []}
     for name in map(normal, names):
         path = PurePosixPath(name)
-        folders = path.parent.parts
+        folders = [part for part in path.parent.parts if part not in ("/", "..") and ":" not in part]
         for first in range(len(folders) + 1):
             folder = PurePosixPath(*folders[first:])
             found["stem"].append((folder / f"{path.stem}.png").as_posix())

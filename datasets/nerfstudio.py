@@ -152,10 +152,14 @@ def _photo(view: View, top: dict) -> Photo:
 
 def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
     """The photos with the files of `images_N` in place of those of `images`, where that folder serves better."""
-    if not all(photo.file.startswith("images/") for photo in photos):
+    images = next((parent for parent in photos[0].path.parents if parent.name == "images"), None)
+    if images is not None and all(photo.path.is_relative_to(images) for photo in photos):
+        root, names = images.parent, [photo.path.relative_to(images).as_posix() for photo in photos]
+    elif all(photo.file.startswith("images/") for photo in photos):
+        root, names = folder, [photo.file.removeprefix("images/") for photo in photos]
+    else:
         return photos
-    names, full = [photo.file.removeprefix("images/") for photo in photos], [photo.full for photo in photos]
-    source, paths, said = choose_files(folder, names, full, [photo.size for photo in photos])
+    source, paths, said = choose_files(root, names, [photo.full for photo in photos], [photo.size for photo in photos])
     tell(said)
     return [replace(photo, path=path or photo.path, divisor=source.divisor if path else photo.divisor)
             for photo, path in zip(photos, paths, strict=True)]

@@ -19,7 +19,7 @@ def split_views(top: dict, path: Path, files: list[str], photos: list[Photo],
     """
     named = {split: found for split, key in _LISTS.items() if (found := _listed(top, path, key, files))}
     if not named:
-        train, test = hold_out(len(photos), options.llffhold, path)
+        train, test = hold_out(len(photos), options.llffhold, path, len(files))
         val = []
     else:
         everything = set(files)

@@ -59,13 +59,14 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def hold_out(count: int, every: int, root: Path) -> tuple[list[int], list[int]]:
+def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int], list[int]]:
     """(training views, test views) of `count`: every n-th, from the first, is kept for testing (nerf-pytorch's --llffhold).
 
-    Raises InputError for a single view.
+    Raises InputError for a single view, of the images that are `listed` in `where`.
     """
     if count < 2:
-        raise InputError(f"{root} has {count} photograph with a pose and a file: at least two are needed, one of them to test")
+        there = f"of the {listed} images that {where} lists, only 1 is there" if listed > count else f"{where} lists only 1 image"
+        raise InputError(f"{there}: at least two are needed, one of them to test")
     test = list(range(0, count, every))
     return [view for view in range(count) if view % every], test
 

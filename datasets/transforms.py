@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from datasets.file_names import EXTENSIONS, find_files, normal, view_names
 from datasets.poses import checked_pose
+from datasets.transforms_keys import BLENDER_USED, unused_entries
 from settings.errors import InputError
 
 _LENS = ("camera_angle_x", "camera_angle_y", "fl_x", "fl_y", "cx", "cy", "w", "h")
@@ -32,14 +34,19 @@ def read_transforms(folder: Path, split: str) -> list[View]:
     """The frames of <folder>/transforms_<split>.json in the file's order; each image file is there.
 
     Raises InputError where the file or an image is missing, the JSON is malformed, there are no frames, a pose is not a
-    finite rigid motion, or a lens is distorted.
+    finite rigid motion, or a lens is distorted. Of the training file, stderr names entries that are not used.
     """
     path = folder / f"transforms_{split}.json"
     top = read_json(path, "a scene has transforms_train.json, _val and _test")
     if not top["frames"]:
         raise InputError(f"{path} lists no frames: the split {split} has no views")
     views = read_views(folder, top, path)
+    if split == "train" and (said := unused_entries(top, path, BLENDER_USED)):
+        print(said, file=sys.stderr)
     for view in views:
+        if any(view.frame.get(key, top.get(key)) for key in ("is_fisheye", "fisheye")):
+            raise InputError(f"{view.where} was taken by a fisheye: undistort the images first, or write one transforms.json for "
+                             "all images")
         if not view.path.is_file():
             raise InputError(f"{view.where}: its image {view.path} is missing")
         for key in view.distortion:

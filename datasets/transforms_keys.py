@@ -9,6 +9,8 @@ USED = {
     "w", "h", "k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "camera_model", "is_fisheye", "fisheye", "ftheta_p0", "latlong",
     "equirectangular", "aabb_scale", "scale", "offset", "train_filenames", "val_filenames", "test_filenames",
 }
+# The same of NeRF-synthetic's files.
+BLENDER_USED = USED - {"mask_path", "aabb_scale", "scale", "offset", "train_filenames", "val_filenames", "test_filenames"}
 # Entries that change no picture, camera or box.
 HARMLESS = {
     "sharpness", "colmap_im_id", "colmap_image_id", "camera_label", "camera_id", "image_id", "id", "name", "index", "idx",
@@ -27,8 +29,8 @@ UNUSED = {
 MOVING = {"time", "timestamp", "timestamps"}
 
 
-def unused_entries(top: dict, path: Path) -> str:
-    """A sentence that names the entries of a transforms file that are not used, or nothing.
+def unused_entries(top: dict, path: Path, used: set[str] = USED) -> str:
+    """A sentence that names the entries of a transforms file that are not used, which are not `used`, or nothing.
 
     Those of a moving scene, and unknown ones that are written nearly as known ones, are told apart.
     """
@@ -36,11 +38,11 @@ def unused_entries(top: dict, path: Path) -> str:
     found = []
     if moving := sorted(keys & MOVING):
         found.append(f"{', '.join(moving)}: the scene moves, and is taken as one that does not")
-    unknown = sorted(keys - USED - HARMLESS - MOVING - UNUSED)
-    meant = {key: close for key in unknown if (close := _close(key))}
+    unknown = sorted(keys - used - HARMLESS - MOVING - UNUSED)
+    meant = {key: close for key in unknown if key not in USED and (close := _close(key))}
     plain = sorted(keys & UNUSED | set(unknown) - set(meant))
     if "aabb_scale" not in keys:
-        plain += sorted(keys & {"scale", "offset"})
+        plain = sorted({*plain, *keys & {"scale", "offset"}})
     if plain:
         found.append(f"not used: {', '.join(plain)}")
     found += [f"{key} is not used: is {close} meant?" for key, close in meant.items()]
