@@ -212,7 +212,7 @@ def with_value(row: int, column: int, value: float):
     (with_value(3, 0, 3.0), "row 3: the pose is not rigid"),
     (with_value(4, 14, 0.0), "focal length 0 are not those of a camera"),
     (with_value(4, 9, np.nan), "width nan"),
-    (with_value(5, 9, 300.0), "image005.png is 300x216 px, but image000.png is 320x216 px"),
+    (with_value(5, 9, 300.0), "image005.png is 320x216 px, out of proportion with the 300x216 px that its camera is stated for"),
 ])
 def test_damaged_poses(tmp_path, edit, words):
     write_llff(tmp_path)
@@ -254,7 +254,7 @@ def test_sizes_that_do_not_fit(tmp_path):
     assert "--img_s 321 is larger than the photographs, which are 320x216 px" in refusal(tmp_path, factor=8, img_s=321)
     assert "--factor 40 leaves 8x5 of them" in refusal(tmp_path, factor=40)
     Image.new("RGB", (300, 216)).save(tmp_path / "images/image003.png")
-    assert "image003.png is 300x216 px, but" in refusal(tmp_path, factor=1)
+    assert "image003.png is 300x216 px, out of proportion with the 320x216 px" in refusal(tmp_path, factor=1)
     for path in (tmp_path / "images").iterdir():
         Image.new("RGB", (216, 320)).save(path)
     assert "is 216x320 px, out of proportion with the 320x216 px that its camera is stated for" in refusal(tmp_path, factor=1)

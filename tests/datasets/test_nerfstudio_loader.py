@@ -192,9 +192,10 @@ def test_instant_ngps_own_scale_and_offset(tmp_path):
 
 
 @pytest.mark.parametrize(("top", "words"), [
-    ({"camera_model": "OPENCV_FISHEYE"}, "the camera model OPENCV_FISHEYE is not supported"),
+    ({"camera_model": "FISHEYE624"}, "the camera model FISHEYE624 is not supported"),
     ({"camera_model": "EQUIRECTANGULAR"}, "the camera model EQUIRECTANGULAR is not supported"),
-    ({"is_fisheye": True}, "the camera model is_fisheye is not supported"),
+    ({"is_fisheye": True, "p1": 0.01}, "frame 0 has lens distortion p1, which is not supported for its camera model"),
+    ({"latlong": True}, "the camera model latlong is not supported"),
     ({"k4": 0.01}, "frame 0 has lens distortion k4, which is not supported"),
     ({"k1": "strong"}, "k1 is 'strong', not a finite number"),
     ({"k2": math.nan}, "k2 is nan, not a finite number"),
@@ -219,29 +220,31 @@ def test_entries_that_make_no_sense(tmp_path, top, words):
     ({"transform_matrix": np.full((4, 4), math.inf).tolist()}, "frame 4: transform_matrix holds a value that is not finite"),
     ({"file_path": None}, "frame 4 has no file_path"),
     ({"camera_model": "FOV"}, "frame 4: the camera model FOV is not supported"),
-    ({"w": 640, "h": 432}, "the image frame_00004.png is 640x432 px, but frame_00000.png is 320x216 px"),
+    ({"w": 640, "h": 432}, "frame_00004.png is 320x216 px, smaller than the 640x432 px to work at"),
 ])
 def test_frames_that_make_no_sense(tmp_path, entries, words):
     write_transforms(tmp_path)
     change_frame(tmp_path, 4, **entries)
-    assert words in refusal(tmp_path)
+    assert words in refusal(tmp_path, factor=1)
 
 
 def test_images_that_make_no_sense(tmp_path):
     write_transforms(tmp_path)
-    change(tmp_path, w=None, h=None)
     Image.new("RGB", (300, 200)).save(tmp_path / "images/frame_00005.png")
-    assert "the image frame_00005.png is 300x200 px, but frame_00000.png is 320x216 px" in refusal(tmp_path)
-    change(tmp_path, w=WIDTH, h=HEIGHT)
+    assert f"says w x h = 320x216, but {tmp_path / 'images/frame_00005.png'} is 300x200" in refusal(tmp_path)
     Image.new("RGB", (160, 108)).save(tmp_path / "images/frame_00005.png")
-    assert "frame_00005.png is 160x108 px, but" in refusal(tmp_path)
+    assert "frame_00005.png is 160x108 px, smaller than the 320x216 px to work at" in refusal(tmp_path, factor=1)
     (tmp_path / "images/frame_00005.png").write_text("no picture")
     assert "frame_00005.png cannot be decoded" in refusal(tmp_path)
     assert "no alpha channel: --method points carves" in refusal(write_transforms(tmp_path / "b"), no_masks=False)
 
 
 def test_one_photograph_is_too_few(tmp_path):
-    assert "has no training views among its 1 photographs" in refusal(write_transforms(tmp_path, around(1)))
+    write_transforms(tmp_path)
+    for k in range(1, 9):
+        (tmp_path / f"images/frame_{k:05d}.png").unlink()
+    assert f"of the 9 images that {tmp_path / 'transforms.json'} lists, only 1 is there: at least two" in refusal(tmp_path)
+    assert "transforms.json lists only 1 image: at least two" in refusal(write_transforms(tmp_path / "one", around(1)))
 
 
 def test_unreadable_json(tmp_path):
