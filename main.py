@@ -64,8 +64,6 @@ def run(argv: list[str]) -> str:
     device = _start_device(options)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
-    if options.method == "nerf" and scene.background == "black":  # clouds are measured as their original program does it
-        evaluation = evaluation.over_black()
     if options.render_factor > 1:
         evaluation, protocol = evaluation.shrunk(options.render_factor), f"{protocol}, shrunk {options.render_factor} times"
     folder = Path(options.basedir).expanduser()
@@ -100,13 +98,12 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
     from taichi_kernels import runtime
     from training.checkpoint import HOW_IT_IS_SEEN
 
-    shown = evaluation.cameras
     made = {k: v for k, v in (run.options or {}).items() if k not in HOW_IT_IS_SEEN}
     as_run = asdict(options) | made | own.pop("options", {}) | ({} if options.render_only else {"ranks": ranks.count()})
     return RunRecord(
         folder=folder, scene_name=scene.name, options=as_run, model=run.model, evaluation=evaluation, protocol=protocol,
-        background=scene.background, train_cameras=scene.train.cameras.scaled(shown.width, shown.height), bounds=scene.bounds,
-        render_path=scene.render_path, model_bytes=size, device=device,
+        background=scene.background, train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)), bounds=scene.bounds,
+        render_path=scene.render_path, notes=scene.notes, model_bytes=size, device=device,
         threads=runtime.workers(), seed=as_run["seed"], training_seconds=run.seconds["training"],
         hull_seconds=run.seconds["hull"], compile_seconds=run.seconds["compile"],
         evaluation_seconds=run.seconds["evaluation"], history=run.history, stages=run.stages_in_words(),

@@ -64,7 +64,7 @@ def measure(model: MarchedField, cameras, background: str, views: int) -> dict[s
     """Samples a ray and decibels, over all rays of the first views."""
     total, squares, numbers = {}, 0.0, 0
     for view in range(min(views, len(cameras))):
-        pixels = view_pixels(view, cameras.width, cameras.height, model.device)
+        pixels = view_pixels(view, *cameras.size(view), model.device)
         rays = model.enter(pixel_rays(pack_cameras(cameras).to(model.device), pixels))
         shown, counts = counted(model, rays)
         whole, counts["in open cells"] = marched_whole(model, rays)

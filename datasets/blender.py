@@ -93,7 +93,7 @@ def _needed(folder: Path, options: Options) -> list[str]:
 
 
 def _read_split(views: list[View], stored: list[tuple[int, int]], largest: int, options: Options, title: str) -> Split:
-    """The views of a split, whose files have the sizes `stored`; all of them are shrunk alike, the largest to the working width."""
+    """The views of a split, whose files have the sizes `stored`; all are shrunk alike, the widest to the working width."""
     with_alpha = [read_header(view.path)[2] for view in views]
     if any(with_alpha) and not all(with_alpha):
         raise InputError(f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "

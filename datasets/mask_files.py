@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from datasets.file_names import Folder, holds_images, normal
-from datasets.lenses import Lens
 from datasets.mask_corruption import as_carved
 from datasets.pictures import PictureFile, read_header, read_masks
 from datasets.scene import Split, joined
@@ -17,28 +16,30 @@ from settings.options import Options
 
 
 def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
-    """Raise InputError, naming a picture, where the training views have no alpha channel and the method needs one."""
-    if options.method == "points" and not has_alpha and not options.no_masks:
+    """Raise InputError, naming a picture, if the training views have no alpha channel and the run needs one.
+
+    The default recipe does, to carve its start. The paper's carves what is not black, as its program does.
+    """
+    starts = not (options.render_only or options.ft_path)
+    if options.method == "points" and options.recipe == "default" and starts and not has_alpha and not options.no_masks:
         raise InputError(f"{picture} has no alpha channel: --method points carves a visual hull from masks: save RGBA images, "
                          "name PNG masks by --maskdir, or give --no_masks")
 
 
 def with_mask_files(
     splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
-    stored: dict[str, list[tuple[int, int]]], threads: int, lenses: dict[str, list[Lens]] | None = None,
+    stored: dict[str, list[tuple[int, int]]], threads: int,
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
     The masks of a split's `pictures`, which lie in `folder`, are found by `find_masks` and used as in `apply_masks`. A mask has
-    its picture's size, which is in `stored` (px), or that of its lens, and is undistorted as its picture is, where `lenses` are
-    given.
+    its picture's size, which is in `stored` (px).
     """
     named = {split: [(path, [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name])
                      for path in pictures[split]] for split in splits}
     masks, files = find_masks(named, maskdir), {}
     for name, split in splits.items():
-        files[name] = [PictureFile(mask, *split.cameras.size(view), lenses[name][view] if lenses else None)
-                       for view, mask in enumerate(masks[name])]
+        files[name] = [PictureFile(mask, *split.cameras.size(view)) for view, mask in enumerate(masks[name])]
     return apply_masks(splits, files, pictures, threads, stored)
 
 

@@ -22,7 +22,7 @@ def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> 
     `paper`: validation views 15 to 37 by their index in the data set, also where only every n-th was loaded;
     where a data set lacks them, or with all_test, all its test views. `standard`: all test views. The name is the protocol's
     alone where views, size and background are the protocol's own, and otherwise says in brackets what
-    differs, as in "paper (at 100 px)". Raises ValueError for another protocol.
+    differs, as in "paper (at 100 px)"; `paper` puts stored colours over black. Raises ValueError for another protocol.
     """
     if protocol not in ("paper", "standard"):
         raise ValueError(f"unknown protocol {protocol!r}: choose paper or standard")
@@ -43,6 +43,8 @@ def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> 
         notes.append(f"at {width} px" if sizes == 1 else f"at up to {width} px")
     if sizes > 1:
         notes.append(f"{sizes} sizes")
+    if protocol == "paper" and scene.background == "black" and views.alpha is not None and not views.stored_over_black:
+        notes.append("colour times alpha")
     if scene.background != ("black" if protocol == "paper" else "white"):
         notes.append(f"on {scene.background}")
     return views, protocol + (f" ({'; '.join(notes)})" if notes else "")

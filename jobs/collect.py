@@ -5,23 +5,27 @@ what failed and why).
 """
 
 import argparse
-import base64
 import csv
 import io
-import json
+import signal
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 
 import jinja2
 
+from jobs.reports import Report, read_report
 from jobs.states import Known, of_sweep
 from jobs.sweep import SweepRun
+from jobs.sweep_plot import plot
 from reporting.lines import MEGABYTE
 from settings.errors import InputError
 from settings.files import write_text
 
 COLUMNS = ("scene", "method", "seed", "psnr_db", "ssim", "training_seconds", "fps", "megabytes", "protocol", "folder")
+_FIGURES = ("psnr_db", "ssim", "training_seconds", "fps")
+_DIGITS = {"ssim": 3, "training_seconds": 1, "fps": 1, "megabytes": 1}  # behind the point, in tables of medians
 _HEADINGS = ("scene", "method", "seeds", "PSNR, dB", "SSIM", "training, s", "fps", "size, MB", "protocol")
 _PAGE = jinja2.Template("""\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
@@ -43,88 +47,88 @@ img{max-width:100%}code{white-space:pre-wrap}</style>
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0, or 2 where the folder is no sweep."""
+    """Exit code 0, or 2 where the folder is no sweep or the tables cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage="python -m jobs.collect FOLDER")
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:
-        states = of_sweep(sweep)
+        states, queue_problem = of_sweep(sweep)
+        rows = [row_of(run, state.report) for run, state in states if state.report is not None]
+        others = [(run, state) for run, state in states if state.report is None]
+        write(sweep, rows, others)
     except InputError as mistake:
         print(f"collect: {mistake}", file=sys.stderr)
         return 2
-    rows = [row_of(run) for run, state in states if state.state == "done"]
-    others = [(run, state) for run, state in states if state.state != "done"]
-    write(sweep, rows, others)
+    except OSError as problem:
+        print(f"collect: cannot write the tables in {sweep}: {problem.strerror or problem}", file=sys.stderr)
+        return 2
     print((sweep / "table.md").read_text(encoding="utf-8"), end="")
     for run, state in others:
-        print(f"{run.name}: {state.state}. {state.remark}")
+        print(f"{run.name}: {state.state}. {state.remark}".rstrip())
+    if queue_problem:
+        print(f"collect: {queue_problem}; until then, nobody knows which runs are in the queue", file=sys.stderr)
     print(f"{len(rows)} of {len(states)} runs are done: {sweep}/table.csv, table.md, table.html")
     return 0
 
 
-def row_of(run: SweepRun) -> dict:
-    """A finished run's figures, by `COLUMNS`."""
-    report = json.loads((Path(run.folder) / "report.json").read_text(encoding="utf-8"))
-    figures = report["figures"]
-    found = {name: figures[name] for name in ("psnr_db", "ssim", "training_seconds", "fps")}
+def row_of(run: SweepRun, report: Report | None = None) -> dict:
+    """A finished run's figures, by `COLUMNS`, None where there is none; `psnr_text` tells of a PSNR that is None. The report is
+    read where it is not given. Raises InputError where it is damaged, or is not there."""
+    report = report or read_report(Path(run.folder))
+    if report is None:
+        raise InputError(f"{run.folder} holds no report: the run is not done")
+    found, size = {name: report.figures[name] for name in _FIGURES}, report.figures["model_bytes"]
     return {"scene": run.scene, "method": run.method, "seed": run.seed} | found | {
-        "megabytes": figures["model_bytes"] / MEGABYTE, "protocol": report["protocol"]["name"], "folder": run.folder}
+        "megabytes": None if size is None else size / MEGABYTE, "protocol": report.protocol, "folder": run.folder,
+        "psnr_text": report.psnr_text}
 
 
 def medians(rows: list[dict]) -> list[list[str]]:
-    """A row of text for each scene and method: medians over seeds, and PSNR from the lowest to the highest."""
+    """A row of text for each scene and method: medians over seeds, and PSNR from the lowest to the highest. Figures that are None
+    are left out; where all are, the cell is `-`, or the PSNR's own word, inf or nan."""
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault((row["scene"], row["method"]), []).append(row)
-    lines = []
-    for (scene, method), own in groups.items():
-        middle = lambda key, own=own: statistics.median(row[key] for row in own if row[key] is not None)  # noqa: E731
-        values = [row["psnr_db"] for row in own]
-        spread = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
-        others = [f"{middle(key):.{digits}f}" for key, digits in
-                  (("ssim", 3), ("training_seconds", 1), ("fps", 1), ("megabytes", 1))]
-        lines.append([scene, method, str(len(own)), f"{middle('psnr_db'):.2f}{spread}", *others, own[0]["protocol"]])
-    return lines
+    return [[scene, method, str(len(own)), _psnr_cell(own), *(_cell(own, key, digits) for key, digits in _DIGITS.items()),
+             own[0]["protocol"]] for (scene, method), own in groups.items()]
+
+
+def _cell(rows: list[dict], key: str, digits: int) -> str:
+    values = [row[key] for row in rows if row[key] is not None]
+    return f"{statistics.median(values):.{digits}f}" if values else "-"
+
+
+def _psnr_cell(rows: list[dict]) -> str:
+    """`31.00 (30.00 to 33.00; 1 inf)`: one of the seeds has a PSNR that is not finite."""
+    values = [row["psnr_db"] for row in rows if row["psnr_db"] is not None]
+    words = Counter(row.get("psnr_text") or "-" for row in rows if row["psnr_db"] is None)
+    if not values:
+        return ", ".join(words)
+    notes = [f"{min(values):.2f} to {max(values):.2f}"] if len(values) > 1 else []
+    notes += [f"{count} {'without' if word == '-' else word}" for word, count in words.items()]
+    return _cell(rows, "psnr_db", 2) + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, Known]]) -> None:
     """The three tables."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(row | {"psnr_db": row["psnr_text"] if row["psnr_db"] is None else row["psnr_db"]} for row in rows)
     write_text(sweep / "table.csv", text.getvalue())
     lines = medians(rows)
-    markdown = [f"| {' | '.join(_HEADINGS)} |", f"|{'-|' * len(_HEADINGS)}", *(f"| {' | '.join(line)} |" for line in lines)]
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    markdown = [f"| {' | '.join(_HEADINGS)} |", f"|{'-|' * len(_HEADINGS)}", *(f"| {' | '.join(line)} |" for line in cells)]
     write_text(sweep / "table.md", "\n".join(markdown) + "\n")
-    summary = f"{len(rows)} runs done, {len(others)} not. Medians over seeds; PSNR in brackets from the lowest to the highest."
+    picture = plot(rows)
+    summary = (f"{len(rows)} runs done, {len(others)} not. Medians over seeds; PSNR in brackets from the lowest to the highest. "
+               "Medians leave out what was not measured (-), and a PSNR that is not finite (inf, nan).")
+    if rows and not picture:
+        summary += " There are too many scenes or methods for a plot."
     write_text(sweep / "table.html", _PAGE.render(
-        title=f"Sweep {sweep.name}", headings=_HEADINGS, rows=lines, summary=summary, others=others, plot=_plot(rows)))
-
-
-def _plot(rows: list[dict]) -> str:
-    """PSNR and training time of each scene, a colour a method, a dot a seed; as PNG in base64, empty without rows."""
-    if not rows:
-        return ""
-    from matplotlib.figure import Figure
-
-    scenes, methods = (list(dict.fromkeys(row[key] for row in rows)) for key in ("scene", "method"))
-    figure = Figure(figsize=(11, 2 + 0.35 * len(scenes) * len(methods) ** 0.5), layout="constrained")
-    panels = {"psnr_db": "PSNR, dB", "training_seconds": "training, s"}
-    for axes, (key, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        for number, method in enumerate(methods):
-            own = [row for row in rows if row["method"] == method]
-            shift = 0.6 * (number - (len(methods) - 1) / 2) / max(len(methods), 1)
-            places = [scenes.index(row["scene"]) + shift for row in own]
-            axes.plot([row[key] for row in own], places, "o", label=method, alpha=0.8)
-        axes.set(yticks=range(len(scenes)), yticklabels=scenes, xlabel=title)
-        axes.invert_yaxis()
-        axes.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return base64.b64encode(buffer.getvalue()).decode()
+        title=f"Sweep {sweep.resolve().name}", headings=_HEADINGS, rows=lines, summary=summary, others=others, plot=picture))
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends the program without a traceback
     sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,6 @@ element.
 """
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -19,9 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs.study_table import AT, finished, write_figure, write_table
+from jobs.files import is_text, read_json
+from jobs.row_flags import NEVER, check_options, check_words
+from jobs.study_table import AT, damages, finished, write_figure, write_table
+from jobs.sweep import seeds_in
 from settings.errors import InputError
 from settings.files import check_writable, write_json
+from settings.flags import parse
 from settings.masks import parse_corruption
 from settings.progress import progress
 
@@ -32,6 +35,12 @@ METHODS = {  # what each adds to main.py's flags
     "fork": ["--recipe", "paper", "--posFirst", "YES", "--ridgePosition", "1", "--shAlone", "YES"],
     "default": ["--recipe", "default"],
 }
+_BY_STUDY = ("mask_corruption", "no_masks", "pc_jitter_amount", "filter_consistency_ratio", "recipe", "seed")
+_REFUSED = {  # flags of main.py that the study sets, or that its runs cannot have: why
+    **dict.fromkeys(_BY_STUDY, "is set by the study for each of its runs"),
+    **dict.fromkeys(("method", "field"), "chooses what learns the scene, and the study is about clouds of points"),
+    "render_only": "shows a model, and the study's runs train one",
+} | NEVER
 _CHOICES = f"{', '.join(METHODS)}, each alone or as in 'paper at .9', with that --filter_consistency_ratio"
 
 
@@ -97,10 +106,13 @@ def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[st
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
 
     def run(folder: Path) -> bool:
-        folder.mkdir(parents=True, exist_ok=True)
         words = [*scene, *folders[folder].flags(paper), "--basedir", str(folder), "--threads", str(threads)]
-        with (folder / "output.txt").open("w", encoding="utf-8") as output:
-            return subprocess.run([sys.executable, str(PROGRAM), *words], stdout=output, stderr=output).returncode == 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "output.txt").open("w", encoding="utf-8") as output:
+                return subprocess.run([sys.executable, str(PROGRAM), *words], stdout=output, stderr=output).returncode == 0
+        except OSError:  # of this run's folder: the other runs go on
+            return False
 
     with ThreadPoolExecutor(jobs) as pool:
         done = progress(pool.map(run, left), total=len(left), unit="run", desc="study")
@@ -124,60 +136,100 @@ def become(cell: Cell, basedir: Path, scene: list[str], paper: list[str]) -> Non
 def main(argv: list[str]) -> int:
     """Run the study, or one task of it; returns the exit code: 0, 1 where a run failed, 2 for a mistake in the flags."""
     given, scene = _parser().parse_known_args(argv)
-    basedir = Path(given.basedir).expanduser()
+    basedir = Path(os.path.expanduser(given.basedir))
     try:
-        cells = grid(given.damage, [name.strip() for name in given.methods.split(";")], _seeds(given.seeds))
-        chosen = list({cell.folder(basedir): cell for cell in cells}.values())
-        if given.count:
-            print(len(chosen))
-            return 0
-        if given.task is not None and not 0 <= given.task < len(chosen):
-            raise InputError(f"--task {given.task}: the study's runs are numbered 0 to {len(chosen) - 1}")
-        if given.jobs < 1:
-            raise InputError(f"--jobs {given.jobs}: at least one run at a time")
-        if not given.table:
-            _remember(basedir, scene, given.paper)
-        if given.task is not None:
-            become(chosen[given.task], basedir, scene, given.paper.split())
-            return 0
-        failed = [] if given.table else run_cells(chosen, basedir, scene, given.paper.split(), given.jobs)
+        return _study(given, basedir, scene)
     except InputError as mistake:
         print(f"mask_study: {mistake}", file=sys.stderr)
-        return 2
+    except OSError as problem:
+        print(f"mask_study: {problem.filename or basedir}: {problem.strerror or problem}", file=sys.stderr)
     except KeyboardInterrupt:
         print("mask_study: interrupted; the same command goes on", file=sys.stderr)
         return 130
+    return 2
+
+
+def _study(given: argparse.Namespace, basedir: Path, scene: list[str]) -> int:
+    """What the flags ask for."""
+    cells = grid(given.damage, [name.strip() for name in given.methods.split(";")], _seeds(given.seeds))
+    chosen = list({cell.folder(basedir): cell for cell in cells}.values())
+    if given.count:
+        print(len(chosen))
+        return 0
+    if given.task is not None and not 0 <= given.task < len(chosen):
+        raise InputError(f"--task {given.task}: the study's runs are numbered 0 to {len(chosen) - 1}")
+    if given.jobs < 1:
+        raise InputError(f"--jobs {given.jobs}: at least one run at a time")
+    if given.table and not basedir.is_dir():
+        raise InputError(f"--basedir {basedir} is not a folder: run the study first, without --table")
+    check_writable(basedir)
+    paper = _words(given.paper, "--paper")
+    if not given.table:
+        _check_flags(chosen, basedir, scene, paper)
+        _remember(basedir, scene, paper)
+    if given.task is not None:
+        become(chosen[given.task], basedir, scene, paper)
+        return 0
+    failed = [] if given.table else run_cells(chosen, basedir, scene, paper, given.jobs)
     rows = write_table(basedir / "study.csv", {cell: cell.folder(basedir) for cell in cells})
     write_figure(basedir / "study.png", rows)
-    print(f"{len(rows)} of {len(cells)} figures: {basedir / 'study.csv'}, {basedir / 'study.png'}")
+    figure = f", {basedir / 'study.png'}" if rows else "; there is nothing to draw yet"
+    print(f"{len(rows)} of {len(cells)} figures: {basedir / 'study.csv'}{figure}")
     for folder in failed:
         print(f"mask_study: a run failed, see {folder / 'output.txt'}", file=sys.stderr)
+    for sentence in damages([cell.folder(basedir) for cell in chosen]):
+        print(f"mask_study: left out: {sentence}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _seeds(text: str) -> list[int]:
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise InputError(f"--seeds {text!r}: write whole numbers, as in 0,1,2")
-    return [int(seed) for seed in text.split(",")]
+    try:
+        return seeds_in(text)
+    except InputError as problem:
+        raise InputError(f"--seeds: {problem}") from problem
 
 
-def _remember(basedir: Path, scene: list[str], paper: str) -> None:
+def _words(text: str, flag: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        raise InputError(f"{flag} {text}: a quote is not closed: close it, or drop it") from None
+
+
+def _check_flags(cells: list[Cell], basedir: Path, scene: list[str], paper: list[str]) -> None:
+    """Raise InputError for flags that the program would not take, or that would make the runs others than the study asks for;
+    before the first of them starts."""
+    check_words([*scene, *paper], _REFUSED)
+    for cell in {(cell.kind, cell.amount > 0, cell.method): cell for cell in cells}.values():
+        folder = cell.folder(basedir)
+        options = check_options([*scene, *cell.flags(paper), "--basedir", str(folder)], folder)
+        wanted = parse(["--dataname", "demo", *cell.flags([])])
+        for name in _BY_STUDY:
+            if getattr(options, name) != getattr(wanted, name):
+                raise InputError(f"{name}, in the file of --config, {_REFUSED[name]}: leave it out")
+
+
+def _remember(basedir: Path, scene: list[str], paper: list[str]) -> None:
     """Keep the flags that all runs share in <basedir>/study.json; InputError where the folder's runs were made with others."""
-    set_by_grid = {"--mask_corruption", "--no_masks", "--pc_jitter_amount", "--filter_consistency_ratio", "--recipe", "--seed"}
-    if mixed := set_by_grid & {word.partition("=")[0] for word in [*scene, *paper.split()]}:
-        raise InputError(f"{mixed.pop()} is set by the study for each of its runs: leave it out")
-    check_writable(basedir)
-    path, shared = basedir / "study.json", {"scene": scene, "paper": paper.split()}
-    if not path.is_file():
+    path, shared = basedir / "study.json", {"scene": scene, "paper": paper}
+    known = read_json(path)
+    if known is None and not path.exists():
         write_json(path, shared)
-    elif (known := json.loads(path.read_text(encoding="utf-8"))) != shared:
-        flags = shlex.join(known["scene"] + known["paper"])
+        return
+    texts = [known.get(name) for name in shared] if isinstance(known, dict) else [None]
+    if not all(isinstance(words, list) and all(is_text(word) for word in words) for words in texts):
+        raise InputError(f"{path} is damaged: it does not hold the flags of the study's runs; choose another --basedir")
+    if known != shared:
+        flags = shlex.join(texts[0] + texts[1])
         raise InputError(f"{basedir} holds runs made with {flags}: choose another --basedir")
 
 
 class _Parser(argparse.ArgumentParser):
     def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
-        return shlex.split(arg_line, comments=True)
+        try:
+            return shlex.split(arg_line.removeprefix("\ufeff"), comments=True)
+        except ValueError:
+            self.error(f"a quote in the line {arg_line!r} is not closed")
 
 
 def _parser() -> argparse.ArgumentParser:

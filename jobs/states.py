@@ -2,14 +2,19 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from jobs.study_table import finished
+from jobs.files import one_line, read_tail
+from jobs.reports import Report, read_report
 from jobs.sweep import TICKET, SweepRun, read_runs
+from settings.errors import InputError
 
-STATES = ("done", "running", "queued", "cut off", "failed", "not submitted")
-_ERROR = re.compile(r"^(main\.py: .*|\w*(?:Error|Exception)\b.*|slurmstepd: error: .*|.*\bKilled\b.*)$")
+STATES = ("done", "running", "queued", "cut off", "failed", "damaged", "unknown", "not submitted")
+_ERROR = re.compile(r"^(main\.py: .*|run_one: .*|\w*(?:Error|Exception)\b.*|slurmstepd: error: .*|.*\bKilled\b.*)$")
+_JOB = re.compile(r"[0-9]+_[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -17,42 +22,83 @@ class Known:
     """What is known of a run."""
 
     state: str  # one of STATES
-    remark: str = ""  # the log's last line, or the last line that tells an error
+    remark: str = ""  # the log's last line, the last line that tells an error, or which file is damaged and how
     job: str = ""  # the number of its job, with its place in the array
+    report: Report | None = None  # of a run that is done
 
 
 def in_queue() -> dict[str, str]:
-    """The states of the user's jobs that have not ended, {"12_3": "RUNNING"}; empty where there is no SLURM."""
+    """The states of the user's jobs that have not ended, {"12_3": "RUNNING"}; empty where there is no SLURM.
+
+    Raises InputError where SLURM does not answer: nobody knows then which runs are in the queue.
+    """
     try:
-        done = subprocess.run(["squeue", "--me", "-h", "-r", "-o", "%i %T"], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["squeue", "--me", "-h", "-r", "-o", "%i %T"], capture_output=True, encoding="utf-8",
+                              errors="replace", timeout=60)
+    except FileNotFoundError:
         return {}
-    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if " " in line)
+    except subprocess.TimeoutExpired:
+        raise InputError("squeue does not answer within a minute: try again later") from None
+    except OSError as problem:
+        raise InputError(f"squeue cannot be run: {problem.strerror or problem}") from problem
+    if done.returncode:
+        raise InputError(f"squeue failed ({one_line(done.stderr) or f'exit code {done.returncode}'}): try again later")
+    return dict(re.findall(r"^\s*(\S+) +(\S+)\s*$", done.stdout, re.MULTILINE))
 
 
-def of_sweep(sweep: Path) -> list[tuple[SweepRun, Known]]:
-    """The runs of a sweep and how far each is. Raises InputError where the folder is none."""
-    runs, queue = read_runs(sweep), in_queue()
-    return [(run, known(run, queue, sweep)) for run in runs]
+def of_sweep(sweep: Path) -> tuple[list[tuple[SweepRun, Known]], str]:
+    """The runs of a sweep and how far each is; and why the queue is not known, empty where it is. Raises InputError where the
+    folder holds no sweep."""
+    runs, (queue, reason) = read_runs(sweep), _tried(in_queue)
+    return [(run, known(run, queue, sweep)) for run in runs], reason
 
 
-def known(run: SweepRun, queue: dict[str, str], sweep: Path) -> Known:
-    """How far a run is."""
+def ticket_of(folder: Path) -> str:
+    """The number of the job that was submitted for the run in the folder; empty where there was none. Raises InputError where
+    the file does not tell it."""
+    lines = read_tail(folder / TICKET, 100)
+    if not lines and not (folder / TICKET).exists():
+        return ""
+    if len(lines) != 1 or not _JOB.fullmatch(lines[0].strip()):
+        raise InputError(f"{folder / TICKET} is damaged: it does not hold the number of a job, like 12_0")
+    return lines[0].strip()
+
+
+def known(run: SweepRun, queue: dict[str, str] | None, sweep: Path) -> Known:
+    """How far a run is; `queue` is None where the queue is not known."""
     folder = Path(run.folder)
-    ticket = folder / TICKET
-    job = ticket.read_text(encoding="utf-8").strip() if ticket.is_file() else ""
-    log = folder / "log.txt"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    last = lines[-1] if lines else ""
-    waiting = job in queue
-    if finished(folder) and not waiting:
-        return Known("done", last, job)
+    report, damage = _tried(read_report, folder)
+    job, lost = _tried(ticket_of, folder)
+    lines, unread = _tried(read_tail, folder / "log.txt", 1 << 16)
+    job, last = job or "", one_line(lines[-1]) if lines else unread
+    waiting = (queue or {}).get(job)
     if waiting:
-        return Known("queued" if queue[job] in ("PENDING", "REQUEUED") else "running", last, job)
+        return Known("queued" if waiting in ("PENDING", "REQUEUED") else "running", last, job)
+    if report and not report.interrupted:
+        return Known("done", last, job, report)
+    if damage or lost:
+        return Known("damaged", damage or lost, job)
     if not job:
         return Known("not submitted")
-    output = sweep / "output" / f"{job}.out"
-    errors = [line for line in output.read_text(encoding="utf-8", errors="replace").splitlines() if _ERROR.match(line)] \
-        if output.is_file() else []
-    told = errors[-1] if errors else "it left no word of why: the job was cancelled, or its node was lost"
+    if queue is None:
+        return Known("unknown", last, job)
+    told = _last_words(sweep / "output" / f"{job}.out")
     return Known("cut off" if "cut off by" in told else "failed", told, job)
+
+
+def _last_words(output: Path) -> str:
+    """Why a job ended without a report, from what it printed."""
+    lines, unread = _tried(read_tail, output)
+    errors = [line for line in lines or () if _ERROR.match(line)]
+    if errors:
+        return one_line(errors[-1])
+    end = f"; its output ends with: {lines[-1].strip()}" if lines else ""
+    return unread or one_line(f"it left no word of why: the job was cancelled, or its node was lost{end}")
+
+
+def _tried(read: Callable, *what: Any) -> tuple[Any, str]:
+    """What `read` returns, None where it cannot; and the reason, empty where it can."""
+    try:
+        return read(*what), ""
+    except InputError as problem:
+        return None, str(problem)

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,17 +19,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:
-        states = of_sweep(sweep)
+        states, queue_problem = of_sweep(sweep)
     except InputError as mistake:
         print(f"status: {mistake}", file=sys.stderr)
         return 2
     width = max(len(run.name) for run, _ in states)
     for run, state in states:
-        print(f"{run.name:{width}}  {state.state:13}  {state.job:8}  {state.remark}")
+        print(f"{run.name:{width}}  {state.state:13}  {state.job:8}  {state.remark}".rstrip())
     counts = Counter(state.state for _, state in states)
     print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+    if queue_problem:
+        print(f"status: {queue_problem}; until then, nobody knows which runs are in the queue", file=sys.stderr)
     return 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends the program without a traceback
     sys.exit(main(sys.argv[1:]))

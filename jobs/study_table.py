@@ -1,13 +1,17 @@
 """The table and the figure of a study, from the reports that its runs left."""
 
 import csv
-import json
+import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-COLUMNS = ("kind", "amount", "method", "seed", "psnr_db", "ssim", "points", "hull_iou", "training_seconds", "fps", "protocol")
+from jobs.reports import STUDY_FIGURES, read_report
+from settings.errors import InputError
+from settings.files import atomic
+
+COLUMNS = ("kind", "amount", "method", "seed", *STUDY_FIGURES, "protocol")
 AT = " at "  # "paper at .9": with --filter_consistency_ratio .9
 _PANELS = {"psnr_db": "PSNR, dB", "points": "points", "hull_iou": "hull IoU with clean masks"}
 Curves = dict[str, list[tuple[float, dict]]]  # of each method: x and the row it belongs to
@@ -15,36 +19,47 @@ Line = tuple[str, Curves]  # of panels: what x is, and the curves
 
 
 def finished(folder: Path) -> bool:
-    """Whether the run in the folder ended and left its report."""
-    report = _report(folder)
-    return report is not None and not report["run"]["interrupted"]
-
-
-def _report(folder: Path) -> dict | None:
+    """Whether the run in the folder ended and left its report, whole."""
     try:
-        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
+        report = read_report(folder, STUDY_FIGURES)
+    except InputError:
+        return False
+    return report is not None and not report.interrupted
+
+
+def damages(folders: list[Path]) -> list[str]:
+    """A sentence for each run whose report is there and cannot be used."""
+    found = []
+    for folder in folders:
+        try:
+            read_report(folder, STUDY_FIGURES)
+        except InputError as problem:
+            found.append(str(problem))
+    return found
 
 
 def write_table(path: Path, folders: dict) -> list[dict]:
-    """Write a CSV row for every finished run of {(kind, amount, method, seed): folder}; returns the rows."""
-    rows = []
+    """Write a CSV row for every finished run of {(kind, amount, method, seed): folder}; returns the rows, where figures that were
+    not measured, or are not finite, are None."""
+    rows, lines = [], []
     for cell, folder in folders.items():
-        if not finished(folder):
+        try:
+            report = read_report(folder, STUDY_FIGURES)
+        except InputError:
             continue
-        report = _report(folder)
-        figures = report["figures"]
-        rows.append(dict(zip(COLUMNS[:4], cell, strict=True)) | {name: figures[name] for name in COLUMNS[4:-1]} | {
-            "protocol": report["protocol"]["name"]
-        })
+        if report is None or report.interrupted:
+            continue
+        rows.append(dict(zip(COLUMNS[:4], cell, strict=True)) | report.figures | {"protocol": report.protocol})
         if rows[-1]["hull_iou"] is None and not cell.amount:
             rows[-1]["hull_iou"] = 1.0  # clean masks are what the others are compared with
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+        psnr = rows[-1]["psnr_db"]
+        lines.append(rows[-1] | {"psnr_db": report.psnr_text if psnr is None else psnr})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(lines)
+    with atomic(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
     return rows
 
 
@@ -65,7 +80,8 @@ def write_figure(path: Path, rows: list[dict]) -> None:
             axes.grid(alpha=0.3)
             axes.locator_params(axis="x", nbins=6)
         line[0].legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 def _over_amounts(rows: list[dict]) -> list[Line]:

@@ -11,12 +11,16 @@ Own code, and not submitit, because a run is a command line that resumes by itse
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from jobs.states import in_queue, known
-from jobs.sweep import TICKET, read_table, write_runs
+from jobs.files import one_line, read_tail
+from jobs.reports import FILE
+from jobs.sbatch import array_of, check_sbatch_words, job_number
+from jobs.states import Known, in_queue, known, ticket_of
+from jobs.sweep import RUNS, TICKET, SweepRun, read_runs, read_table, write_runs
 from settings.errors import InputError
 from settings.files import check_writable, write_text
 
@@ -30,62 +34,119 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage="python -m jobs.submit TABLE --sweep FOLDER "
                                      "[--dry-run] [--at_once N] [-- flags of sbatch]")
     parser.add_argument("table", type=Path)
-    parser.add_argument("--sweep", type=Path, required=True, help="folder of the sweep")
+    parser.add_argument("--sweep", required=True, help="folder of the sweep")
     parser.add_argument("--dry-run", action="store_true", help="show what would run")
     parser.add_argument("--at_once", type=int, default=0, help="never more runs at the same time; 0 = no limit")
     options = parser.parse_args(own.split("\0") if own else [])
+    sweep = Path(os.path.expanduser(options.sweep))  # as main.py does it for --basedir
     try:
-        return submit(options.table, options.sweep, options.dry_run, options.at_once, extra.split("\0") if extra else [])
+        return submit(options.table, sweep, options.dry_run, options.at_once, extra.split("\0") if extra else [])
     except InputError as mistake:
         print(f"submit: {mistake}", file=sys.stderr)
-        return 2
+    except OSError as problem:
+        print(f"submit: {problem.filename or sweep}: {problem.strerror or problem}", file=sys.stderr)
+    return 2
 
 
 def submit(table: Path, sweep: Path, dry_run: bool, at_once: int, extra: list[str]) -> int:
     """Submit the runs that are left, or show them."""
     runs = read_table(table, sweep)
-    check_writable(sweep)
+    check_writable(sweep, "--sweep")
     if at_once < 0:
         raise InputError(f"--at_once {at_once}: give 0 or more")
+    check_sbatch_words(extra)
     queue = in_queue()
-    states = [known(run, queue, sweep) for run in runs]
-    left = [run for run, state in zip(runs, states, strict=True) if state.state != "done"]
-    for run in left if dry_run else ():
+    states = {run.folder: known(run, queue, sweep) for run in runs}
+    left = {place: run for place, run in enumerate(runs) if states[run.folder].state != "done"}
+    for run in left.values() if dry_run else ():
         print("python main.py", shlex.join(run.words))
     done = len(runs) - len(left)
-    if dry_run or not left:
-        print(f"{len(left)} runs to do, {done} done" + ("; nothing was submitted" if dry_run else ""))
+    if dry_run:
+        print(f"{len(left)} runs to do, {done} done; nothing was submitted")
         return 0
-    busy = [run.name for run, state in zip(runs, states, strict=True) if state.state in ("running", "queued")]
-    if busy:
-        raise InputError(f"{', '.join(busy)} {'is' if len(busy) == 1 else 'are'} still in the queue: wait, or scancel them first")
+    _check_queue({run.folder: run for run in runs}, states, queue, sweep)
+    if not left:
+        write_runs(sweep, runs)
+        print(f"0 runs to do, {done} done")
+        return 0
     if not (ROOT / ENVIRONMENT).is_file():
         raise InputError(f"{ENVIRONMENT} is missing: copy {ENVIRONMENT}.example and fill it in")
+    for run in left.values():
+        check_writable(Path(run.folder), "--sweep")
+        report = Path(run.folder) / FILE
+        if os.path.lexists(report) and not report.is_file():
+            raise InputError(f"{report} is in the way of the run's report: move it away")
     write_runs(sweep, runs)
     (sweep / "output").mkdir(exist_ok=True)
-    places = ",".join(str(runs.index(run)) for run in left) + (f"%{at_once}" if at_once else "")
-    job = _sbatch([f"--array={places}", f"--output={sweep.absolute()}/output/%A_%a.out", *extra, SCRIPT, str(sweep.absolute())])
-    for run in left:
-        Path(run.folder).mkdir(parents=True, exist_ok=True)
-        write_text(Path(run.folder) / TICKET, f"{job}_{runs.index(run)}\n")
+    job = _sbatch([f"--array={array_of(list(left), at_once)}", f"--output={_pattern(sweep)}", *extra, SCRIPT,
+                   str(sweep.absolute())])
+    for place, run in left.items():
+        _leave_ticket(Path(run.folder), job, place)
     print(f"job {job}: {len(left)} runs submitted, {done} done before; python -m jobs.status {sweep}")
+    for run in left.values():
+        if states[run.folder].state == "damaged":
+            print(f"{run.name} runs again: {states[run.folder].remark}")
     return 0
 
 
-def _sbatch(words: list[str]) -> str:
-    settings = (ROOT / ENVIRONMENT).read_text(encoding="utf-8").splitlines()
-    chosen = dict(line.split("#")[0].strip().split("=", 1) for line in settings if line.startswith("SBATCH_") and "=" in line)
-    environment = os.environ | {name: value.strip("'\"") for name, value in chosen.items() if value.strip("'\"")}
+def _check_queue(runs: dict[str, SweepRun], states: dict[str, Known], queue: dict[str, str], sweep: Path) -> None:
+    """Raise InputError while a run of the table, or one that the sweep was made of before, is in the queue: it would meet another
+    job in its folder, or find another run at its place in runs.json. And where that cannot be known."""
+    busy = []
     try:
-        done = subprocess.run(["sbatch", "--parsable", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+        former = read_runs(sweep) if os.path.lexists(sweep / RUNS) else []
+        for folder, run in ({run.folder: run for run in former} | runs).items():
+            state = states.get(folder) or known(run, queue, sweep)
+            if state.state == "damaged":
+                ticket_of(Path(folder))  # raises where the ticket is what is damaged
+            if state.state in ("running", "queued"):
+                busy.append(run.name)
+    except InputError as problem:
+        raise InputError(f"{problem}, so nobody knows which runs are in the queue: remove it when squeue --me shows none of "
+                         "them, and submit again") from None
+    if busy:
+        names = f"{', '.join(busy[:10])}{' …' if len(busy) > 10 else ''} {'is' if len(busy) == 1 else 'are'}"
+        raise InputError(f"{names} still in the queue: wait, or scancel them first")
+
+
+def _pattern(sweep: Path) -> str:
+    """Where SLURM puts the output of the array's jobs; % is its own sign."""
+    return f"{str(sweep.absolute()).replace('%', '%%')}/output/%A_%a.out"
+
+
+def _leave_ticket(folder: Path, job: str, place: int) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / TICKET, f"{job}_{place}\n")
+    except OSError as problem:
+        raise InputError(f"job {job} is submitted, but {folder / TICKET} cannot be written ({problem.strerror or problem}), so "
+                         f"nobody would find it: scancel {job}, and submit again") from problem
+
+
+def _sbatch(words: list[str]) -> str:
+    """The number of the job that sbatch makes."""
+    environment = os.environ | _environment()
+    try:
+        done = subprocess.run(["sbatch", "--parsable", *words], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8",
+                              errors="replace")
     except OSError as problem:
         raise InputError(f"sbatch cannot be run ({problem.strerror}): is this a machine of a cluster with SLURM?") from problem
     if done.returncode:
-        raise InputError(f"sbatch refused: {done.stderr.strip()}")
-    return done.stdout.split(";")[0].strip()
+        raise InputError(f"sbatch refused: {one_line(done.stderr) or f'exit code {done.returncode}, without a reason'}")
+    return job_number(done.stdout)
 
 
+def _environment() -> dict[str, str]:
+    """What jobs/cluster.env sets for sbatch itself."""
+    found = {}
+    for line in read_tail(ROOT / ENVIRONMENT):
+        name, equals, value = line.split("#")[0].strip().partition("=")
+        value = value.strip("'\"")
+        if equals and name.startswith("SBATCH_") and value.isprintable() and value:
+            found[name] = value
+    return found
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends the program without a traceback
     sys.exit(main(sys.argv[1:]))

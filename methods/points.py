@@ -49,7 +49,7 @@ def _start_cloud(options: Options) -> PointCloud:
     settings = {
         "radius": options.splatting_r, "max_layers": options.raster_n, "profile": options.profile, "sh_per": options.sh_per,
     }
-    settings |= {name: value for name, value in ply_settings(path).items() if name in (*settings, "use_sh")}
+    settings |= {name: value for name, value in ply_settings(path).items() if name in (*settings, "use_sh", "frame")}
     try:
         return PointCloud.from_appearance(tensors, **settings)
     except (TypeError, ValueError) as problem:

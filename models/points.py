@@ -19,18 +19,21 @@ class PointCloud(nn.Module):
     """N points, each with a position, a base colour and spherical harmonics, and where learned an opacity and a radius.
 
     A point of radius r covers pixels within r * min(W, H) / 2 of its projection, whatever its depth (r in NDC, where the image is
-    2 wide, as in Zhang et al. 2022). Without `opacity_logits` every point has opacity 1; without `log_radii` every
-    point has the common `radius`. Parameters are float32 and stored along a space-filling curve, which keeps caches warm.
+    2 wide, as in Zhang et al. 2022). That is for the pictures that the cloud is learned from; in a picture with another lens it
+    follows the focal length, r * frame * fx, so that pictures of several sizes show points of one size. Without
+    `opacity_logits` every point has opacity 1; without `log_radii` every point has the common `radius`. Parameters are float32
+    and stored along a space-filling curve, which keeps caches warm.
     """
 
     def __init__(
         self, positions: Tensor, base: Tensor, sh: Tensor, radius: float, *, opacity_logits: Tensor | None = None,
         log_radii: Tensor | None = None, profile: str = "parabola", max_layers: int = 0, sh_per: str = "point",
-        use_sh: bool = True,
+        use_sh: bool = True, frame: float | None = None,
     ):
         super().__init__()
-        if not (radius > 0 and profile in PROFILES and max_layers >= 0 and sh_per in ("point", "pixel")):
-            raise ValueError(f"radius {radius}, profile {profile}, max_layers {max_layers}, sh_per {sh_per}")
+        if not (radius > 0 and profile in PROFILES and max_layers >= 0 and sh_per in ("point", "pixel")
+                and (frame is None or frame > 0)):
+            raise ValueError(f"radius {radius}, profile {profile}, max_layers {max_layers}, sh_per {sh_per}, frame {frame}")
         self.positions = nn.Parameter(positions)  # (N, 3) world
         self.base = nn.Parameter(base)  # (N, 3)
         self.sh = nn.Parameter(sh)  # (N, 9, 3)
@@ -38,12 +41,13 @@ class PointCloud(nn.Module):
         self.log_radii = None if log_radii is None else nn.Parameter(log_radii)  # (N,) log of NDC radii
         self.radius, self.profile, self.max_layers, self.sh_per = radius, profile, max_layers, sh_per
         self.use_sh = use_sh  # False composites base colours only
+        self.frame = frame  # min(W, H) / 2 / fx of the training pictures, see `frame_of`; None: that of each picture
 
     def settings(self) -> dict:
         """What a cloud needs beside its tensors to be rebuilt: keyword arguments of the constructor."""
         return {
             "radius": self.radius, "profile": self.profile, "max_layers": self.max_layers, "sh_per": self.sh_per,
-            "use_sh": self.use_sh,
+            "use_sh": self.use_sh, "frame": self.frame,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -94,27 +98,29 @@ class PointCloud(nn.Module):
             return self.positions.new_ones(self.point_count())
         return torch.sigmoid(self.opacity_logits)
 
-    def radii(self, width: int, height: int) -> Tensor:
-        """Screen radius of every point in pixels of a width x height image, (N,)."""
-        scale = min(width, height) / 2
+    def radii(self, unit: float) -> Tensor:
+        """Screen radius of every point, (N,) px, in a picture in which an NDC radius of 1 is `unit` px."""
         if self.log_radii is None:
-            return self.positions.new_full((self.point_count(),), self.radius * scale)
-        return torch.exp(self.log_radii) * scale
+            return self.positions.new_full((self.point_count(),), self.radius * unit)
+        return torch.exp(self.log_radii) * unit
+
+    def unit(self, cameras: Cameras, view: int) -> float:
+        """What an NDC radius of 1 is in a view, px."""
+        return min(cameras.size(view)) / 2 if self.frame is None else self.frame * float(cameras.intrinsics[view, 0, 0])
 
     def composite(self, cameras: Cameras, view: int) -> tuple[Tensor, Tensor]:
         """Premultiplied image (H, W, 3), not clamped, and alpha (H, W) of one view; differentiable."""
         if self.use_sh and self.sh_per == "pixel":
             splatted = self._harmonics_per_pixel(cameras, view, with_depth=False)
             return splatted.image, splatted.alpha
-        return self.composite_splats(*self.splats(cameras, view), cameras)
+        return self.composite_splats(*self.splats(cameras, view), cameras.size(view))
 
     def composite_splats(
-        self, rows: Tensor, depths: Tensor, cameras: Cameras, min_transmittance: float = MIN_TRANSMITTANCE
+        self, rows: Tensor, depths: Tensor, size: tuple[int, int], min_transmittance: float = MIN_TRANSMITTANCE
     ) -> tuple[Tensor, Tensor]:
-        """Image (H, W, 3, or 4 with the sum of weighted depths) and alpha of the rows that `splats` returns."""
+        """Image (H, W, 3, or 4 with the sum of weighted depths) and alpha of the rows that `splats` returns; size: (W, H), px."""
         return splat_packed(
-            rows, depths, cameras.width, cameras.height, profile=self.profile, max_layers=self.max_layers,
-            min_transmittance=min_transmittance,
+            rows, depths, *size, profile=self.profile, max_layers=self.max_layers, min_transmittance=min_transmittance,
         )
 
     def splats(self, cameras: Cameras, view: int, with_depth: bool = False) -> tuple[Tensor, Tensor]:
@@ -123,15 +129,15 @@ class PointCloud(nn.Module):
 
     def _rows(self, cameras: Cameras, view: int, sh: Tensor | None, with_depth: bool = False) -> tuple[Tensor, Tensor]:
         camera = pack_camera(cameras.intrinsics[view], cameras.camera_to_world[view]).to(self.positions.device)
-        radii = self.radii(cameras.width, cameras.height)
+        radii = self.radii(self.unit(cameras, view))
         return project_points(self.positions, self.base, sh, radii, self.opacities(), camera, with_depth=with_depth)
 
     def _harmonics_per_pixel(self, cameras: Cameras, view: int, with_depth: bool):
         """Blend base colours and coefficients, 30 channels, and evaluate the blended harmonics in each pixel's direction."""
         rows, depths = self._rows(cameras, view, None)
         splatted = splat(
-            rows[:, :2], depths, rows[:, 2], rows[:, 3], torch.cat([rows[:, 4:], self.sh.flatten(1)], 1), cameras.width,
-            cameras.height, profile=self.profile, max_layers=self.max_layers, with_depth=with_depth,
+            rows[:, :2], depths, rows[:, 2], rows[:, 3], torch.cat([rows[:, 4:], self.sh.flatten(1)], 1),
+            *cameras.size(view), profile=self.profile, max_layers=self.max_layers, with_depth=with_depth,
         )
         basis = _pixel_basis(cameras, view).to(rows.device)
         sh = splatted.image[..., 3:].unflatten(-1, (SH_COEFFICIENTS, 3))
@@ -142,7 +148,7 @@ class PointCloud(nn.Module):
         if self.use_sh and self.sh_per == "pixel":
             image, alpha, depth = self._harmonics_per_pixel(cameras, view, with_depth)
         else:
-            image, alpha = self.composite_splats(*self.splats(cameras, view, with_depth), cameras, SEEN_TRANSMITTANCE)
+            image, alpha = self.composite_splats(*self.splats(cameras, view, with_depth), cameras.size(view), SEEN_TRANSMITTANCE)
             depth = image[..., 3] / alpha.clamp_min(1e-8) if with_depth else None
             image = image[..., :3]
         if background == "white":
@@ -150,11 +156,22 @@ class PointCloud(nn.Module):
         return Rendering(image.clamp(0, 1), alpha, depth)
 
 
+def frame_of(cameras: Cameras) -> float:
+    """min(W, H) / 2 / fx of pictures, the median over the views: what `PointCloud.frame` is in training."""
+    return float((shorter_sides(cameras) / 2 / cameras.intrinsics[:, 0, 0].double()).median())
+
+
+def shorter_sides(cameras: Cameras) -> Tensor:
+    """The shorter side of each view's picture, (V,) px."""
+    return torch.minimum(cameras.widths, cameras.heights).double()
+
+
 def _pixel_basis(cameras: Cameras, view: int) -> Tensor:
     """Spherical harmonics (H, W, 9) of the direction through each pixel's corner, as the original's code takes it."""
     k, pose = cameras.intrinsics[view], cameras.camera_to_world[view]
-    x = (torch.arange(cameras.width) - k[0, 2]) / k[0, 0]
-    y = -(torch.arange(cameras.height) - k[1, 2]) / k[1, 1]
+    width, height = cameras.size(view)
+    x = (torch.arange(width) - k[0, 2]) / k[0, 0]
+    y = -(torch.arange(height) - k[1, 2]) / k[1, 1]
     local = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x)), -torch.ones(len(y), len(x))], -1)
     d = torch.nn.functional.normalize(local @ pose[:, :3].T, dim=-1)
     x, y, z = d.unbind(-1)

@@ -52,12 +52,13 @@ class RayModel(nn.Module, ABC):
         packed = pack_cameras(cameras[view]).to(self.device)
         if self.through_corners:
             packed[:, 14:16] += 0.5
-        pixels = view_pixels(0, cameras.width, cameras.height, self.device)
+        width, height = cameras.size(view)
+        pixels = view_pixels(0, width, height, self.device)
         parts = [self._shown(pixel_rays(packed, some)) for some in pixels.split(self.chunk)]
         colour, alpha, depth = (torch.cat(part) for part in zip(*parts, strict=True))
         if background == "white":
             colour = colour + (1 - alpha)[:, None]
-        size = cameras.height, cameras.width
+        size = height, width
         return Rendering(colour.clamp(0, 1).view(*size, 3), alpha.view(size), depth.view(size) if with_depth else None)
 
     def _shown(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:

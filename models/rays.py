@@ -56,7 +56,7 @@ class Ndc(NamedTuple):
 
     @staticmethod
     def of(cameras: Cameras) -> "Ndc":
-        """The frustum of the cameras' first."""
+        """The frustum of the first camera, and of pictures as large as the largest."""
         k = cameras.intrinsics[0]
         return Ndc(float(k[0, 0]), float(k[1, 1]), cameras.width, cameras.height)
 

@@ -76,6 +76,7 @@ def _content(
             "views": len(run.evaluation),
             "width": cameras.width,
             "height": cameras.height,
+            "same_size": cameras.same_size,  # else width and height are the largest
             "background": run.background,
         },
         "figures": {
@@ -139,6 +140,7 @@ def _notes(run: RunRecord, quality: Quality, speed: Speed) -> list[str]:
         f"the passes lie between {speed.fps_slowest:.2f} and {speed.fps_fastest:.2f} fps.",
         "Training time excludes the compilation of kernels, which is given beside it.",
         "Model size is that of the saved weights; MB are 2^20 bytes.",
+        *run.notes,
     ]
     unusual = [v.name for v in quality.views if not abs(v.psnr) < float("inf")]
     if unusual:

@@ -72,7 +72,7 @@ def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int
     directions = elevations.cos()[:, None] * around + elevations.sin()[:, None] * place.up
     poses = look_at(place.center + place.distance * directions, place.center, place.up)
 
-    intrinsics = cameras.scaled(width, height).intrinsics.detach().double().cpu()
+    intrinsics = of_one_size(cameras).scaled(width, height).intrinsics.detach().double().cpu()
     k = torch.eye(3, dtype=torch.float64)
     k[0, 0], k[1, 1] = intrinsics[:, 0, 0].median(), intrinsics[:, 1, 1].median()
     k[0, 2], k[1, 2] = width / 2, height / 2
@@ -80,6 +80,13 @@ def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int
     return Cameras(
         k.expand(frames, 3, 3).float().contiguous().to(device), poses.float().to(device), width, height
     )
+
+
+def of_one_size(cameras: Cameras) -> Cameras:
+    """The cameras whose pictures have the commonest size; all of them if there is only one."""
+    sizes = [cameras.size(view) for view in range(len(cameras))]
+    commonest = max(sizes, key=sizes.count)
+    return cameras[[view for view, size in enumerate(sizes) if size == commonest]]
 
 
 def look_at(eyes: Tensor, target: Tensor, up: Tensor) -> Tensor:

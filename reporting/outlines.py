@@ -23,6 +23,8 @@ def save_outlines(path: Path, scene: Scene, used: Split) -> None:
     given = scene.silhouettes.alpha
     sources = [used.alpha] if given is None or given is used.alpha else [given, used.alpha]
     cells = [np.concatenate([_tinted(scene.train.images[view], masks[view]) for masks in sources], 1) for view in views]
+    tallest, widest = (max(cell.shape[side] for cell in cells) for side in (0, 1))
+    cells = [np.pad(cell, ((0, tallest - cell.shape[0]), (0, widest - cell.shape[1]), (0, 0))) for cell in cells]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % _COLUMNS)
     rows = [np.concatenate(cells[start : start + _COLUMNS], 1) for start in range(0, len(cells), _COLUMNS)]
     with atomic(path) as temporary:

@@ -53,3 +53,4 @@ class RunRecord:
     stages: str = ""  # the schedule in words, as it was run
     interrupted: bool = False
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was done with the data, in sentences

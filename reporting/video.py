@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datasets.cameras import Cameras
 from models.rendering import Rendering
-from reporting.orbit import orbit
+from reporting.orbit import of_one_size, orbit
 from reporting.pictures import colour_map, to_bytes
 from reporting.record import RadianceModel
 from settings.files import atomic
@@ -41,7 +41,7 @@ def save_orbit(
     very slow, and sides are even. Returns frames, width, height (of the whole picture) and the depths, in world units, that the
     ends of the fixed colour scale stand for. Raises OSError or RuntimeError where the encoder fails.
     """
-    width, height, frames = film_size(cameras.width, cameras.height, seconds_per_view)
+    width, height, frames = film_size(*of_one_size(cameras).size(0), seconds_per_view)
     if render_path is None:
         path_cameras = orbit(cameras, bounds, frames, width, height)
     else:

@@ -25,13 +25,14 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def check_writable(folder: Path) -> None:
-    """Raises InputError unless `folder` is a folder that can be written to, or can be made; makes nothing."""
+def check_writable(folder: Path, flag: str = "--basedir") -> None:
+    """Raises InputError, about the flag that names the folder, unless `folder` is a folder that can be written to, or can be
+    made; makes nothing."""
     nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if not nearest.is_dir():
-        raise InputError(f"--basedir {folder}: {nearest} is not a folder; choose another place")
+        raise InputError(f"{flag} {folder}: {nearest} is not a folder; choose another place")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"--basedir {folder}: {nearest} cannot be written to; choose another place")
+        raise InputError(f"{flag} {folder}: {nearest} cannot be written to; choose another place")
 
 
 def write_text(path: Path, text: str) -> None:

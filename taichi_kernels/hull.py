@@ -10,6 +10,8 @@ Blocks of 8 x 8 x 8 cells are tried first: where the square around a block's pro
 tells at once) all its cells fail in that view.
 """
 
+from collections.abc import Sequence
+
 import taichi as ti
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ _ARRAY2 = ti.types.ndarray(dtype=ti.f32, ndim=2)
 _MASKS = ti.types.ndarray(dtype=ti.u8, ndim=3)
 _INTEGRALS = ti.types.ndarray(dtype=ti.i32, ndim=3)
 _INTS = ti.types.ndarray(dtype=ti.i32, ndim=1)
+_SIZES = ti.types.ndarray(dtype=ti.i32, ndim=2)  # (V, 2) height and width of each view's mask, px
 
 
 @ti.func
@@ -36,9 +39,9 @@ def _project(cameras: ti.template(), view, p):
 
 
 @ti.func
-def _foreground(masks: ti.template(), view, column, row, z, margin):
+def _foreground(masks: ti.template(), sizes: ti.template(), view, column, row, z, margin):
     """1 where the view sees the projection as foreground."""
-    height, width = masks.shape[1], masks.shape[2]
+    height, width = sizes[view, 0], sizes[view, 1]
     # distance of the projection from the image's centre, in half sizes: up to 1 inside
     u, v = ti.abs(2.0 * column / width - 1.0), ti.abs(2.0 * row / height - 1.0)
     far = ti.max(u, v)
@@ -61,7 +64,7 @@ def _foreground(masks: ti.template(), view, column, row, z, margin):
 
 @ti.kernel
 def _block_misses(
-    xs: _ARRAY1, ys: _ARRAY1, zs: _ARRAY1, cameras: _ARRAY2, integrals: _INTEGRALS, alive: _INTS,
+    xs: _ARRAY1, ys: _ARRAY1, zs: _ARRAY1, cameras: _ARRAY2, integrals: _INTEGRALS, sizes: _SIZES, alive: _INTS,
     blocks_y: int, blocks_z: int, margin: float, allowed_misses: int,
 ):
     for b in range(alive.shape[0]):
@@ -72,9 +75,9 @@ def _block_misses(
         k1 = ti.min(k0 + _BLOCK, zs.shape[0]) - 1
         low, high = ti.Vector([xs[i0], ys[j0], zs[k0]]), ti.Vector([xs[i1], ys[j1], zs[k1]])
         center, reach = 0.5 * (low + high), 0.5 * (high - low).norm()
-        height, width = integrals.shape[1] - 1, integrals.shape[2] - 1
         misses, view = 0, 0
         while view < cameras.shape[0] and misses <= allowed_misses:
+            height, width = sizes[view, 0], sizes[view, 1]
             column, row, z = _project(cameras, view, center)
             nearest = z - reach
             if nearest > 0.0:
@@ -101,7 +104,7 @@ def _block_misses(
 
 @ti.kernel
 def _cell_misses(
-    xs: _ARRAY1, ys: _ARRAY1, zs: _ARRAY1, cameras: _ARRAY2, masks: _MASKS,
+    xs: _ARRAY1, ys: _ARRAY1, zs: _ARRAY1, cameras: _ARRAY2, masks: _MASKS, sizes: _SIZES,
     blocks: _INTS,  # (B,) block of each tested block
     misses: ti.types.ndarray(dtype=ti.i32, ndim=2),  # (B, 512) out: views that fail, counted up to allowed_misses + 1
     blocks_y: int, blocks_z: int, margin: float, allowed_misses: int,
@@ -118,38 +121,43 @@ def _cell_misses(
             view = 0
             while view < cameras.shape[0] and missed <= allowed_misses:
                 column, row, z = _project(cameras, view, ti.Vector([xs[i], ys[j], zs[k]]))
-                missed += 1 - _foreground(masks, view, column, row, z, margin)
+                missed += 1 - _foreground(masks, sizes, view, column, row, z, margin)
                 view += 1
         misses[b, inner] = missed
 
 
 def carve_hull(
-    xs: Tensor, ys: Tensor, zs: Tensor, cameras: Tensor, masks: Tensor, *, margin: float = 0.0, allowed_misses: int = 0,
+    xs: Tensor, ys: Tensor, zs: Tensor, cameras: Tensor, masks: Tensor | Sequence[Tensor], *, margin: float = 0.0,
+    allowed_misses: int = 0,
 ) -> Tensor:
     """Indices (M, 3) int64, sorted, of the grid cells that belong to the visual hull; see the module's docstring.
 
     xs, ys, zs: cell centres along each axis (world, ascending, float32); cameras (V, 16) from `pack_camera`; masks (V, H, W)
-    uint8, foreground where above zero; margin: in half image sizes (0.05 is the original's); allowed_misses: views in which a
-    kept cell may be background. Nothing is differentiable. Raises ValueError on shapes that do not fit.
+    uint8, or V of different sizes (H, W), foreground where above zero; margin: in half image sizes (0.05 is the
+    original's); allowed_misses: views in which a kept cell may be background. Nothing is differentiable. Raises ValueError on
+    shapes that do not fit.
     """
-    if masks.ndim != 3 or masks.dtype != torch.uint8 or cameras.shape != (masks.shape[0], 16):
-        shapes = f"{tuple(masks.shape)} and {tuple(cameras.shape)}"
-        raise ValueError(f"expected uint8 masks (V, H, W) and cameras (V, 16); got {shapes}")
+    wrong = [mask for mask in masks if mask.ndim != 2 or mask.dtype != torch.uint8]
+    if wrong or cameras.shape != (len(masks), 16):
+        shapes = f"{[tuple(mask.shape) for mask in masks[:3]]} and {tuple(cameras.shape)}"
+        raise ValueError(f"expected V uint8 masks (H, W) and cameras (V, 16); got {shapes}")
     where = runtime.torch_device()
-    xs, ys, zs, cameras, masks = (t.contiguous().to(where) for t in (xs, ys, zs, cameras, masks))
+    sizes = torch.tensor([mask.shape for mask in masks], dtype=torch.int32).reshape(-1, 2)
+    masks = masks if isinstance(masks, Tensor) else _padded(masks)
+    xs, ys, zs, cameras, masks, sizes = (t.contiguous().to(where) for t in (xs, ys, zs, cameras, masks, sizes))
     # Different view directions first: most blocks then fail early.
     spread = torch.tensor(_bit_reversed(masks.shape[0]), device=where)
-    cameras, masks = cameras[spread], masks[spread]
+    cameras, masks, sizes = cameras[spread], masks[spread], sizes[spread]
     nx, ny, nz = (-(-len(a) // _BLOCK) for a in (xs, ys, zs))
     integrals = torch.zeros(masks.shape[0], masks.shape[1] + 1, masks.shape[2] + 1, dtype=torch.int32, device=where)
     for view, mask in enumerate(masks):
         integrals[view, 1:, 1:] = (mask > 0).to(torch.int32).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
     alive = torch.zeros(nx * ny * nz, dtype=torch.int32, device=where)
-    _block_misses(xs, ys, zs, cameras, integrals, alive, ny, nz, margin, allowed_misses)
+    _block_misses(xs, ys, zs, cameras, integrals, sizes, alive, ny, nz, margin, allowed_misses)
     found = []
     for blocks in torch.nonzero(alive)[:, 0].split(4096):  # 2 million cells at a time bound the memory
         misses = torch.empty(len(blocks), _BLOCK**3, dtype=torch.int32, device=where)
-        _cell_misses(xs, ys, zs, cameras, masks, blocks.to(torch.int32), misses, ny, nz, margin, allowed_misses)
+        _cell_misses(xs, ys, zs, cameras, masks, sizes, blocks.to(torch.int32), misses, ny, nz, margin, allowed_misses)
         b, inner = torch.nonzero(misses <= allowed_misses).unbind(1)
         block = blocks[b]
         i = block // (ny * nz) * _BLOCK + inner // _BLOCK**2
@@ -158,6 +166,15 @@ def carve_hull(
         found.append((i * (ny * _BLOCK) + j) * (nz * _BLOCK) + k)
     keys = torch.cat(found).sort()[0] if found else torch.zeros(0, dtype=torch.int64, device=where)
     return torch.stack([keys // (ny * nz * _BLOCK**2), keys // (nz * _BLOCK) % (ny * _BLOCK), keys % (nz * _BLOCK)], 1)
+
+
+def _padded(masks: Sequence[Tensor]) -> Tensor:
+    """The masks in one tensor (V, H, W) as large as the largest; 0 beyond a mask's own size."""
+    height, width = (max(mask.shape[side] for mask in masks) for side in (0, 1))
+    whole = masks[0].new_zeros(len(masks), height, width)
+    for place, mask in zip(whole, masks, strict=True):
+        place[: mask.shape[0], : mask.shape[1]] = mask
+    return whole
 
 
 def _bit_reversed(count: int) -> list[int]:

@@ -1,12 +1,13 @@
 """Small scenes for tests, drawn without any kernel of the project."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from datasets.cameras import Cameras
-from datasets.scene import Scene, Split
+from datasets.scene import Scene, Split, joined
 
 
 def look_at_origin(position: torch.Tensor) -> torch.Tensor:
@@ -49,6 +50,20 @@ def sphere_scene(background: str = "black", views: int = 20, **size) -> Scene:
     train, test = sphere_split(views, **size), sphere_split(3, seed=1, **size)
     bounds = torch.tensor([[-2.0] * 3, [2.0] * 3])
     return Scene("sphere", train, train.subset([]), test, bounds, 2.0, 4 + 2 * math.sqrt(3), background)
+
+
+def with_sizes(split: Split) -> Split:
+    """The same views with pictures of three sizes in turn: whole, cut at the right, and cut at the left and at the bottom."""
+    images, alpha, k = [*split.images], [*split.alpha], split.cameras.intrinsics.clone()
+    for view in range(len(split)):
+        height, width = alpha[view].shape
+        left, right = (width // 8 * (view % 3 == 2), width - width // 8 * (view % 3 == 1))
+        bottom = height - height // 6 * (view % 3 == 2)
+        images[view], alpha[view] = (np.ascontiguousarray(part[view][:bottom, left:right]) for part in (images, alpha))
+        k[view, 0, 2] -= left
+    sizes = [mask.shape for mask in alpha]
+    cameras = Cameras(k, split.cameras.camera_to_world, [size[1] for size in sizes], [size[0] for size in sizes])
+    return replace(split, images=joined(images), alpha=joined(alpha), cameras=cameras)
 
 
 def wall_scene(views: int = 12, width: int = 48, height: int = 40) -> Scene:

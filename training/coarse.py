@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from datasets.cameras import Cameras
-from datasets.scene import Scene, Split
-from models.points import SH_COEFFICIENTS, PointCloud
+from datasets.scene import Scene, Split, joined
+from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
 from settings.progress import progress
 from taichi_kernels.photometric import photometric_loss
 from training.hull import mean_colours, to_kernel_device
@@ -32,20 +32,16 @@ def estimate_outlines(scene: Scene, cells: Tensor, axes: list[Tensor], generator
     cells (M, 3): indices into `axes` of the places that the cloud starts from.
     """
     cameras = scene.train.cameras
-    small = _shrunk(cameras, min(WIDTH, cameras.width))
-    cloud = _fitted(_fog(scene, cells, axes, min(small.width, small.height), generator), small, scene, generator)
-    finer = _shrunk(cameras, min(2 * WIDTH, cameras.width))
+    small = cameras.shrunk(max(cameras.width / WIDTH, 1))
+    cloud = _fitted(_fog(scene, cells, axes, small, generator), small, scene, generator)
+    finer = cameras.shrunk(max(cameras.width / (2 * WIDTH), 1))
     with torch.no_grad():
         masks = [(cloud.composite(finer, view)[1] > 0.5).to(torch.uint8).cpu() * 255 for view in range(len(scene.train))]
-    return Split(scene.train.images[:0], torch.stack(masks).numpy(), finer, scene.train.names)
+    return Split(scene.train.images[:0], joined([mask.numpy() for mask in masks]), finer, scene.train.names)
 
 
-def _shrunk(cameras: Cameras, width: int) -> Cameras:
-    return cameras.scaled(width, max(1, round(cameras.height * width / cameras.width)))
-
-
-def _fog(scene: Scene, cells: Tensor, axes: list[Tensor], size: int, generator: torch.Generator) -> PointCloud:
-    """Half-transparent points at random places of the cells, for pictures whose shorter side is `size` px."""
+def _fog(scene: Scene, cells: Tensor, axes: list[Tensor], cameras: Cameras, generator: torch.Generator) -> PointCloud:
+    """Half-transparent points at random places of the cells, for the cameras' pictures."""
     chosen = cells[torch.randint(len(cells), (_POINTS,), generator=generator)]
     step = torch.stack([axis[1] - axis[0] for axis in axes])
     positions = torch.stack([axes[a][chosen[:, a]] for a in range(3)], 1)
@@ -55,8 +51,9 @@ def _fog(scene: Scene, cells: Tensor, axes: list[Tensor], size: int, generator: 
         "sh": torch.zeros(_POINTS, SH_COEFFICIENTS, 3),
         "opacity_logits": torch.full((_POINTS,), math.log(_OPACITY / (1 - _OPACITY))),
     }
+    radius = 2 * _RADIUS / float(shorter_sides(cameras).median())
     return PointCloud.ordered(
-        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=2 * _RADIUS / size, use_sh=False
+        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=radius, use_sh=False, frame=frame_of(cameras),
     )
 
 
@@ -82,7 +79,7 @@ def _fitted(cloud: PointCloud, cameras: Cameras, scene: Scene, generator: torch.
 
 def _picture(scene: Scene, view: int, cameras: Cameras) -> Tensor:
     picture = scene.train.picture(view, scene.background).permute(2, 0, 1)[None]
-    small = torch.nn.functional.interpolate(picture, (cameras.height, cameras.width), mode="area")
+    small = torch.nn.functional.interpolate(picture, cameras.size(view)[::-1], mode="area")
     return to_kernel_device(small[0].permute(1, 2, 0).contiguous())
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene
-from models.points import SH_COEFFICIENTS, PointCloud
+from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
 from settings import ranks
 from settings.options import Options
-from training.hull import hull_cells, hull_iou, mean_colours, to_kernel_device
+from training.hull import hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
 from training.importance import importance
 from training.outlines import find_outlines
 from training.recipe import MaskFacts, Recipe, Stage, Start
@@ -49,7 +49,7 @@ class Method:
         """The options with what the recipe chooses for this scene; what the user gave stays."""
         cameras = scene.train.cameras
         filled = options.filled({
-            "splatting_r": 2 * self.radius_pixels / min(cameras.width, cameras.height), "raster_n": 0, "refine_n": 3,
+            "splatting_r": 2 * self.radius_pixels / float(shorter_sides(cameras).median()), "raster_n": 0, "refine_n": 3,
             "lr1": self.colour_rate, "lr2": self.position_rate * _box_width(scene) / 4, "lrexp": 1.0,
             "lr_s": self.gradient_weight, "batch_views": ranks.count(),
         })
@@ -86,10 +86,11 @@ class Method:
         axes = [low[a] + step[a] * (torch.arange(self.grid) + 0.5) for a in range(3)]
         outlines = find_outlines(scene, options, generator)
         cells = hull_cells(
-            outlines.views, axes, torch.from_numpy(outlines.views.alpha), margin=0.0, ratio=outlines.ratio
+            outlines.views, axes, mask_tensors(outlines.views.alpha), margin=0.0, ratio=outlines.ratio
         ).cpu()
         if options.data_r is None:
-            count = int(self.points_per_pixel * outlines.object_share * scene.train.images[0, ..., 0].size)
+            pixels = float((scene.train.cameras.widths * scene.train.cameras.heights).double().mean())
+            count = int(self.points_per_pixel * outlines.object_share * pixels)
         else:
             count = int(options.data_r * len(cells) * (_ORIGINAL_GRID / self.grid) ** 3)
         count = min(max(count, 1000), options.max_points)
@@ -105,7 +106,7 @@ class Method:
         }
         cloud = PointCloud.ordered(
             {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
-            profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
+            profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per, frame=frame_of(scene.train.cameras),
         )
         as_they_are = outlines.views is scene.train and outlines.ratio == 1
         iou = None if as_they_are else hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0)
@@ -145,5 +146,5 @@ def _world_radii(cloud: PointCloud, scene: Scene, points: Tensor) -> Tensor:
     cameras = scene.train.cameras
     centre = cloud.positions.detach().mean(0).cpu()
     distance = (cameras.centers - centre).norm(dim=1).mean()
-    pixels = cloud.radii(cameras.width, cameras.height).detach()[points]
+    pixels = cloud.radii(float(shorter_sides(cameras).median()) / 2).detach()[points]
     return pixels * float(distance / cameras.intrinsics[:, 0, 0].mean())

@@ -12,6 +12,7 @@ from models.rays import Ndc, pack_cameras, pixel_rays
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
+from training.hull import Masks
 from training.network_start import scene_ndc
 
 _SHAPES = {kind: field.shape_type for kind, field in FIELDS.items()}
@@ -69,8 +70,9 @@ def field_box(scene: Scene) -> Tensor:
 def _seen_in(ndc: Ndc, scene: Scene) -> Tensor:
     """The box (2, 3), in normalised device coordinates, of what the cameras see from the nearest content to infinity."""
     cameras = scene.train.cameras
-    edges = [(r, c) for r in (0, cameras.height - 1) for c in (0, cameras.width - 1)]
-    pixels = torch.tensor([(view, r, c) for view in range(len(cameras)) for r, c in edges], dtype=torch.int32)
+    sizes = [cameras.size(view) for view in range(len(cameras))]
+    corners = [(view, r, c) for view, (width, height) in enumerate(sizes) for r in (0, height - 1) for c in (0, width - 1)]
+    pixels = torch.tensor(corners, dtype=torch.int32)
     rays = ndc.enter(pixel_rays(pack_cameras(cameras), pixels))
     nearest = 1 - 1 / max(scene.near, 1.0)  # t
     ends = torch.cat([rays.origins + t * rays.directions for t in (nearest, 1.0)])
@@ -84,26 +86,27 @@ def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
     axes = [box[0, a] + unit * (box[1, a] - box[0, a]) for a in range(3)]
     cameras, count = pack_cameras(views.cameras), len(views)
 
-    def carved(masks: Tensor, **settings) -> Tensor:
+    def carved(masks: Masks, **settings) -> Tensor:
         index = carve_hull(*axes, cameras, masks, **settings).cpu()
         found = torch.zeros(cells, cells, cells, dtype=torch.bool)
         found[index[:, 2], index[:, 1], index[:, 0]] = True
         return found
 
     if views.alpha is None:
-        return carved(torch.full(views.images.shape[:3], 255, dtype=torch.uint8), allowed_misses=count - 1)
+        everything = [torch.full(image.shape[:2], 255, dtype=torch.uint8) for image in views.images]
+        return carved(everything, allowed_misses=count - 1)
     masks = _grown(views, box, cells)
     return carved(masks, margin=_UNSEEN) & carved(masks, allowed_misses=count - max(1, round(_SHOWN * count)))
 
 
-def _grown(views: Split, box: Tensor, cells: int) -> Tensor:
-    """Masks (V, H, W) grown by what a cell's corner may be from its centre on the screen: cells are judged by their centres."""
+def _grown(views: Split, box: Tensor, cells: int) -> Masks:
+    """Masks grown by what a cell's corner may be from its centre on the screen: cells are judged by their centres."""
     reach = float(((box[1] - box[0]) / cells).norm()) / 2
     distance = float((views.cameras.centers - box.mean(0)).norm(dim=1).min())
     pixels = math.ceil(float(views.cameras.intrinsics[:, 0, 0].max()) * reach / max(distance - reach, reach))
-    side = 2 * min(pixels, max(views.alpha.shape[1:])) + 1
-    grown = torch.empty(views.alpha.shape, dtype=torch.uint8)
-    for view, mask in enumerate(torch.from_numpy(views.alpha)):
-        wide = torch.nn.functional.max_pool2d(mask[None, None].float(), (1, side), 1, (0, side // 2))
-        grown[view] = torch.nn.functional.max_pool2d(wide, (side, 1), 1, (side // 2, 0))[0, 0].to(torch.uint8)
+    grown = []
+    for mask in views.alpha:
+        side = 2 * min(pixels, max(mask.shape)) + 1
+        wide = torch.nn.functional.max_pool2d(torch.from_numpy(mask)[None, None].float(), (1, side), 1, (0, side // 2))
+        grown.append(torch.nn.functional.max_pool2d(wide, (side, 1), 1, (side // 2, 0))[0, 0].to(torch.uint8))
     return grown

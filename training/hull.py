@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datasets.cameras import Cameras
-from datasets.scene import Scene, Split
+from datasets.scene import Pictures, Scene, Split
 from models.rays import pack_cameras
 from settings.errors import InputError
 from taichi_kernels import runtime
@@ -24,8 +24,16 @@ def allowed_misses(views: int, ratio: float) -> int:
     return views - 1 - math.floor(ratio * (views - 1))
 
 
-def hull_cells(views: Split, axes: list[Tensor], masks: Tensor, *, margin: float, ratio: float = 1.0) -> Tensor:
-    """Indices (M, 3) of the grid cells inside the hull of the views; masks (V, H, W) uint8 of their cameras' size.
+Masks = Tensor | list[Tensor]  # of V views: (V, H, W) uint8, or (H, W) each if their sizes differ
+
+
+def mask_tensors(masks: Pictures) -> Masks:
+    """The same masks as tensors."""
+    return torch.from_numpy(masks) if isinstance(masks, np.ndarray) else [torch.from_numpy(mask) for mask in masks]
+
+
+def hull_cells(views: Split, axes: list[Tensor], masks: Masks, *, margin: float, ratio: float = 1.0) -> Tensor:
+    """Indices (M, 3) of the grid cells inside the hull of the views; masks of their cameras' sizes.
 
     ratio: as in `allowed_misses`. Raises InputError where nothing is left, and says which view or ratio is to blame.
     """
@@ -40,7 +48,7 @@ def hull_cells(views: Split, axes: list[Tensor], masks: Tensor, *, margin: float
     return cells
 
 
-def _empty_hull(views: Split, axes, masks: Tensor, ratio: float, carve) -> str:
+def _empty_hull(views: Split, axes, masks: Masks, ratio: float, carve) -> str:
     """The largest ratio that keeps points, and which view stands against the others: the one in which most of the cells that
     almost all views agree on are background."""
     count = len(views)
@@ -69,15 +77,15 @@ def _empty_hull(views: Split, axes, masks: Tensor, ratio: float, carve) -> str:
     )
 
 
-def hull_iou(cells: Tensor, scene: Scene, axes: list[Tensor], masks: np.ndarray | None, *, margin: float) -> float | None:
-    """Intersection over union of cells (M, 3) and the hard hull of the training views' own masks (V, H, W).
+def hull_iou(cells: Tensor, scene: Scene, axes: list[Tensor], masks: Pictures | None, *, margin: float) -> float | None:
+    """Intersection over union of cells (M, 3) and the hard hull of the training views' own masks.
 
     None where there are none.
     """
     if masks is None:
         return None
     cameras = pack_cameras(scene.train.cameras)
-    clean = carve_hull(*axes, cameras, torch.from_numpy(masks), margin=margin).cpu()
+    clean = carve_hull(*axes, cameras, mask_tensors(masks), margin=margin).cpu()
     sizes = torch.tensor([len(axis) for axis in axes])
     one, other = ((rows[:, 0] * sizes[1] + rows[:, 1]) * sizes[2] + rows[:, 2] for rows in (cells.cpu(), clean))
     common = int(torch.isin(one, other).sum())
@@ -88,23 +96,23 @@ def in_mask(cameras: Cameras, view: int, mask: Tensor, points: Tensor) -> Tensor
     """Whether each point (N, 3) falls on a foreground pixel of the view, (N,) bool."""
     pixels, depth = cameras.project(points, view)
     column, row = pixels.floor().to(torch.int64).unbind(1)
-    inside = (depth > 0) & (column >= 0) & (column < cameras.width) & (row >= 0) & (row < cameras.height)
-    hit = mask[row.clamp(0, cameras.height - 1), column.clamp(0, cameras.width - 1)] > 0
+    width, height = cameras.size(view)
+    inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    hit = mask[row.clamp(0, height - 1), column.clamp(0, width - 1)] > 0
     return inside & hit
 
 
 def mean_colours(split: Split, positions: Tensor, *, margin: float) -> Tensor:
-    """Mean over all views of the picture's colour where each point (N, 3) projects, occluded or not: (N, 3).
+    """Mean over all views of the picture's colour over black where each point (N, 3) projects, occluded or not: (N, 3).
 
     The original's rule off the image: white up to `margin` beyond the edge, black farther out.
     """
     total = torch.zeros_like(positions)
-    size = torch.tensor([split.cameras.width, split.cameras.height], dtype=torch.float32)
     for view in range(len(split)):
         pixels, _ = split.cameras.project(positions, view)
-        where = 2 * pixels / size - 1
+        where = 2 * pixels / torch.tensor(split.cameras.size(view), dtype=torch.float32) - 1
         far = where.abs().amax(1, keepdim=True)
-        image = torch.from_numpy(split.images[view]).permute(2, 0, 1)[None].float() / 255
+        image = split.over_black(view).permute(2, 0, 1)[None].float() / 255
         sampled = torch.nn.functional.grid_sample(image, where[None, None], align_corners=False)[0, :, 0].T
         total += torch.where(far <= 1, sampled, (far <= 1 + margin).float())
     return total / len(split)

@@ -28,7 +28,7 @@ def importance(cloud: PointCloud, scene: Scene) -> Importance:
         with torch.no_grad():
             rows, depths = cloud.splats(scene.train.cameras, view)
         rows = rows.detach().requires_grad_()
-        image, alpha = cloud.composite_splats(rows, depths, scene.train.cameras)
+        image, alpha = cloud.composite_splats(rows, depths, scene.train.cameras.size(view))
         shown = (image + (1 - alpha)[..., None] if white else image).detach().clamp(0, 1)
         squared = ((shown - scene.train.picture(view, scene.background).to(device)) ** 2).sum(-1)
         weights = torch.stack([torch.ones_like(squared), squared, torch.zeros_like(squared)], -1)

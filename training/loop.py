@@ -162,7 +162,7 @@ class _Loop:
 
     def _loss(self, stage: Stage, view: int, image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         if stage.loss == "silhouette":  # what is not black is the object, so over black whatever the background
-            target = torch.from_numpy(self.scene.train.images[view]).to(image.device)
+            target = self.scene.train.over_black(view).to(image.device)
             return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
         if self.scene.background == "white":
             image = image + (1 - alpha)[..., None]
@@ -215,9 +215,9 @@ def _views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
 
 
 def _target(scene: Scene, view: int) -> Tensor:
-    """The photograph as the loss takes it: the stored bytes over black, composited floats over white."""
+    """The photograph as the loss takes it: bytes over black, composited floats over white."""
     if scene.background == "black":
-        return torch.from_numpy(scene.train.images[view])
+        return scene.train.over_black(view)
     return scene.train.picture(view, scene.background)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.scene import Scene, Split
+from datasets.scene import Scene, Split, joined
 from models.rays import pack_cameras
 from taichi_kernels.hull import carve_hull
-from training.hull import in_mask
+from training.hull import in_mask, mask_tensors
 
 _LEFT_OUT = 0.03  # share of what a photograph shows; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
 _PIXELS = 200  # across a picture, at which that is looked at
@@ -24,14 +24,16 @@ _COVERS_ALL = 0.98  # share of a picture: a mask that covers more says nothing
 
 
 def say_something(views: Split) -> list[bool]:
-    """Of each view, whether its mask leaves out any part of the picture worth the name."""
+    """Of each view, whether it has a mask that leaves out any part of the picture worth the name."""
+    if views.alpha is None:
+        return [False] * len(views)
     return [bool((mask > 0).mean() <= _COVERS_ALL) for mask in views.alpha]
 
 
 def seen_by(views: Split, axes: list[Tensor], share: float) -> Tensor:
     """Indices (M, 3) of the cells that this share of the views see as foreground; of few views all, for the rest rounds down."""
     misses = int((1 - share) * len(views) + 1e-6)
-    return carve_hull(*axes, pack_cameras(views.cameras), torch.from_numpy(views.alpha), allowed_misses=misses)
+    return carve_hull(*axes, pack_cameras(views.cameras), mask_tensors(views.alpha), allowed_misses=misses)
 
 
 def without_wrong(scene: Scene, axes: list[Tensor]) -> Split:
@@ -44,9 +46,8 @@ def without_wrong(scene: Scene, axes: list[Tensor]) -> Split:
 def _covering_all(views: Split, wrong: list[int]) -> Split:
     if not wrong:
         return views
-    alpha = views.alpha.copy()
-    alpha[wrong] = 255
-    return replace(views, alpha=alpha)
+    alpha = [np.full_like(mask, 255) if view in wrong else mask for view, mask in enumerate(views.alpha)]
+    return replace(views, alpha=joined(alpha))
 
 
 def _left_out(scene: Scene, view: int, mask: np.ndarray) -> float:

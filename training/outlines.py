@@ -17,7 +17,7 @@ from datasets.scene import Scene, Split
 from settings.errors import InputError
 from settings.options import Options
 from training.coarse import estimate_outlines
-from training.hull import hull_cells
+from training.hull import hull_cells, mask_tensors
 from training.mask_trust import say_something, seen_by, without_wrong
 
 _GRID = 100  # cells an axis of the scene's box
@@ -66,7 +66,7 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
     masked = any(say_something(views))
     start = seen_by(views, axes, _START if masked else _MOST)
     if not len(start):
-        start = hull_cells(agreeing, axes, torch.from_numpy(agreeing.alpha), margin=0.0, ratio=_START)
+        start = hull_cells(agreeing, axes, mask_tensors(agreeing.alpha), margin=0.0, ratio=_START)
     estimated = estimate_outlines(scene, start.cpu(), axes, generator)
     if not any(say_something(estimated)) or not len(seen_by(estimated, axes, _ESTIMATED_RATIO)):
         found = "the masks contradict them or each other" if masked else "there are no masks"

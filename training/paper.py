@@ -7,14 +7,16 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from datasets.scene import Scene
-from models.points import SH_COEFFICIENTS, PointCloud
+from datasets.scene import Pictures, Scene, Split, joined
+from models.points import SH_COEFFICIENTS, PointCloud, frame_of
+from settings.errors import InputError
 from settings.options import Options
-from training.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mean_colours, to_kernel_device
+from training.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
 from training.recipe import MaskFacts, Recipe, Stage, Start
 
 GRID = 400  # cells an axis
 VOXEL = 0.010  # world units: edge of the voxels of the filter, for a scene box 4 units wide
+_NO_BACKGROUND = 0.99  # share of the pixels that are not black, above which pictures show no background
 _NEIGHBOURS, _DEVIATIONS = 20, 2.0  # of the outlier filter
 
 
@@ -51,9 +53,11 @@ def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) ->
     low, high = scene.bounds
     tested = [torch.linspace(float(low[a]), float(high[a]), GRID) for a in range(2)]
     stored = [low[a] + (high[a] - low[a]) * torch.arange(GRID) / GRID for a in range(3)]
-    masks = torch.from_numpy(np.ascontiguousarray(scene.silhouettes.images[..., 0]))
+    masks = red_above_zero(scene.silhouettes)
+    if scene.silhouettes.alpha is None:
+        _check_background(scene, masks)
     ratio = options.filter_consistency_ratio
-    cells = hull_cells(scene.silhouettes, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN, ratio=ratio).cpu()
+    cells = hull_cells(scene.silhouettes, [*tested, stored[2]], mask_tensors(masks), margin=ORIGINAL_MARGIN, ratio=ratio).cpu()
     count = max(int(len(cells) * options.data_r), 1)
     if options.max_points:
         count = min(count, options.max_points)
@@ -64,13 +68,26 @@ def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) ->
     tensors = {"positions": positions, "base": base, "sh": sh}
     cloud = PointCloud.ordered(
         {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
-        profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per,
+        profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per, frame=frame_of(scene.train.cameras),
     )
+    outlines = scene.silhouettes if scene.silhouettes.alpha is not None else replace(scene.silhouettes, alpha=masks)
     if scene.carving is None and ratio == 1:
-        return Start(cloud, outlines=scene.silhouettes)
-    masks = np.ascontiguousarray(scene.train.images[..., 0])
-    facts = MaskFacts(hull_iou=hull_iou(all_cells, scene, [*tested, stored[2]], masks, margin=ORIGINAL_MARGIN))
-    return Start(cloud, facts, scene.silhouettes)
+        return Start(cloud, outlines=outlines)
+    iou = hull_iou(all_cells, scene, [*tested, stored[2]], red_above_zero(scene.train), margin=ORIGINAL_MARGIN)
+    return Start(cloud, MaskFacts(hull_iou=iou), outlines)
+
+
+def red_above_zero(views: Split) -> Pictures:
+    """What the original takes for the object: masks (H, W), 255 where the picture over black has any red."""
+    return joined([(views.over_black(view)[..., 0] > 0).to(torch.uint8).numpy() * np.uint8(255) for view in range(len(views))])
+
+
+def _check_background(scene: Scene, masks: Pictures) -> None:
+    """Raise InputError if pictures without an alpha channel have no black background to carve away."""
+    if np.mean([(mask > 0).mean() for mask in masks]) > _NO_BACKGROUND:
+        raise InputError(f"scene {scene.name}: --recipe paper takes all that is not black for the object, and the pictures, which "
+                         "have no alpha channel, have no black background: name masks by --maskdir, or give --recipe default "
+                         "--no_masks")
 
 
 def filter_points(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:

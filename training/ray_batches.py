@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.scene import Split
+from datasets.scene import Pictures, Split
 from models.rays import Rays, pack_cameras, pixel_rays
 from settings import ranks
 from settings.options import Options
@@ -36,8 +37,10 @@ class RayBatches:
     def __init__(self, split: Split, background: str, device):
         """background: `black`, `white`, or `random`, another colour behind each ray at each draw."""
         self.cameras = pack_cameras(split.cameras).to(device)
-        self.images = torch.from_numpy(split.images).to(device)  # (V, H, W, 3)
-        self.alpha = None if split.alpha is None else torch.from_numpy(split.alpha).to(device)  # (V, H, W)
+        self.colours = _flat(split.images, 3).to(device)  # (P, 3) of all pixels, view by view, row by row
+        self.alpha = None if split.alpha is None else _flat(split.alpha).to(device)  # (P,)
+        self.widths, self.heights = split.cameras.widths, split.cameras.heights  # (V,)
+        self.starts = torch.cat([torch.zeros(1, dtype=torch.int64), (self.widths * self.heights).cumsum(0)])  # (V + 1,)
         self.background = background
 
     def draw_for(self, step: int, count: int, options: Options, generator: torch.Generator) -> Batch:
@@ -54,26 +57,39 @@ class RayBatches:
         return self._batch(self._pixels(count, generator, one_view, middle), self._background(count, generator))
 
     def _pixels(self, count: int, generator: torch.Generator, one_view: bool, middle: float) -> Tensor:
-        """View, row and column, (count, 3)."""
-        views, height, width = self.images.shape[:3]
-        sizes = [max(1, round(size * middle)) for size in (height, width)]
-        corner = [(size - inner) // 2 for size, inner in zip((height, width), sizes, strict=True)]
-        view = torch.randint(0, views, (1 if one_view else count,), generator=generator).expand(count)
-        row, column = (
-            first + torch.randint(0, size, (count,), generator=generator) for first, size in zip(corner, sizes, strict=True)
-        )
-        return torch.stack([view, row, column], 1).to(self.images.device)
+        """View, row and column, (count, 3), with equal chances for all pixels."""
+        sides = torch.stack([self.heights, self.widths])  # (2, V)
+        inner = (sides * middle).round().clamp_min(1).long()
+        ends = inner.prod(0).cumsum(0)  # (V,)
+        if one_view:
+            view = torch.randint(len(ends), (1,), generator=generator).expand(count)
+            place = torch.randint(int(inner[:, view[0]].prod()), (count,), generator=generator)
+        else:
+            place = torch.randint(int(ends[-1]), (count,), generator=generator)
+            view = torch.searchsorted(ends, place, right=True)
+            place -= ends[view] - inner[:, view].prod(0)
+        corner, width = (sides - inner) // 2, inner[1, view]
+        row, column = corner[0, view] + place // width, corner[1, view] + place % width
+        return torch.stack([view, row, column], 1)
 
     def _background(self, count: int, generator: torch.Generator) -> Tensor:
         """What lies behind rays, (count, 3)."""
         if self.background == "random":
-            return torch.rand(count, 3, generator=generator).to(self.images.device)
-        return torch.full((count, 3), float(self.background == "white"), device=self.images.device)
+            return torch.rand(count, 3, generator=generator).to(self.colours.device)
+        return torch.full((count, 3), float(self.background == "white"), device=self.colours.device)
 
     def _batch(self, pixels: Tensor, background: Tensor) -> Batch:
         view, row, column = pixels.unbind(1)
-        colours = self.images[view, row, column].float() / 255
+        index = (self.starts[view] + row * self.widths[view] + column).to(self.colours.device)
+        colours = self.colours[index].float() / 255
         if self.alpha is not None:
-            alpha = self.alpha[view, row, column].float()[:, None] / 255
+            alpha = self.alpha[index].float()[:, None] / 255
             colours = colours * alpha + background * (1 - alpha)
-        return Batch(pixel_rays(self.cameras, pixels.to(torch.int32)), colours, background)
+        return Batch(pixel_rays(self.cameras, pixels.to(self.colours.device, torch.int32)), colours, background)
+
+
+def _flat(pictures: Pictures, *channels: int) -> Tensor:
+    """All pixels of the pictures, (P, *channels); without a copy if the pictures have one size."""
+    if isinstance(pictures, np.ndarray):
+        return torch.from_numpy(pictures).reshape(-1, *channels)
+    return torch.cat([torch.from_numpy(picture).reshape(-1, *channels) for picture in pictures])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datasets.scene import Split
-from tests.scenes import sphere_split
+from tests.scenes import sphere_split, with_sizes
 
 
 def test_shrunk_views_are_what_a_coarser_camera_sees():
@@ -18,6 +18,19 @@ def test_shrunk_views_are_what_a_coarser_camera_sees():
     assert abs(difference).mean() < 4 and (small.alpha > 0).any()
     for view in range(3):
         assert ((small.picture(view, "white") - drawn.picture(view, "white")) ** 2).mean() < 1e-3
+
+
+def test_views_of_several_sizes_are_what_each_alone_is():
+    """Pictures, shrinking and choosing go view by view."""
+    whole, mixed = sphere_split(4, width=48, height=48), with_sizes(sphere_split(4, width=48, height=48))
+    assert not mixed.cameras.same_size and mixed.cameras.size(2) == (42, 40) and mixed.cameras.width == 48
+    for background in ("black", "white"):
+        assert torch.equal(mixed.picture(2, background), whole.picture(2, background)[:40, 6:])
+    small = mixed.shrunk(2)
+    assert torch.equal(small.picture(2, "white"), mixed.subset([2]).shrunk(2).picture(0, "white"))
+    assert small.cameras.size(2) == (21, 20) and small.cameras.intrinsics[2, 0, 2] == (24 - 6) / 2
+    alike = mixed.subset([3, 0])
+    assert isinstance(alike.images, np.ndarray) and alike.images.shape == (2, 48, 48, 3) and alike.names == ["r_3", "r_0"]
 
 
 def test_colours_are_averaged_by_alpha():

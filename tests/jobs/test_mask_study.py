@@ -70,14 +70,22 @@ def test_table_and_figure(tmp_path):
 
 
 @pytest.mark.parametrize("words, sentence", [
-    (["--task", "9"], "numbered 0 to 1"), (["--jobs", "0"], "at least one"), (["--seeds", "a"], "whole numbers"),
+    (["--task", "9"], "numbered 0 to 3"), (["--jobs", "0"], "at least one"), (["--seeds", "a"], "whole numbers"),
+    (["--seeds", "0,0"], "seed 0 is there twice"), (["--seeds", "4294967296"], "numbers and ranges"),
+    (["--expname", "a"], "--expname moves"), (["--no_reload"], "start anew"), (["--method=nerf"], "clouds of points"),
+    (["--render_only"], "--render_only shows"), (["--bogus"], "not a flag"), (["--paper", "--bogus 1"], "not a flag"),
+    (["--paper", "'a"], "quote"), (["--lr1", "100"], "out of range"),
     (["--methods", "paper at 5"], "'paper at 5' is not known"), (["--recipe", "paper"], "--recipe is set by the study"),
-    (["--no_masks"], "--no_masks is set"), (["--basedir", "{file}"], "file"),
+    (["--no_masks"], "--no_masks is set"),
+    (["--config", "{file}.txt", "--damage=affine:0,.1"], "mask_corruption, in the file of --config"),
+    (["--basedir", "{file}"], "file"),
 ])
 def test_mistakes_are_one_sentence(tmp_path, capsys, words, sentence):
     (tmp_path / "file").write_text("")
+    (tmp_path / "file.txt").write_text("mask_corruption = empty:.1")
     words = [word.format(file=tmp_path / "file") for word in words]
-    flags = ["--basedir", str(tmp_path / "study"), "--damage", "affine:.1", "--seeds", "0,1", "--methods", "default", *words]
+    flags = ["--basedir", str(tmp_path / "study"), "--damage", "affine:.1", "--seeds", "0,1", "--methods", "default; paper",
+             "--dataname", "demo", *words]
     assert main(flags) == 2
     assert sentence in capsys.readouterr().err and not list((tmp_path).glob("study/runs"))
 
@@ -129,3 +137,60 @@ def test_ratios_of_one_method_make_a_curve_over_the_ratio(tmp_path):
     [(kind, over)] = study_table._over_amounts(rows)
     assert kind == "affine" and sorted(x for x, _ in over["paper at .9"]) == [0.0, 0.0, 0.12, 0.12]
     write_figure(tmp_path / "study.png", rows)
+
+
+STUDY = ["--damage", "affine:0,.12", "--methods", "default", "--seeds", "0", "--datadir", "x"]
+
+
+@pytest.mark.parametrize("content", [
+    "", "[", "[" * 200_000, "null", "[]", '{"scene": 1, "paper": []}', '{"scene": ["a"]}', "\ufeff{",
+])
+def test_a_damaged_memory_of_a_study_is_one_sentence(tmp_path, capsys, content):
+    (tmp_path / "study.json").write_text(content)
+    assert main(["--basedir", str(tmp_path), *STUDY]) == 2
+    error = capsys.readouterr().err
+    assert "study.json is damaged" in error and error.count("\n") == 1 and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[" * 200_000, '{"figures": NaN}', "null"])
+def test_a_damaged_report_is_told_and_the_others_are_in_the_table(tmp_path, capsys, content):
+    clean, damaged = (Cell("affine", amount, "default", 0).folder(tmp_path) for amount in (0.0, 0.12))
+    leave_report(clean)
+    leave_report(damaged)
+    (damaged / "report.json").write_text(content)
+    assert main(["--basedir", str(tmp_path), *STUDY, "--table"]) == 0
+    shown = capsys.readouterr()
+    assert "1 of 2 figures" in shown.out and f"left out: {damaged}/report.json" in shown.err
+
+
+def test_figures_that_are_null_are_in_the_table_and_in_no_curve(tmp_path):
+    cells = grid(["affine:0,.12"], ["default"], [0, 1])
+    for cell in cells:
+        leave_report(cell.folder(tmp_path), None if cell.seed else 30.0)
+    first = cells[1].folder(tmp_path) / "report.json"
+    first.write_text(first.read_text().replace('"ssim": 0.9', '"psnr_text": "inf", "ssim": null').replace("30.0", "null"))
+    rows = write_table(tmp_path / "study.csv", {cell: cell.folder(tmp_path) for cell in cells})
+    with (tmp_path / "study.csv").open(newline="") as file:
+        assert [(row["psnr_db"], row["ssim"]) for row in csv.DictReader(file)] == [
+            ("30.0", "0.9"), ("inf", ""), ("", "0.9"), ("", "0.9")]
+    write_figure(tmp_path / "study.png", rows)
+    assert (tmp_path / "study.png").exists()
+
+
+def test_a_run_whose_folder_is_a_file_takes_no_other_with_it(tmp_path, monkeypatch, capfd):
+    (tmp_path / "program.py").write_text("print('ran')")
+    monkeypatch.setattr(mask_study, "PROGRAM", tmp_path / "program.py")
+    clean, other = (Cell("affine", amount, "default", 0).folder(tmp_path) for amount in (0.0, 0.12))
+    clean.parent.mkdir()
+    clean.write_text("")
+    assert main(["--basedir", str(tmp_path), *STUDY]) == 1
+    assert f"{clean} is not a folder" in capfd.readouterr().err and (other / "output.txt").read_text() == "ran\n"
+
+
+def test_a_table_of_a_study_that_is_not_there(tmp_path, capsys):
+    assert main(["--basedir", str(tmp_path / "none"), *STUDY, "--table"]) == 2
+    assert "run the study first" in capsys.readouterr().err and not (tmp_path / "none").exists()
+    (tmp_path / "study.txt").write_text("\ufeff--methods 'default")
+    with pytest.raises(SystemExit):
+        main([f"@{tmp_path}/study.txt"])
+    assert "is not closed" in capsys.readouterr().err

@@ -6,9 +6,9 @@ import torch
 def carve_hull(xs, ys, zs, cameras, masks, *, margin=0.0, allowed_misses=0):
     """Indices (M, 3) of kept cells, with the meaning of the kernel's op."""
     grid = torch.stack(torch.meshgrid(xs, ys, zs, indexing="ij"), -1).reshape(-1, 3)
-    height, width = masks.shape[1:]
     misses = torch.zeros(len(grid), dtype=torch.int64)
     for camera, mask in zip(cameras, masks, strict=True):
+        height, width = mask.shape
         pose, (fx, fy, cx, cy) = camera[:12].view(3, 4), camera[12:]
         x, y, w = ((grid - pose[:, 3]) @ pose[:, :3]).unbind(-1)
         u = 2 * (fx * x / -w + cx) / width - 1

@@ -31,10 +31,13 @@ def sphere_views(count, width=60, height=44, focal=70.0, radius=0.7):
 
 @pytest.mark.parametrize("margin", [0.0, 0.05])
 @pytest.mark.parametrize("allowed", [0, 3])
-def test_agrees_with_twin(device, margin, allowed):
+@pytest.mark.parametrize("several_sizes", [False, True])
+def test_agrees_with_twin(device, margin, allowed, several_sizes):
     cameras, masks = sphere_views(20)
     g = torch.Generator().manual_seed(0)
     masks = masks * (torch.rand(masks.shape, generator=g) > 0.02)  # ragged, so that single pixels matter
+    if several_sizes:  # cut at the right and at the bottom, through the sphere in some
+        masks = [mask[: 44 - 5 * (view % 2), : 60 - 12 * (view % 3)].contiguous() for view, mask in enumerate(masks)]
     axes = [torch.linspace(-2, 2, 45), torch.linspace(-2, 1.8, 40), torch.linspace(-1.9, 2, 43)]
     got = carve_hull(*axes, cameras, masks, margin=margin, allowed_misses=allowed).cpu()
     want = twin.carve_hull(*axes, cameras, masks, margin=margin, allowed_misses=allowed)

@@ -8,7 +8,7 @@ import torch
 
 from models.grid_field import GridShape
 from settings.errors import InputError
-from tests.scenes import sphere_scene
+from tests.scenes import sphere_scene, with_sizes
 from training.field_start import field_box, initial_field
 from training.ray_batches import RayBatches
 
@@ -58,19 +58,29 @@ def test_cells_and_steps_are_as_large_as_pixels(monkeypatch, times):
     assert chosen == [200 * times] and grid.step == pytest.approx(1.5 * 0.01 / times, rel=1e-3)
 
 
+@pytest.mark.parametrize("sizes", ["one size", "three sizes"])
 @pytest.mark.parametrize("background", ["black", "white", "random"])
-def test_rays_have_the_colours_of_their_pixels(background):
-    split = sphere_scene().train
+def test_rays_have_the_colours_of_their_pixels(background, sizes):
+    split = sphere_scene().train if sizes == "one size" else with_sizes(sphere_scene().train)
     batch = RayBatches(split, background, "cpu").draw(500, torch.Generator().manual_seed(0))
-    g = torch.Generator().manual_seed(0)
-    view, row, col = (torch.randint(0, n, (500,), generator=g) for n in split.images.shape[:3])
-    alpha = torch.from_numpy(split.alpha)[view, row, col, None].float() / 255
-    straight = torch.from_numpy(split.images)[view, row, col].float() / 255
-    for ray in range(20):  # each passes through its pixel's centre
-        place, _ = split.cameras.project((batch.rays.origins + 3 * batch.rays.directions)[ray : ray + 1], int(view[ray]))
-        assert torch.allclose(place[0], torch.stack([col[ray], row[ray]]) + 0.5, atol=1e-3)
-    assert torch.allclose(batch.colours, straight * alpha + batch.background * (1 - alpha))
+    views = (split.cameras.centers - batch.rays.origins[:, None]).norm(dim=2).argmin(1)
+    for ray, view in enumerate(views.tolist()):
+        pixel, _ = split.cameras.project((batch.rays.origins + 3 * batch.rays.directions)[ray : ray + 1], view)
+        column, row = pixel[0] - 0.5
+        assert max(abs(column - column.round()), abs(row - row.round())) < 1e-3  # each passes through a pixel's centre
+        place = int(row.round()), int(column.round())
+        alpha = float(split.alpha[view][place]) / 255
+        straight = torch.from_numpy(split.images[view][place]).float() / 255
+        torch.testing.assert_close(batch.colours[ray], straight * alpha + batch.background[ray] * (1 - alpha))
     assert batch.background.std(0).min() > 0.2 if background == "random" else batch.background.unique().numel() == 1
+
+
+def test_every_pixel_of_every_size_has_the_same_chance():
+    split = with_sizes(sphere_scene(views=6).train)
+    batch = RayBatches(split, "white", "cpu").draw(60_000, torch.Generator().manual_seed(0))
+    views = (split.cameras.centers - batch.rays.origins[:, None]).norm(dim=2).argmin(1)
+    pixels = (split.cameras.widths * split.cameras.heights).double()
+    torch.testing.assert_close(views.bincount().double() / len(views), pixels / pixels.sum(), atol=0.006, rtol=0)
 
 
 def test_one_view_and_the_middle():

@@ -17,7 +17,7 @@ from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
 from tests.reference import nerf_pytorch
-from tests.scenes import sphere_scene, wall_scene
+from tests.scenes import sphere_scene, wall_scene, with_sizes
 from training.checkpoint import load_checkpoint, load_field, save_weights
 from training.fields import complete, fit_field, load_field_run
 from training.ray_batches import RayBatches
@@ -41,7 +41,7 @@ def small_steps(monkeypatch):
 
 def run(folder, scene=None, **changes):
     scene = scene or sphere_scene("white")
-    test = scene.test.over_black() if scene.background == "black" else scene.test
+    test = scene.test
     return fit_field(scene, test, complete(replace(OPTIONS, **changes)), folder)
 
 
@@ -62,6 +62,12 @@ def test_learns_a_sphere(tmp_path, background):
     seen = trained.model.render(sphere_scene().test.cameras, 0)
     truth = torch.from_numpy(sphere_scene().test.alpha[0]).float() / 255
     assert (seen.alpha.cpu() - truth).abs().mean() < 0.02
+
+
+def test_learns_from_pictures_of_several_sizes(tmp_path):
+    scene = sphere_scene("white")
+    mixed = replace(scene, train=with_sizes(scene.train), test=with_sizes(scene.test))
+    assert run(tmp_path, mixed, N_iters=250).history[-1]["validation_psnr"] > 30
 
 
 def test_learns_without_an_alpha_channel(tmp_path):
