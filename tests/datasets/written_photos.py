@@ -159,6 +159,8 @@ def write_transforms(folder: Path, motions=None, lens=LENS, size=(WIDTH, HEIGHT)
             used = {**lens, "fl_x": focal, "fl_y": focal}
         else:
             used = {**lens, **{key: value for key, value in own.items() if key in {*LENS, *BENT, "k3"}}}
+        if top.get("is_fisheye") or top.get("camera_model") == "OPENCV_FISHEYE":
+            used["family"] = "fisheye"
         photograph(place(POINTS, motion, **used), *size).save(folder / file)
         content["frames"].append({"file_path": file, "transform_matrix": opengl(motion).tolist(), **own})
     write_json(folder, content)
@@ -189,7 +191,8 @@ COLMAP_MODELS = {  # number in .bin files, parameters, and the same as a lens
     "SIMPLE_RADIAL_FISHEYE": (8, [255.0, 166, 105, 0.1], _SQUARE | {"family": "fisheye", "k1": 0.1}),
     "RADIAL_FISHEYE": (9, [255.0, 166, 105, 0.1, -0.05], _SQUARE | {"family": "fisheye", "k1": 0.1, "k2": -0.05}),
     "THIN_PRISM_FISHEYE": (10, [260.0, 250, 166, 105, 0.08, -0.03, 0.01, -0.015, 0.01, -0.02, 0.02, -0.01], LENS | {
-        "family": "fisheye", "k1": 0.08, "k2": -0.03, "p1": 0.01, "p2": -0.015, "k3": 0.01, "k4": -0.02, "sx1": 0.02, "sy1": -0.01}),
+        "family": "fisheye", "k1": 0.08, "k2": -0.03, "p1": 0.01, "p2": -0.015, "k3": 0.01, "k4": -0.02, "sx1": 0.02,
+        "sy1": -0.01}),
     "SIMPLE_DIVISION": (12, [255.0, 166, 105, -0.2], _SQUARE | {"family": "division", "k1": -0.2}),
     "DIVISION": (13, [260.0, 250, 166, 105, 0.15], LENS | {"family": "division", "k1": 0.15}),
     "SIMPLE_FISHEYE": (14, [255.0, 166, 105], _SQUARE | {"family": "fisheye"}),
