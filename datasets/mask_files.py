@@ -64,7 +64,8 @@ def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: P
     def mask(path: Path) -> Path:
         names = [name for name in candidates[path] if meant[name] == 1] or candidates[path][:1]
         found = (file for file in map(listed.same, names) if file is not None and not file.samefile(path))
-        return next(found, maskdir / names[0])
+        missing = (maskdir / name for name in names if not (maskdir / name).exists())
+        return next(found, next(missing, maskdir / f"{path.name}.png"))
 
     return {split: [mask(path) for path, _ in views] for split, views in pictures.items()}
 

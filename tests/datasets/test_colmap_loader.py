@@ -1,5 +1,7 @@
 """COLMAP models: known points through every camera model, the scene's own world, and every kind of damaged file."""
 
+import re
+import shutil
 import struct
 
 import numpy as np
@@ -22,6 +24,7 @@ from tests.datasets.written_photos import (
     opengl,
     world_points,
     write_colmap,
+    write_transforms,
 )
 
 
@@ -93,6 +96,55 @@ def test_names_with_folders_spaces_and_other_extensions(tmp_path):
     assert len(scene.train) == 7 and scene.train.images.max() > 200
 
 
+def test_the_model_with_the_most_images_on_disk_is_read(tmp_path, capsys):
+    """sparse/0 registers 9 images, of which 3 are there; sparse/1 the 9 that are there; sparse/2 is damaged."""
+    write_colmap(tmp_path, place_of_model="sparse/1")
+    write_colmap(tmp_path, "txt", "SIMPLE_PINHOLE")
+    names = tmp_path / "sparse/0/images.txt"
+    names.write_text(re.sub(r"view_([3-8])", r"gone_\1", names.read_text()))
+    (tmp_path / "sparse/2").mkdir()
+    for name in ("cameras", "images", "points3D"):
+        (tmp_path / f"sparse/2/{name}.bin").write_bytes(b"damaged")
+    write_colmap(tmp_path)
+    names.with_name("cameras.bin").unlink()
+    scene = load(tmp_path)
+    assert scene.train.cameras.intrinsics[0, 0, 0] == 130 and len(scene.train) == 7
+    said = capsys.readouterr().err
+    assert "sparse/1/*.bin: of 3 models it has the most images on disk, 9 (others: sparse/0/*.txt 3, sparse/2/*.bin 0)" in said
+    shutil.rmtree(tmp_path / "sparse/1")
+    scene = load(tmp_path)
+    assert scene.train.cameras.intrinsics[0, 0, 0] == 127.5 and (len(scene.train), len(scene.test)) == (2, 1)
+    said = capsys.readouterr().err
+    assert "3 of 9 photographs in images have a pose; 6 of 9 registered images are not in images" in said
+
+
+def test_texts_with_a_byte_order_mark(tmp_path):
+    write_colmap(tmp_path, "txt", "PINHOLE")
+    for path in (tmp_path / "sparse/0").iterdir():
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    check_dots(load(tmp_path).train, world_points(load(tmp_path)), 0.15)
+
+
+def test_names_in_an_old_encoding(tmp_path):
+    write_colmap(tmp_path)
+    path = tmp_path / "sparse/0/images.bin"
+    path.write_bytes(path.read_bytes().replace(b"view_", b"vi\xe9w_"))
+    for picture in (tmp_path / "images").iterdir():
+        picture.rename(picture.with_name(picture.name.replace("e", "é")))
+    assert load(tmp_path).test.names == ["viéw_0", "viéw_8"]
+
+
+def test_the_colmap_model_beside_a_transforms_file_is_named(tmp_path, capsys):
+    write_transforms(tmp_path)
+    load(tmp_path)
+    assert "is read, and not" not in capsys.readouterr().err
+    write_colmap(tmp_path)
+    load(tmp_path)
+    assert "transforms.json is read, and not sparse/0 (--dataset_type colmap)" in capsys.readouterr().err
+    load(tmp_path, dataset_type="colmap")
+    assert "is read, and not" not in capsys.readouterr().err
+
+
 # The scene's world
 
 
@@ -132,6 +184,40 @@ def test_bounds_and_depths_leave_strays_out(tmp_path, tracks):
         assert scene.far == pytest.approx(1.1 * depths.max().item(), rel=0.05)
     else:
         assert 2 < scene.near < 4 < scene.far < 6.5
+
+
+def test_one_odd_pose_does_not_move_the_scene(tmp_path, capsys):
+    sound = load(write_colmap(tmp_path / "sound"))
+    far, away = around()[3], around()[3]
+    far = np.concatenate([far[:, :3], far[:, 3:] * 500], axis=1)
+    away = np.diag([-1.0, 1, -1]) @ away  # looks the other way, from the same position
+    for k, motion in enumerate((far, away)):
+        motions = around()
+        motions[3] = motion
+        write_colmap(tmp_path / str(k))
+        write_colmap(tmp_path / f"other{k}", motions=motions)
+        (tmp_path / str(k) / "sparse/0/images.bin").write_bytes((tmp_path / f"other{k}/sparse/0/images.bin").read_bytes())
+        capsys.readouterr()
+        scene = load(tmp_path / str(k))
+        assert "the pose of view_3 is unlike the others'" in capsys.readouterr().err
+        np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.2)
+        assert (scene.near, scene.far) == (pytest.approx(sound.near, rel=0.1), pytest.approx(sound.far, rel=0.1))
+
+
+def test_few_far_points_do_not_widen_the_box(tmp_path):
+    """One point of 60 lies far away: more than the 1 % that percentiles leave out."""
+    cloud = np.random.default_rng(2).uniform(-0.5, 0.5, (55, 3))
+    sound = load(write_colmap(tmp_path / "a", cloud=cloud))
+    cloud[0] = 0, 800, 0
+    scene = load(write_colmap(tmp_path / "b", cloud=cloud))
+    np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.2)
+
+
+def test_cameras_that_do_not_look_at_one_object_need_points(tmp_path):
+    write_colmap(tmp_path, "txt", motions=facing()[:1].repeat(9, axis=0) + np.arange(9)[:, None, None] * np.eye(3, 4, 3))
+    path = tmp_path / "sparse/0/points3D.txt"
+    path.write_text("")
+    assert "too few points to tell where the scene is, and its cameras do not look at one object" in refusal(tmp_path)
 
 
 # What is wrong with a scene

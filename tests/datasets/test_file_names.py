@@ -17,7 +17,8 @@ def files_in(folder, *names):
 
 @pytest.mark.parametrize(("stored", "name"), [
     ("images/a.png", "images/a.png"), ("images/a.png", "./images//a.png"), ("images/a.png", "images\\a.png"),
-    ("images/a.png", "images/a"), ("images/a.JPG", "images/a.jpg"), ("images/a.JPG", "images/a"), ("images/a.webp", "images/a.jpg"),
+    ("images/a.png", "images/a"), ("images/a.JPG", "images/a.jpg"), ("images/a.JPG", "images/a"),
+    ("images/a.webp", "images/a.jpg"),
     ("images/a.jpg.png", "images/a.jpg"), ("Images/A.PNG", "images/a.png"), ("images/r_0.5.png", "images/r_0.5"),
     ("images/left 1/a.png", "images/left 1/a.png"), ("images/a.png", "/home/me/scene_1/images/a.png"),
     ("images/a.png", "C:\\data\\images\\a.png"), ("images/a.png", "data/scene/images/a.png"), ("images/a.png", "../images/a.png"),

@@ -38,7 +38,8 @@ def write(folder, form: str, sizes, focal: float = 230.0):
         cx, cy = (width / 2, height / 2) if form == "llff" else (width / 2 + 3, height / 2 - 2)
         photograph(place(POINTS, motion, focal, focal, cx, cy), width, height).save(folder / f"images/{k}.png")
         pose = opengl(motion)
-        frames.append({"file_path": f"images/{k}.png", "transform_matrix": pose.tolist(), "w": width, "h": height, "cx": cx, "cy": cy})
+        lens = {"w": width, "h": height, "cx": cx, "cy": cy}
+        frames.append({"file_path": f"images/{k}.png", "transform_matrix": pose.tolist(), **lens})
         right, up, backward, center = pose[:3].T
         rows.append([*np.stack([-up, right, backward, center, [height, width, focal]], axis=1).ravel(), 2.5, 6.0])
         x, y, z, w = Rotation.from_matrix(motion[:, :3]).as_quat()
