@@ -9,6 +9,38 @@ ORIGINAL_CUBE = 2.0  # half an edge of the cube that the original program carves
 # Mean squared sine of the angles between the axes and the direction nearest to them all (5.7 degrees): below
 # it they are as good as parallel, and where they meet is noise.
 _MEETING = 0.01
+_FAR, _AWAY, _FEW = 10.0, 60.0, 0.1  # times the median distance; degrees; the fraction of the views that may be odd
+_LEAST = 5  # views of which one can be called odd
+
+
+def odd_views(cameras: Cameras) -> list[int]:
+    """Views whose pose is unlike the others' and that no statistics of the cameras count; at most a tenth, or one.
+
+    A view is odd if it is more than 10 times as far from the median of the centres as half of the views are, or if it looks
+    more than 60 degrees, and 5 times the median angle, away from where the axes meet (from the mean direction if they do not).
+    There are none among fewer than 5 views, nor if more than a tenth would be.
+    """
+    count = len(cameras)
+    if count < _LEAST:
+        return []
+    centers = cameras.centers.double()
+    distances = (centers - centers.median(0).values).norm(dim=1)
+    odd = distances > _FAR * distances.median().clamp_min(1e-9 * float(centers.abs().max()) + 1e-300)
+    others = torch.nonzero(~odd)[:, 0]
+    if len(others) >= _LEAST:
+        axes, point = -cameras.camera_to_world[:, :, 2].double(), _meeting_point(cameras[others])
+        toward = axes[others].mean(0).expand_as(axes) if point is None else point - centers
+        cosines = (torch.nn.functional.normalize(toward, dim=1) * torch.nn.functional.normalize(axes, dim=1)).sum(1)
+        angles = torch.rad2deg(torch.arccos(cosines.clamp(-1, 1)))
+        odd |= angles > max(_AWAY, 5 * float(angles[others].median()))
+    odd = torch.nonzero(odd)[:, 0].tolist()
+    return odd if len(odd) <= max(1, _FEW * count) else []
+
+
+def usual(cameras: Cameras) -> Cameras:
+    """The cameras that are not odd (`odd_views`); the same object if none is."""
+    odd = set(odd_views(cameras))
+    return cameras[[view for view in range(len(cameras)) if view not in odd]] if odd else cameras
 
 
 def meeting_point(cameras: Cameras) -> Tensor | None:
@@ -16,8 +48,12 @@ def meeting_point(cameras: Cameras) -> Tensor | None:
 
     It solves  sum_v (I - d d^T) (x - t) = 0  with the axes' directions d and the camera centres t. None
     where the axes are all but parallel, or where the point lies behind half of the cameras: they do not look
-    at one object.
+    at one object. Odd views do not count.
     """
+    return _meeting_point(usual(cameras))
+
+
+def _meeting_point(cameras: Cameras) -> Tensor | None:
     t = cameras.centers.double()
     d = -cameras.camera_to_world[:, :, 2].double()
     across = torch.eye(3, dtype=torch.float64) - d[:, :, None] * d[:, None, :]
@@ -35,10 +71,11 @@ def scene_box(cameras: Cameras) -> tuple[Tensor, str]:
     The cube is centred where the optical axes meet and reaches half of the median camera distance D to each
     side; lenses wider than 60 degrees see more of the object at that distance, and get sin(half angle) D, at
     most 0.7 D. Cameras that look at the origin from about 4 units, as those of NeRF-synthetic do (4.03), get
-    the original program's cube [-2, 2]^3 exactly; so do cameras whose axes do not meet.
+    the original program's cube [-2, 2]^3 exactly; so do cameras whose axes do not meet. Odd views (`odd_views`) do not count.
     """
     cube = torch.tensor([[-ORIGINAL_CUBE] * 3, [ORIGINAL_CUBE] * 3])
-    point = meeting_point(cameras)
+    cameras = usual(cameras)
+    point = _meeting_point(cameras)
     if point is None:
         return cube, "the cube [-2, 2]^3, because the cameras' axes do not meet"
     distance = (cameras.centers.double() - point).norm(dim=-1).median()
@@ -52,10 +89,11 @@ def scene_box(cameras: Cameras) -> tuple[Tensor, str]:
 
 
 def depth_range(box: Tensor, cameras: Cameras) -> tuple[float, float]:
-    """Near and far (world units along the cameras' z axes) between which every camera sees the box (2, 3).
+    """Near and far (world units along the cameras' z axes) between which every camera but odd ones sees the box (2, 3).
 
     near is kept above 1 % of far, so that cameras inside the box have a positive one.
     """
+    cameras = usual(cameras)
     corners = torch.cartesian_prod(*box.T)
     depths = torch.cat([cameras.project(corners, view)[1] for view in range(len(cameras))])
     far = max(float(depths.max()), 1e-6)

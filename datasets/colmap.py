@@ -1,95 +1,105 @@
 """Photographs with a COLMAP sparse model -> Scene."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from datasets.bounds import meeting_point
+from datasets.bounds import depth_range, meeting_point, odd_views, scene_box
 from datasets.cameras import Cameras
-from datasets.colmap_model import Picture, read_model
-from datasets.find import colmap_folder
+from datasets.colmap_model import Model, Picture, image_names, read_model
+from datasets.file_names import find_files, is_image, shown, view_names
+from datasets.find import colmap_models
+from datasets.image_folders import ImageFolder, choose_files, image_folders
 from datasets.photographs import (
     Photo,
-    choose_folder,
-    common_lens_size,
+    cameras_of,
+    fitted,
     hold_out,
-    matching,
-    missing_pictures,
     read_splits,
+    stored_size,
+    tell,
+    tell_odd_views,
     with_poses,
-    working_size,
 )
 from datasets.poses import moved, similarity
 from datasets.scene import Scene
+from datasets.sizes import working_sizes
 from settings.errors import InputError
 from settings.options import Options
 
 CAMERA_DISTANCE = 4.0  # world units, as in NeRF-synthetic: step sizes and other lengths keep their meaning
 _STRAYS = 1.0  # % of the points at either end, along each axis and in depth, that count as mistakes of the matching
+_FAR_POINT, _FEW_POINTS = 20.0, 0.05  # times the median distance from the median point; the fraction that may be that far
+_LEAST_POINTS = 8  # fewer do not tell where the scene is
 _MARGIN = 0.05  # added to the box on each side, as a share of its edge
 _LEAST_UP = 0.1  # length of the cameras' mean y axis below which they agree on no upright direction
 
 
 def load_colmap(folder: Path, options: Options, name: str = "") -> Scene:
-    """Read a scene of photographs in `images` (or images_N, N: --factor) and a model in sparse/0, sparse or the folder itself.
+    """Read a scene of photographs in `images` (or images_N, N: --factor) and a model in sparse/N, sparse or the folder itself.
 
-    The scene is moved to the origin, scaled and turned (`standard_world`): the cameras are about 4 units from what they look
-    at, with z up. Lens distortion is undone while pictures are read. Every --llffhold-th view in the order of names, from the
-    first, is for testing. Bounds hold 98 % of the model's points along each axis, and 5 % more on each side; near and far
-    enclose 98 % of the depths at which views see points, with 10 % to spare. `extras`: `folder`, `format`, `pictures` (the
-    folder that was read), `stored_size` (of the photographs, px), `test_ids`, `testskip`, `bounds_from`, and
-    `world_from_file` (4, 4): the similarity from the model's world to the scene's. Raises InputError for everything that is
-    wrong with the files.
+    Of several models the one with the most registered images on disk is read; images that are not there are left out. The scene
+    is moved to the origin, scaled and turned (`standard_world`): the cameras are about 4 units from what they look at, with z up.
+    Lens distortion is undone while pictures are read. Every --llffhold-th view in the order of names, from the first, is for
+    testing. Bounds hold 98 % of the model's points along each axis, and 5 % more on each side; near and far enclose 98 % of the
+    depths at which views see points, with 10 % to spare. Without points they are found from the cameras. `extras`: `folder`,
+    `format`, `pictures` (the folder that was read), `stored_size` (of the photographs, px), `test_ids`, `testskip`,
+    `bounds_from`, and `world_from_file` (4, 4): the similarity from the model's world to the scene's. Raises InputError for
+    everything that is wrong with the files.
     """
-    model = colmap_folder(folder)
-    lenses, pictures, (ids, points) = read_model(model)
-    photos = [Photo(Path(picture.name), Path(picture.name).with_suffix("").as_posix(), picture.camera_to_world,
-                    lenses[picture.camera]) for picture in pictures]
-    full = common_lens_size(photos, str(model))
-    size = working_size(options, *full)
-    source = choose_folder(folder, full[0], size)
-    if source is None:
-        raise missing_pictures(folder, size)
-    paths = _files(source, model, pictures)
-
+    where, ending, others = _choose_model(folder)
+    model = read_model(where, ending)
+    pictures, photos, source = _photos(folder, model, others, options)
     poses = np.array([photo.camera_to_world for photo in photos])
-    world = standard_world(poses, points)
+    ids, points = _plain_points(model)
+    if not len(points):
+        tell(f"{where}: {len(model.points)} points are too few to tell where the scene is: bounds are found from the cameras")
+    tell_odd_views(photos, str(where))
+    world = standard_world(poses, points, where)
     points = points @ world[:3, :3].T + world[:3, 3]
-    photos = [replace(photo, path=path) for photo, path in zip(with_poses(photos, moved(poses, world)), paths, strict=True)]
-    near, far = _depths(photos, pictures, ids, points, model)
-    train, test = hold_out(len(photos), options.llffhold)
+    photos = with_poses(photos, moved(poses, world))
+    train, test = hold_out(len(photos), options.llffhold, model.path, len(model.pictures))
     test = test[:: options.testskip]
     picked = {"train": [photos[k] for k in train], "val": [], "test": [photos[k] for k in test]}
     name = name or folder.resolve().name
-    splits, carving = read_splits(picked, size, options, source, name)
+    read = read_splits(picked, options, folder, name)
 
-    low, high = np.percentile(points, [_STRAYS, 100 - _STRAYS], axis=0)
-    margin = _MARGIN * np.maximum(high - low, 0.01 * CAMERA_DISTANCE)  # a wall alone is flat
-    box = torch.from_numpy(np.stack([low - margin, high + margin])).float()
-    extras = {"folder": str(folder), "format": "COLMAP", "pictures": str(source), "stored_size": full, "val_ids": [],
-              "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": "the points of the sparse model",
+    if len(points):
+        box, bounds_from = _box(points), "the points of the sparse model"
+        near, far = _depths(photos, pictures, ids, points, where)
+    else:
+        box, bounds_from = scene_box(cameras_of(photos))
+        near, far = depth_range(box, cameras_of(photos))
+    extras = {"folder": str(folder), "format": "COLMAP", "pictures": str(source.path), "stored_size": stored_size(photos),
+              "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from,
               "world_from_file": world.tolist()}
-    return Scene(name=name, **splits, bounds=box, near=0.9 * near, far=1.1 * far, background=options.background, carving=carving,
-                 extras=extras, cut_out=options.maskdir is not None and carving is None)
+    return Scene(name=name, **read.splits, bounds=box, near=0.9 * near, far=1.1 * far, background=options.background,
+                 carving=read.carving, extras=extras, cut_out=read.cut_out)
 
 
-def standard_world(poses: np.ndarray, points: np.ndarray) -> np.ndarray:
+def standard_world(poses: np.ndarray, points: np.ndarray, where: Path | str = "the model") -> np.ndarray:
     """The similarity (4, 4) from a model's world, which has no scale and no direction of its own, to the scene's.
 
     The origin is where the optical axes of the cameras (V, 3, 4) meet, and their median distance from it becomes 4. Where
     the axes do not meet, it is the median of the points (P, 3), and the median distance between cameras and points becomes 4.
-    z is the cameras' mean y axis; the other two are any. Axes stay as they are where the cameras agree on no upright.
+    z is the cameras' mean y axis; the other two are any. Axes stay as they are where the cameras agree on no upright. Odd views
+    do not count. Raises InputError if there are no points and the axes do not meet.
     """
     views = Cameras(torch.eye(3).expand(len(poses), 3, 3), torch.from_numpy(poses), 1, 1)
-    center, some = meeting_point(views), points[:: -(-len(points) // 1000)]
+    center, some = meeting_point(views), points[:: max(1, -(-len(points) // 1000))]
+    if odd := odd_views(views):
+        poses = np.delete(poses, odd, axis=0)
     if center is not None:
         center = center.numpy()
         distance = np.median(np.linalg.norm(poses[:, :, 3] - center, axis=1))
-    else:
+    elif len(points):
         center = np.median(points, axis=0)
         distance = np.median(np.linalg.norm(poses[:, None, :, 3] - some, axis=2))
+    else:
+        raise InputError(f"{where} has too few points to tell where the scene is, and its cameras do not look at one object: "
+                         "triangulate points by COLMAP's point_triangulator")
     up = poses[:, :, 1].mean(0)
     if np.linalg.norm(up) < _LEAST_UP:
         return similarity(CAMERA_DISTANCE / distance, center=center)
@@ -99,35 +109,111 @@ def standard_world(poses: np.ndarray, points: np.ndarray) -> np.ndarray:
     return similarity(CAMERA_DISTANCE / distance, np.stack([first, np.cross(up, first), up]), center)
 
 
-def _files(source: Path, model: Path, pictures: list[Picture]) -> list[Path]:
-    """The images' files in `source`; InputError names the first that is missing."""
-    paths = matching(source, [picture.name for picture in pictures])
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise InputError(f"{missing[0]} is missing, as are {len(missing) - 1} more of the {len(paths)} images that {model} "
-                         f"names: put them into {source}")
-    return paths
+def _choose_model(folder: Path) -> tuple[Path, str, str]:
+    """(the folder of the scene's model, the ending of its files, what is to be said about others or nothing).
+
+    Of several models it is the one with the most registered images on disk, the first of those that have as many.
+    """
+    models = colmap_models(folder)
+    if len(models) == 1:
+        return *models[0], ""
+    counts = [_count_on_disk(folder, *model) for model in models]
+    best = counts.index(max(counts))
+    here, ending = models[best]
+    others = ", ".join(f"{_called(other, folder)} {count}" for k, (other, count) in enumerate(zip(models, counts, strict=True))
+                       if k != best)
+    return here, ending, f"of {len(models)} models it has the most images on disk, {counts[best]} (others: {others})"
+
+
+def _called(model: tuple[Path, str], folder: Path) -> str:
+    where, ending = model
+    return (where.relative_to(folder) / f"*.{ending}").as_posix()
+
+
+def _count_on_disk(folder: Path, where: Path, ending: str) -> int:
+    """How many of a model's registered images are on disk; 0 for a model that cannot be read."""
+    try:
+        names = image_names(where, ending)
+        found = [find_files(source.path, names) for source in image_folders(folder)]
+    except InputError:
+        return 0
+    return max((sum(path is not None for path in paths) for paths in found), default=0)
+
+
+def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[list[Picture], list[Photo], ImageFolder]:
+    """The registered images that are on disk, the same as photographs in the model's world, and the folder of their files."""
+    names = [picture.name for picture in model.pictures]
+    known = {number: (camera.width, camera.height) for number, camera in model.cameras.items()}
+    first = next(iter(known.values()), (1, 1))
+    full = [known.get(picture.camera, first) for picture in model.pictures]
+    on_disk = [any(paths) for paths in zip(*(find_files(source.path, names) for source in image_folders(folder)), strict=True)]
+    used = [k for k, there in enumerate(on_disk) if there] or list(range(len(names)))
+    names, full, pictures = ([values[k] for k in used] for values in (names, full, model.pictures))
+    lenses = [model.lens(picture) for picture in pictures]
+    sizes = working_sizes(options, full)
+    source, paths, said = choose_files(folder, names, full, sizes)
+    tell(said)
+    called = view_names(names)
+    used = [k for k, path in enumerate(paths) if path is not None]
+    pictures = [pictures[k] for k in used]
+    photos = [Photo(paths[k], called[k], picture.camera_to_world, lenses[k], f"images/{shown(names[k])}", divisor=source.divisor,
+                    size=sizes[k]) for k, picture in zip(used, pictures, strict=True)]
+    left_out = sorted({picture.name for picture in model.pictures} - {picture.name for picture in pictures})
+    tell(_what_is_used(model, len(photos), left_out, source, others))
+    return pictures, fitted(photos, str(model.path.parent)), source
+
+
+def _what_is_used(model: Model, count: int, left_out: list[str], source: ImageFolder, others: str) -> str:
+    """A sentence on how many photographs and poses have one another, and on other models; nothing if all have."""
+    files = sum(is_image(path) for path in source.path.rglob("*"))
+    said = [f"{count} of {files} photographs in {source.path.name} have a pose"] if files > count else []
+    if left_out:
+        said.append(f"{len(left_out)} of {len(model.pictures)} registered images are not in {source.path.name} and left out "
+                    f"({shown(left_out[0])} first)")
+    if others:
+        said.append(others)
+    return f"{model.path.parent}/*{model.path.suffix}: {'; '.join(said)}" if said else ""
+
+
+def _plain_points(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and positions of the points without the few that lie very far from all others; none if they are too few."""
+    ids, points = model.ids, model.points
+    if len(points) < _LEAST_POINTS:
+        return ids[:0], points[:0]
+    distances = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    near = distances <= _FAR_POINT * np.median(distances)
+    return (ids, points) if (~near).mean() > _FEW_POINTS else (ids[near], points[near])
+
+
+def _box(points: np.ndarray) -> Tensor:
+    """Lower and upper corner (2, 3) float32 of the box of nearly all points (P, 3), world units."""
+    low, high = np.percentile(points, [_STRAYS, 100 - _STRAYS], axis=0)
+    margin = _MARGIN * np.maximum(high - low, 0.01 * CAMERA_DISTANCE)  # a wall alone is flat
+    return torch.from_numpy(np.stack([low - margin, high + margin])).float()
 
 
 def _depths(photos: list[Photo], pictures: list[Picture], ids: np.ndarray, points: np.ndarray,
             model: Path) -> tuple[float, float]:
-    """Depths (world units along z) that all but a few of the points that views see lie between.
+    """Depths (world units along z) that all but a few of the points that views see lie between; odd views do not count.
 
     A view sees the points that the model says were found in it; in a model without such records, those inside its picture.
     """
     order, recorded, depths = np.argsort(ids), any(len(picture.points) for picture in pictures), []
-    for photo, picture in zip(photos, pictures, strict=True):
+    odd = odd_views(cameras_of(photos))
+    for view, (photo, picture) in enumerate(zip(photos, pictures, strict=True)):
+        if view in odd:
+            continue
         seen = points
         if recorded:
-            places = np.searchsorted(ids, picture.points, sorter=order).clip(max=len(ids) - 1)
-            seen = points[order[places][ids[order[places]] == picture.points]]
+            found = np.searchsorted(ids, picture.points, sorter=order).clip(max=len(ids) - 1)
+            seen = points[order[found][ids[order[found]] == picture.points]]
         right, up, backward = ((seen - photo.camera_to_world[:, 3]) @ photo.camera_to_world[:, :3]).T
-        depth, lens = -backward, photo.lens
+        depth, k = -backward, photo.lens.matrix
         visible = depth > 0
         if not recorded:
             ahead = np.where(visible, depth, 1)
-            column, row = lens.cx + lens.fx * right / ahead, lens.cy - lens.fy * up / ahead
-            visible &= (column >= 0) & (column < lens.width) & (row >= 0) & (row < lens.height)
+            column, row = k[0, 2] + k[0, 0] * right / ahead, k[1, 2] - k[1, 1] * up / ahead
+            visible &= (column >= 0) & (column < photo.lens.width) & (row >= 0) & (row < photo.lens.height)
         depths.append(depth[visible])
     if not sum(map(len, depths)):
         raise InputError(f"{model}: no image sees any of the points before it: the model is damaged")

@@ -1,18 +1,19 @@
 """Where a scene is, and in which format its files are."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
 from settings.errors import InputError
 from settings.options import Options
 
-# What shows a format, in the order in which a folder that holds several of them is read: any one of these files.
-_COLMAP = [Path(place, f"cameras.{kind}") for place in ("sparse/0", "sparse", "") for kind in ("bin", "txt")]
+# The file that shows a format, in the order in which a folder that holds several of them is read; for COLMAP `colmap_models`.
 MARKS = {
-    "blender": [Path("transforms_train.json")],
-    "llff": [Path("poses_bounds.npy")],
-    "nerfstudio": [Path("transforms.json")],
-    "colmap": _COLMAP,
+    "blender": "transforms_train.json",
+    "llff": "poses_bounds.npy",
+    "nerfstudio": "transforms.json",
+    "colmap": "sparse/0/cameras.bin",
 }
 _COLLECTIONS = ("nerf_synthetic", "nerf_llff_data")
 
@@ -33,13 +34,14 @@ def find_scene(options: Options) -> tuple[Path, str]:
         tried = [root / collection / (options.dataname or "") for collection in _COLLECTIONS for root in roots]
     for folder in tried:
         if kind := format_of(folder, options.dataset_type):
+            _tell_others(folder, kind, options)
             return folder, kind
     if options.datadir is not None and tried[-1].is_dir():
         inside = sorted(path for path in tried[-1].iterdir() if path.is_dir() and format_of(path, options.dataset_type))
         if inside:
             scenes = ", ".join(path.name for path in inside)
             raise InputError(f"{tried[-1]} holds the scenes {scenes}: name one by --dataname")
-    names = {kind: str(marks[0]) for kind, marks in MARKS.items()} | {"colmap": f"COLMAP model ({_COLMAP[0]})"}
+    names = MARKS | {"colmap": f"COLMAP model ({MARKS['colmap']})"}
     what = names[options.dataset_type] if options.dataset_type else "scene (" + ", ".join(names.values()) + ")"
     places = ", ".join(str(folder) for folder in tried)
     raise InputError(f"no {what} was found (looked in {places}): give the scene's --datadir")
@@ -47,10 +49,33 @@ def find_scene(options: Options) -> tuple[Path, str]:
 
 def format_of(folder: Path, wanted: str | None = None) -> str | None:
     """The format of a folder's scene, or None where it holds none; with `wanted`, only of that format."""
-    kinds = MARKS if wanted is None else [wanted]
-    return next((kind for kind in kinds if any((folder / mark).is_file() for mark in MARKS[kind])), None)
+    return next((kind for kind in (MARKS if wanted is None else [wanted]) if _holds(folder, kind)), None)
 
 
-def colmap_folder(folder: Path) -> Path:
-    """The folder of a scene's COLMAP model: sparse/0, sparse, or the folder itself. The scene is of that format."""
-    return next((folder / mark).parent for mark in _COLMAP if (folder / mark).is_file())
+def colmap_models(folder: Path) -> list[tuple[Path, str]]:
+    """(folder, ending of its files) of each COLMAP model of a scene, whole ones first: in sparse/0, sparse/1, ..., in sparse, or
+    in the folder itself, .bin files before .txt files."""
+    numbered = [path for path in (folder / "sparse").glob("*") if re.fullmatch(r"\d+", path.name) and path.is_dir()]
+    places = [*sorted(numbered, key=lambda path: int(path.name)), folder / "sparse", folder]
+    found = [(place, ending) for place in places for ending in ("bin", "txt") if (place / f"cameras.{ending}").is_file()]
+    return sorted(found, key=lambda model: not _is_whole(*model))
+
+
+def _is_whole(folder: Path, ending: str) -> bool:
+    """Whether a COLMAP model has its images, too."""
+    return (folder / f"images.{ending}").is_file()
+
+
+def _holds(folder: Path, kind: str) -> bool:
+    return bool(colmap_models(folder)) if kind == "colmap" else (folder / MARKS[kind]).is_file()
+
+
+def _tell_others(folder: Path, kind: str, options: Options) -> None:
+    """A line on stderr if the folder holds the scene in other formats, too, and none was asked for."""
+    others = [] if options.dataset_type else [other for other in MARKS if other != kind and _holds(folder, other)]
+    if "colmap" in others and not _is_whole(*colmap_models(folder)[0]):
+        others.remove("colmap")
+    if others:
+        places = {"colmap": str(colmap_models(folder)[0][0].relative_to(folder)) if "colmap" in others else ""}
+        named = " and ".join(f"{places.get(other) or MARKS[other]} (--dataset_type {other})" for other in others)
+        print(f"{folder}: {MARKS[kind]} is read, and not {named}", file=sys.stderr)

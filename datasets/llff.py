@@ -11,23 +11,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.bounds import meeting_point, scene_box, seen_box
+from datasets.bounds import meeting_point, odd_views, scene_box, seen_box
 from datasets.cameras import Cameras
+from datasets.file_names import view_names
+from datasets.image_folders import image_files, image_folders, missing_pictures
 from datasets.lenses import Lens
 from datasets.paths import along, circle, spiral
 from datasets.photographs import (
     Photo,
-    choose_folder,
-    common_lens_size,
+    fitted,
     hold_out,
-    image_files,
-    missing_pictures,
     read_splits,
+    stored_size,
+    tell,
+    tell_odd_views,
     with_poses,
-    working_size,
 )
 from datasets.poses import average_pose, checked_pose, moved, similarity
 from datasets.scene import Scene
+from datasets.sizes import Size, working_sizes
 from datasets.smaller_copies import make_copies
 from settings.errors import InputError
 from settings.options import Options
@@ -35,6 +37,8 @@ from settings.options import Options
 FILE = "poses_bounds.npy"
 BOUND_FACTOR = 0.75  # the nearest content lies at 1 / 0.75 world units, so that the NDC's plane at 1 is before it
 MARGIN = 0.9  # near, as a share of the nearest bound
+_UNUSUAL = 4.0  # a bound is unusual that is nearer, or farther, than the median of all photographs by more than this factor
+_FEW, _LEAST = 0.1, 5  # fraction of the photographs whose bounds may be unusual; photographs of which one's can be
 
 
 def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
@@ -46,51 +50,59 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     nerf-pytorch's: a spiral of 120 views in 2 turns, or the circle of 120 views. near is 0.9 of the nearest bound, far the
     farthest, in world units.
 
-    Pictures are those in images_N (N: --factor), which is made from `images` where it is not there (`make_copies`). Every
+    Bounds and poses that are unlike those of all others do not count in that (`_usual_bounds`, `odd_views`). Pictures are those
+    in images_N (N: --factor), which is made from `images` where it is not there (`make_copies`). Every
     --llffhold-th view, from the first, is for testing; there is no validation split. `extras`: `folder`, `format`,
     `pictures` (the folder that was read), `stored_size` (of the photographs, px), `test_ids`, `testskip`, `bounds_from`, and
     `world_from_file` (4, 4): the similarity from the file's world to the scene's. Raises InputError for everything that is
     wrong with the files.
     """
     matrices, bounds, lenses = read_poses_bounds(folder / FILE)
-    full = lenses[0].width, lenses[0].height
-    size = working_size(options, *full)
-    paths = _pictures(folder, options, full[0], size, len(matrices))
-    photos = [Photo(path, path.stem, pose, lens) for path, pose, lens in zip(paths, matrices, lenses, strict=True)]
-    common_lens_size(photos, str(folder / FILE))
+    full = [(lens.width, lens.height) for lens in lenses]
+    sizes = working_sizes(options, full)
+    paths, divisor = _pictures(folder, options, full, sizes)
+    names = view_names([path.name for path in paths])
+    photos = [Photo(*photo, f"images/{photo[0].name}", divisor=divisor, size=size)
+              for *photo, size in zip(paths, names, matrices, lenses, sizes, strict=True)]
+    photos = fitted(photos, str(folder / FILE))
+    tell_odd_views(photos, str(folder / FILE))
+    odd = odd_views(Cameras(torch.eye(3).expand(len(photos), 3, 3), torch.from_numpy(matrices), 1, 1))
+    usual = [view for view in range(len(photos)) if view not in odd]
+    bounds = _usual_bounds(bounds, names, odd, folder / FILE)
 
     world = similarity(1 / (BOUND_FACTOR * bounds.min()))
     if options.spherify:
-        world = _around(moved(matrices, world)) @ world
+        world = _around(moved(matrices[usual], world)) @ world
     else:
-        average = average_pose(moved(matrices, world))
+        average = average_pose(moved(matrices[usual], world))
         world = similarity(1.0, average[:, :3].T, average[:, 3]) @ world
     poses, bounds = moved(matrices, world), bounds * np.cbrt(np.linalg.det(world[:3, :3]))
-    one_sided = _look_one_way(poses, lenses)
-    if not (one_sided or options.spherify or options.no_ndc):
-        raise InputError(f"{folder}: some of the cameras see what lies behind the others, for which there are no normalised "
-                         "device coordinates: give --spherify for photographs around an object, or --no_ndc")
+    backward = [name for name, pose, lens in zip(names, poses, lenses, strict=True) if not _looks_down(pose, lens)]
+    if backward and not (options.spherify or options.no_ndc):
+        raise InputError(f"{folder}: {len(backward)} of the {len(photos)} cameras see what lies behind the others "
+                         f"({backward[0]} first), for which there are no normalised device coordinates: give --spherify for "
+                         "photographs around an object, or --no_ndc")
 
     photos = with_poses(photos, poses)
-    train, test = hold_out(len(photos), options.llffhold)
+    train, test = hold_out(len(photos), options.llffhold, folder / FILE, len(photos))
     test = test[:: options.testskip]
     picked = {"train": [photos[k] for k in train], "val": [], "test": [photos[k] for k in test]}
     name = name or folder.resolve().name
-    splits, carving = read_splits(picked, size, options, paths[0].parent, name)
-    cameras = splits["train"].cameras
+    read = read_splits(picked, options, folder, name)
+    cameras = read.splits["train"].cameras
     if options.spherify:
-        path = along(circle(poses), cameras)
+        path = along(circle(poses[usual]), cameras)
         box, box_from = scene_box(cameras)
     else:
-        path = along(spiral(poses, bounds.min(), bounds.max()), cameras) if one_sided else None
-        box = seen_box(cameras, *torch.from_numpy(bounds[train]).T)
+        path = None if backward else along(spiral(poses[usual], bounds.min(), bounds.max()), cameras)
+        rows = [row for row, view in enumerate(train) if view not in odd]
+        box = seen_box(cameras[rows], *torch.from_numpy(bounds[train][rows]).T)
         box_from = "what the cameras see between their nearest and farthest content"
-    extras = {"folder": str(folder), "format": "LLFF", "pictures": str(paths[0].parent), "stored_size": full, "val_ids": [],
-              "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": box_from,
+    extras = {"folder": str(folder), "format": "LLFF", "pictures": str(paths[0].parent), "stored_size": stored_size(photos),
+              "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": box_from,
               "world_from_file": world.tolist()}
-    return Scene(name=name, **splits, bounds=box, near=float(MARGIN * bounds.min()), far=float(bounds.max()),
-                 background=options.background, carving=carving, extras=extras,
-                 cut_out=options.maskdir is not None and carving is None,
+    return Scene(name=name, **read.splits, bounds=box, near=float(MARGIN * bounds.min()), far=float(bounds.max()),
+                 background=options.background, carving=read.carving, extras=extras, cut_out=read.cut_out,
                  forward_facing=not (options.no_ndc or options.spherify), render_path=path)
 
 
@@ -126,31 +138,66 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
     return np.array(poses), rows[:, 15:], lenses
 
 
-def _pictures(folder: Path, options: Options, full: int, size: tuple[int, int], count: int) -> list[Path]:
-    """The files to read, sorted by name: one for each of the `count` poses, where photographs are `full` px wide."""
-    source = choose_folder(folder, full, size)
-    if source is None:
-        raise missing_pictures(folder, size)
-    paths = image_files(source)
-    if len(paths) != count:
-        raise InputError(f"{folder / FILE} has poses of {count} photographs, but {source} holds {len(paths)} images: "
-                         + ("put back those that are missing, or take the poses anew" if source.name == "images" else
-                            "put back those that are missing, or remove the folder to have it made from `images`"))
+def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size]) -> tuple[list[Path], int]:
+    """The files to read, sorted by name, one for each of the poses; they are copies at 1/(the number given) of the photographs.
+
+    The first of the folders that serve (`image_folders`) with as many files as there are poses; of images_N, all are 1/N of their
+    photographs. Without copies for --factor they are made.
+    """
+    folders, wrong = image_folders(folder, full, sizes), []
+    if not folders:
+        raise missing_pictures(folder, sizes)
+    for source in folders:
+        paths = image_files(source.path)
+        if len(paths) == len(full):
+            problem = source.wrong_copy(paths, full)
+        else:
+            problem = (f"{folder / FILE} has poses of {len(full)} photographs, but {source.path} holds {len(paths)} images: "
+                       + ("put back those that are missing, or take the poses anew" if source.divisor == 1 else
+                          "put back those that are missing, or remove the folder to have it made from `images`"))
+        if not problem:
+            tell(f"{wrong[0]}; {source.path.name} is read" if wrong else "")
+            break
+        wrong.append(problem)
+    else:
+        raise InputError(wrong[0])
     factor = 2 if options.half_res else options.factor
-    if source.name == "images" and factor > 1 and (options.img_s is None or options.half_res):
-        smaller = folder / f"images_{factor}"
-        if not smaller.exists() and make_copies(paths, smaller, *size, options.threads):
-            paths = image_files(smaller)
-    return paths
+    one_size = len(set(full)) == 1 and (options.img_s is None or options.half_res)
+    smaller = folder / f"images_{factor}"
+    free = not smaller.exists() or smaller.is_dir() and not any(smaller.iterdir())
+    if source.divisor == 1 and factor > 1 and one_size and free and make_copies(paths, smaller, *sizes[0], options.threads):
+        return image_files(smaller), factor
+    return paths, source.divisor
 
 
-def _look_one_way(poses: np.ndarray, lenses: list[Lens]) -> bool:
-    """Whether the ray through every pixel of cameras (V, 3, 4) goes down the world's z axis."""
-    for pose, lens in zip(poses, lenses, strict=True):
-        x, y = np.array([-lens.cx, lens.width - lens.cx]) / lens.fx, np.array([lens.cy, lens.cy - lens.height]) / lens.fy
-        if (pose[2, 0] * x[:, None] + pose[2, 1] * y).max() >= pose[2, 2]:
-            return False
-    return True
+def _usual_bounds(bounds: np.ndarray, names: list[str], odd: list[int], path: Path) -> np.ndarray:
+    """The bounds (V, 2) with the nearest, or the farthest, of the usual ones in place of those that are not, which stderr names.
+
+    A bound is unusual that is nearer than a quarter of the photographs' median, or farther than 4 times, and that at most a
+    tenth of them (or one) is; so are those of odd views. None is among fewer than 5 photographs.
+    """
+    usual = np.ones(bounds.shape, bool)
+    usual[odd] = False
+    if len(bounds) < _LEAST:
+        return bounds
+    middle = np.median(bounds, axis=0)
+    unusual = np.stack([bounds[:, 0] * _UNUSUAL < middle[0], bounds[:, 1] > _UNUSUAL * middle[1]], axis=1)
+    for column in range(2):
+        if unusual[:, column].sum() <= max(1, _FEW * len(bounds)):
+            usual[:, column] &= ~unusual[:, column]
+    for row in np.flatnonzero(~usual.all(1)):
+        if row not in odd:
+            tell(f"{path}, row {row}: the bounds {bounds[row, 0]:g} and {bounds[row, 1]:g} of {names[row]} are unlike the "
+                 f"others' (medians {middle[0]:g} and {middle[1]:g}): the scene's scale, near and far are found without them")
+    found = bounds.copy()
+    found[~usual[:, 0], 0], found[~usual[:, 1], 1] = bounds[usual[:, 0], 0].min(), bounds[usual[:, 1], 1].max()
+    return found
+
+
+def _looks_down(pose: np.ndarray, lens: Lens) -> bool:
+    """Whether the ray through every pixel of a camera (3, 4) goes down the world's z axis."""
+    x, y = np.array([-lens.cx, lens.width - lens.cx]) / lens.fx, np.array([lens.cy, lens.cy - lens.height]) / lens.fy
+    return bool((pose[2, 0] * x[:, None] + pose[2, 1] * y).max() < pose[2, 2])
 
 
 def _around(poses: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
-"""--maskdir: masks from PNG files beside the photographs, as segmentation tools write them."""
+"""Masks from PNG files beside the photographs, as segmentation tools write them: --maskdir."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from datasets.lenses import Lens
+from datasets.file_names import Folder, holds_images, normal
 from datasets.mask_corruption import as_carved
 from datasets.pictures import PictureFile, read_header, read_masks
 from datasets.scene import Split, joined
@@ -26,28 +28,82 @@ def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
 
 def with_mask_files(
     splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
-    stored: dict[str, list[tuple[int, int]]], threads: int, lenses: dict[str, list[Lens]] | None = None,
+    stored: dict[str, list[tuple[int, int]]], threads: int,
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
-    The mask of <folder>/<path>.<ext>, one of a split's `pictures`, is <maskdir>/<path>.png. A split whose pictures have no
-    alpha channel, or an opaque one, takes its masks as alpha and turns black outside them; where the training pictures have
-    one, the masks carve and the pictures stay as they are. A mask has its picture's size, which is in `stored` (px), or that of
-    its lens, and is undistorted as its picture is, where `lenses` are given. Raises InputError, naming the file, for a mask
-    that is missing, unreadable or of another size.
+    The masks of a split's `pictures`, which lie in `folder`, are found by `find_masks` and used as in `apply_masks`. A mask has
+    its picture's size, which is in `stored` (px).
+    """
+    named = {split: [(path, [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name])
+                     for path in pictures[split]] for split in splits}
+    masks, files = find_masks(named, maskdir), {}
+    for name, split in splits.items():
+        files[name] = [PictureFile(mask, *split.cameras.size(view)) for view, mask in enumerate(masks[name])]
+    return apply_masks(splits, files, pictures, threads, stored)
+
+
+def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: Path) -> dict[str, list[Path]]:
+    """The mask of each picture of each split; a path that is not there where none was found.
+
+    A picture is given as its file and the paths that its mask may be named after: <folder>/<name>.<ext>. Its mask is
+    <maskdir>/<folder>/<name>.png, <maskdir>/<name>.png or <maskdir>/<name>.<ext>.png (COLMAP's), in this order; of a folder the
+    first parts may be missing, and the letter case may be another. A path that several pictures might mean is none of theirs.
+    Raises InputError for a folder without masks.
     """
     if not maskdir.is_dir():
         raise InputError(f"--maskdir {maskdir} is not a folder")
+    if not holds_images(maskdir):
+        raise InputError(f"--maskdir {maskdir} holds no PNG files: put the masks there, or drop the flag")
+    listed, candidates = Folder(maskdir), {}
+    for views in pictures.values():
+        for path, names in views:
+            candidates[path] = _candidates(names)
+    meant = Counter(name for names in candidates.values() for name in names)
+
+    def mask(path: Path) -> Path:
+        names = [name for name in candidates[path] if meant[name] == 1] or candidates[path][:1]
+        found = (file for file in map(listed.same, names) if file is not None and not file.samefile(path))
+        missing = (maskdir / name for name in names if not (maskdir / name).exists())
+        return next(found, next(missing, maskdir / f"{path.name}.png"))
+
+    return {split: [mask(path) for path, _ in views] for split, views in pictures.items()}
+
+
+def _candidates(names: Sequence[str]) -> list[str]:
+    """Where the mask of a picture may be below --maskdir, the likeliest first."""
+    found = {"stem": [], "whole": []}
+    for name in map(normal, names):
+        path = PurePosixPath(name)
+        folders = [part for part in path.parent.parts if part not in ("/", "..") and ":" not in part]
+        for first in range(len(folders) + 1):
+            folder = PurePosixPath(*folders[first:])
+            found["stem"].append((folder / f"{path.stem}.png").as_posix())
+            found["whole"].append((folder / f"{path.name}.png").as_posix())
+    return list(dict.fromkeys(found["stem"] + found["whole"]))
+
+
+def apply_masks(
+    splits: dict[str, Split], files: dict[str, list[PictureFile]], pictures: dict[str, list[Path]], threads: int,
+    stored: dict[str, list[tuple[int, int]]] | None = None,
+) -> tuple[dict[str, Split], Split | None]:
+    """(splits, training views for carving, or None where those are the training views themselves), with a mask file a view.
+
+    A split whose pictures have no alpha channel, or an opaque one, takes its masks as alpha and turns black outside them; where
+    the training pictures have one, the masks carve and the pictures stay as they are. `pictures` are the views' files, whose
+    sizes are `stored` (px), read from them if that is None. Raises InputError, naming the file, for a mask that is missing,
+    unreadable or of another size.
+    """
     carving, masked = None, dict(splits)
     for name, split in splits.items():
         if not len(split) or (name != "train" and not _is_opaque(split)):
             continue
-        files = []
-        for view, picture in enumerate(pictures[name]):
-            path, lens = _mask_file(picture, folder, maskdir), lenses[name][view] if lenses else None
-            _check_size(path, stored[name][view], lens)
-            files.append(PictureFile(path, *split.cameras.size(view), lens))
-        alpha = read_masks(files, threads, f"{name} masks")
+        for view, (file, picture) in enumerate(zip(files[name], pictures[name], strict=True)):
+            if not file.path.is_file():
+                raise InputError(f"the mask {file.path} of {picture} is missing: each picture needs a PNG of its name "
+                                 "(<name>.png or <name>.<ext>.png, in the same folders or in none); --no_masks does without")
+            _check_size(file, stored[name][view] if stored else read_header(picture)[:2])
+        alpha = read_masks(files[name], threads, f"{name} masks")
         if _is_opaque(split):
             masked[name] = replace(split, alpha=alpha, stored_over_black=False, images=joined(
                 [np.where(mask[..., None] > 0, image, 0) for image, mask in zip(split.images, alpha, strict=True)]))
@@ -60,18 +116,8 @@ def _is_opaque(split: Split) -> bool:
     return split.alpha is None or all((mask == 255).all() for mask in split.alpha)
 
 
-def _check_size(path: Path, stored: tuple[int, int], lens: Lens | None) -> None:
-    size = read_header(path)[:2]
+def _check_size(file: PictureFile, stored: tuple[int, int]) -> None:
+    size, lens = read_header(file.path)[:2], file.lens
     if size != stored and (lens is None or size != (lens.width, lens.height)):
-        raise InputError(f"the mask {path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save the "
-                         "mask at the picture's size")
-
-
-def _mask_file(picture: Path, folder: Path, maskdir: Path) -> Path:
-    try:
-        path = maskdir / picture.relative_to(folder).with_suffix(".png")
-    except ValueError:  # a picture outside the scene's folder
-        path = maskdir / f"{picture.stem}.png"
-    if not path.is_file():
-        raise InputError(f"the mask {path} of {picture} is missing: --maskdir holds a PNG for each picture, in the same folders")
-    return path
+        raise InputError(f"the mask {file.path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save "
+                         "the mask at the picture's size")

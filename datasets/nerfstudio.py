@@ -1,43 +1,47 @@
 """Scenes with one transforms.json for all photographs, as nerfstudio and instant-ngp write it -> Scene."""
 
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from datasets.bounds import depth_range, scene_box
+from datasets.bounds import depth_range, odd_views, scene_box
+from datasets.file_names import find_files, normal, shown
+from datasets.image_folders import choose_files, image_files, image_folders
 from datasets.lenses import Lens
-from datasets.photographs import (
-    Photo,
-    choose_folder,
-    common_lens_size,
-    hold_out,
-    matching,
-    read_splits,
-    working_size,
-)
+from datasets.nerfstudio_splits import split_views
+from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell, tell_odd_views
 from datasets.pictures import read_header
 from datasets.scene import Scene
-from datasets.transforms import View, intrinsics, read_json, read_views
+from datasets.sizes import working_sizes
+from datasets.transforms import View, frame_files, intrinsics, read_json, read_views
+from datasets.transforms_keys import unused_entries
 from settings.errors import InputError
 from settings.options import Options
 
 FILE = "transforms.json"
-MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "PERSPECTIVE")  # all of them fit a `Lens`
+# The camera models that are supported, and the projections of their lenses.
+MODELS = {
+    **dict.fromkeys(("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "PERSPECTIVE", "FULL_OPENCV"), "radial"),
+    **dict.fromkeys(("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"), "fisheye"),
+}
 NGP_SCALE, NGP_OFFSET = 0.33, 0.5  # instant-ngp's world from the file's, where the file does not say: p -> scale p + offset
-_FISHEYE = ("is_fisheye", "fisheye", "ftheta_p0", "latlong", "equirectangular")  # other projections, by instant-ngp's keys
+_OTHER_LENSES = ("ftheta_p0", "latlong", "equirectangular")  # other projections, by instant-ngp's keys
+_COEFFICIENTS = {"FULL_OPENCV": ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2"), "fisheye": ("k1", "k2", "k3", "k4"),
+                 "radial": ("k1", "k2", "k3", "p1", "p2")}
 
 
 def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     """Read a scene of photographs and one transforms.json; the world is the file's.
 
-    Views are sorted by file name. Lenses may be stated for the file or for a frame; distortion (k1, k2, k3, p1, p2) is
-    undone while pictures are read. Photographs that are not on disk are left out, with a line on stderr. Where the file has
-    lists train_filenames, val_filenames, test_filenames they decide the splits; else every --llffhold-th view, from the
-    first, is for testing. Files in a folder `images` are replaced by those of `images_N` where that is there (N: --factor).
+    Views are sorted by file name. Lenses may be stated for the file or for a frame; distortion is undone while pictures are
+    read: k1, k2, k3, p1, p2 of a pinhole, k1 to k4 of a fisheye (`Lens.zoom` says which part of its picture is kept). Photographs
+    that are not on disk are left out, with a line on stderr, as are entries of the file that are not used. Masks that frames name
+    as mask_path are used as those of --maskdir. The file's lists train_filenames, val_filenames, test_filenames decide the
+    splits; without them every --llffhold-th view, from the first, is for testing. Files in a folder `images` are replaced by
+    those of `images_N` where that is there (N: --factor).
 
     Bounds are instant-ngp's box where the file says aabb_scale (`ngp_box`), else found from the cameras. `extras`: `folder`,
     `format`, `stored_size` (of the photographs, px), `missing_images` (how many), `test_ids` (of the photographs that are
@@ -45,37 +49,42 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     """
     path = folder / FILE
     top = read_json(path, "nerfstudio and instant-ngp keep a scene's cameras there")
-    _check_model(top, path)
-    views = read_views(folder, top, path)
-    if not views:
+    if empty := [k for k, frame in enumerate(top["frames"]) if frame is None]:
+        tell(f"{path}: {len(empty)} of {len(top['frames'])} frames are null and left out, frame {empty[0]} first")
+        top["frames"] = [frame for frame in top["frames"] if frame is not None]
+    if not top["frames"]:
         raise InputError(f"{path} lists no frames")
-    files = [_normal(frame["file_path"]) for frame in top["frames"]]
-    order = sorted((k for k in range(len(views)) if views[k].path.is_file()), key=lambda k: files[k])
-    missing = len(views) - len(order)
-    if not order:
-        raise InputError(f"{path} lists {missing} images, and none of them is there: {views[0].path} is the first")
+    tell(unused_entries(top, path))
+    files = frame_files(top, path)
+    views = sorted(_views_on_disk(folder, top, path, files), key=lambda view: normal(view.frame["file_path"]))
+    photos = [_photo(view, top) for view in views]
+    missing = len(files) - len(photos)
     if missing:
-        print(f"{path}: {missing} of {len(views)} images are missing and left out", file=sys.stderr)
-
-    photos = [_photo(views[k]) for k in order]
-    full = common_lens_size(photos, str(path))
-    size = working_size(options, *full)
-    photos = _smaller(photos, full[0], size)
-    picked, test = _splits(top, path, [files[k] for k in order], set(files), photos, options)
+        there = {photo.file for photo in photos}
+        first = next(file for file in files if file not in there)
+        tell(f"{path}: {missing} of {len(files)} images are missing and left out ({shown(first)} first)")
+    full = [photo.full for photo in photos]
+    photos = [replace(photo, size=size) for photo, size in zip(photos, working_sizes(options, full), strict=True)]
+    photos = fitted(_smaller(photos, folder), str(path))
+    _tell_without_pose(photos, folder, top, path)
+    photos = _with_masks(photos, folder, views, path, options)
+    tell_odd_views(photos, str(path))
+    picked, test = split_views(top, path, files, photos, options)
     name = name or folder.resolve().name
-    splits, carving = read_splits(picked, size, options, folder, name)
+    read = read_splits(picked, options, folder, name)
 
-    cameras = splits["train"].cameras
     if "aabb_scale" in top:
         bounds, bounds_from = ngp_box(top, path), f"aabb_scale of {FILE}"
     else:
-        bounds, bounds_from = scene_box(cameras)
-    ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
-    extras = {"folder": str(folder), "format": "transforms.json", "stored_size": full, "missing_images": missing, "val_ids": [],
-              "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from}
-    return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges), far=max(far for _, far in ranges),
-                 background=options.background, carving=carving, extras=extras,
-                 cut_out=options.maskdir is not None and carving is None)
+        bounds, bounds_from = scene_box(read.splits["train"].cameras)
+    odd = {photos[view].name for view in odd_views(cameras_of(photos))}
+    ranges = [depth_range(bounds, cameras_of(kept)) for split in picked.values()
+              if (kept := [photo for photo in split if photo.name not in odd])]
+    extras = {"folder": str(folder), "format": "transforms.json", "stored_size": stored_size(photos), "missing_images": missing,
+              "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from}
+    return Scene(name=name, **read.splits, bounds=bounds, near=min(near for near, _ in ranges),
+                 far=max(far for _, far in ranges), background=options.background, carving=read.carving,
+                 extras=extras, cut_out=read.cut_out)
 
 
 def ngp_box(top: dict, path: Path) -> Tensor:
@@ -96,80 +105,101 @@ def ngp_box(top: dict, path: Path) -> Tensor:
     return (torch.stack([middle - side / 2, middle + side / 2]) / scale).float()
 
 
-def _check_model(top: dict, path: Path) -> None:
-    """Raise InputError, with the model's name, for a camera that is no distorted pinhole."""
-    for k, entry in enumerate([top, *top["frames"]]):
-        where = f"{path}, frame {k - 1}" if k else str(path)
-        if not isinstance(entry, dict):
-            continue
-        model = entry.get("camera_model", "OPENCV")
-        wrong = model if model not in MODELS else next((key for key in _FISHEYE if entry.get(key)), None)
-        if wrong is not None:
-            raise InputError(f"{where}: the camera model {wrong} is not supported: choose one of {', '.join(MODELS)}, or "
-                             "undistort the images first")
+def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> list[View]:
+    """The frames whose photographs are there; if none is, those with smaller copies in a folder images_N."""
+    views = read_views(folder, top, path, there=True)
+    if not views and all(file.startswith("images/") for file in files):
+        for copies in image_folders(folder):
+            found = find_files(copies.path, [file.removeprefix("images/") for file in files])
+            views = [replace(view, path=found[k]) for k, view in enumerate(read_views(folder, top, path)) if found[k] is not None]
+            if views:
+                return views
+    if not views:
+        raise InputError(f"{path} lists {len(files)} images, and none of them is there: {folder / shown(files[0])} is the first")
+    return views
 
 
-def _photo(view: View) -> Photo:
+def _projection(view: View, top: dict) -> tuple[str, tuple[str, ...]]:
+    """The projection of a frame's lens and the names of its coefficients; InputError for a camera that is not supported."""
+    said = {key: view.frame.get(key, top.get(key)) for key in ("camera_model", "is_fisheye", "fisheye", *_OTHER_LENSES)}
+    model = said["camera_model"] or "OPENCV"
+    wrong = model if model not in MODELS else next((key for key in _OTHER_LENSES if said[key]), None)
+    if wrong is not None:
+        raise InputError(f"{view.where}: the camera model {wrong} is not supported: choose one of {', '.join(MODELS)}, or "
+                         "undistort the images first")
+    projection = "fisheye" if said["is_fisheye"] or said["fisheye"] else MODELS[model]
+    return projection, _COEFFICIENTS[model if model in _COEFFICIENTS and projection == "radial" else projection]
+
+
+def _photo(view: View, top: dict) -> Photo:
     """A frame with its lens, for a photograph of the size that the file says (w, h), else of its image's size."""
+    projection, names = _projection(view, top)
     width, height, _ = read_header(view.path)
     size = width, height
     if "w" in view.lens and "h" in view.lens and all(_is_number(view.lens[key]) for key in ("w", "h")):
         size = round(view.lens["w"]), round(view.lens["h"])
     matrix = intrinsics(view, width, height)  # checks w and h against the image's own size
-    numbers = {key: value for key, value in view.distortion.items() if key != "k4"}
     for key, value in view.distortion.items():
         if not _is_number(value):
             raise InputError(f"{view.where}: {key} is {value!r}, not a finite number")
-        if key == "k4":
-            raise InputError(f"{view.where} has lens distortion k4, which is not supported: undistort the images first")
-    lens = Lens(*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), width, height, **numbers)
+        if key not in names:
+            raise InputError(f"{view.where} has lens distortion {key}, which is not supported for its camera model: undistort "
+                             "the images first")
+    lens = Lens(*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), width, height, projection=projection, **view.distortion)
     lens.check(view.where)
-    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size))
+    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size), normal(view.frame["file_path"]))
 
 
-def _smaller(photos: list[Photo], full: int, size: tuple[int, int]) -> list[Photo]:
-    """The photos with the files of `images_N` in place of those of `images`, where that folder holds all of them."""
-    folders = {photo.path.parent for photo in photos}
-    if len(folders) != 1 or (folder := folders.pop()).name != "images":
-        return photos
-    smaller = choose_folder(folder.parent, full, size)
-    if smaller is None or smaller == folder:
-        return photos
-    paths = matching(smaller, [photo.path.name for photo in photos])
-    if not all(path.is_file() for path in paths):
-        return photos
-    return [replace(photo, path=path) for photo, path in zip(photos, paths, strict=True)]
-
-
-def _splits(top: dict, path: Path, files: list[str], listed: set[str], photos: list[Photo],
-            options: Options) -> tuple[dict[str, list[Photo]], list[int]]:
-    """The photos of each split and the test views' places, by the file's own lists or by --llffhold."""
-    named = {}
-    for split in ("train", "val", "test"):
-        if (entries := top.get(f"{split}_filenames")) is None:
-            continue
-        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-            raise InputError(f"{path}: {split}_filenames is not a list of file names")
-        named[split] = {_normal(entry) for entry in entries}
-        if unknown := sorted(named[split] - listed):
-            raise InputError(f"{path}: {split}_filenames names {unknown[0]}, which is not the file_path of any frame")
-    if not any(named.values()):
-        train, test = hold_out(len(photos), options.llffhold)
-        val = []
+def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
+    """The photos with the files of `images_N` in place of those of `images`, where that folder serves better."""
+    images = next((parent for parent in photos[0].path.parents if parent.name == "images"), None)
+    if images is not None and all(photo.path.is_relative_to(images) for photo in photos):
+        root, names = images.parent, [photo.path.relative_to(images).as_posix() for photo in photos]
+    elif all(photo.file.startswith("images/") for photo in photos):
+        root, names = folder, [photo.file.removeprefix("images/") for photo in photos]
     else:
-        evaluated = named.get("test") or named.get("val") or set(listed) - named.get("train", set())
-        trained = named.get("train") or set(listed) - evaluated - named.get("val", set())
-        if both := sorted(trained & evaluated):
-            raise InputError(f"{path}: {both[0]} is both a training view and one to evaluate on")
-        kept_back = named.get("val", set()) if named.get("test") else set()
-        train, val, test = ([k for k, file in enumerate(files) if file in wanted] for wanted in (trained, kept_back, evaluated))
-    test = test[:: options.testskip]
-    return {"train": [photos[k] for k in train], "val": [photos[k] for k in val[:: options.testskip]],
-            "test": [photos[k] for k in test]}, test
+        return photos
+    source, paths, said = choose_files(root, names, [photo.full for photo in photos], [photo.size for photo in photos])
+    tell(said)
+    return [replace(photo, path=path or photo.path, divisor=source.divisor if path else photo.divisor)
+            for photo, path in zip(photos, paths, strict=True)]
 
 
-def _normal(file: str) -> str:
-    return PurePosixPath(file.replace("\\", "/")).as_posix()
+def _tell_without_pose(photos: list[Photo], folder: Path, top: dict, path: Path) -> None:
+    """A line if there are photographs, in the folders of those that are read, that the file has no pose of."""
+    others = {folder / normal(frame[key]) for frame in top["frames"] for key in ("mask_path", "depth_file_path", "file_path")
+              if isinstance(frame.get(key), str)}
+    used = others | {photo.path for photo in photos}
+    left = sorted(file for parent in {photo.path.parent for photo in photos} - {folder} for file in image_files(parent)
+                  if file not in used)
+    if left:
+        tell(f"{path}: {len(photos)} of {len(photos) + len(left)} photographs have a pose, {left[0].name} has none")
+
+
+def _with_masks(photos: list[Photo], folder: Path, views: list[View], path: Path, options: Options) -> list[Photo]:
+    """The photos with the masks that their frames name, unless none of them is there or no masks are wanted.
+
+    Raises InputError if only some frames name one, or some of the masks are missing.
+    """
+    named = [view.frame.get("mask_path") for view in views]
+    named = [normal(mask) if isinstance(mask, str) and mask.strip() else None for mask in named]
+    if options.no_masks or not any(named):
+        return photos
+    if options.maskdir is not None:
+        return [replace(photo, mask=folder / mask) if mask else photo for photo, mask in zip(photos, named, strict=True)]
+    for view, mask in zip(views, named, strict=True):
+        if mask is None:
+            raise InputError(f"{view.where} has no mask_path, and others have: give one to all frames or to none, or give "
+                             "--no_masks")
+    found = find_files(folder, named)
+    if not any(found):
+        tell(f"{path}: none of the {len(named)} masks that frames name as mask_path is there ({named[0]} first): none is used")
+        return photos
+    for view, mask, file in zip(views, named, found, strict=True):
+        if file is None:
+            raise InputError(f"{view.where}: its mask {folder / mask} is missing: put it there, or give --no_masks")
+    tell(f"{path}: the masks that frames name as mask_path say what is learned; --no_masks does without them")
+    return [replace(photo, mask=file) for photo, file in zip(photos, found, strict=True)]
 
 
 def _is_number(value) -> bool:

@@ -1,6 +1,6 @@
-"""What the loaders of real photographs share: which files, at which size, held out how, read into splits."""
+"""What the loaders of real photographs share: each at which size, held out how, read into splits."""
 
-import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from datasets.bounds import odd_views
 from datasets.cameras import Cameras
 from datasets.lenses import Lens
-from datasets.mask_files import require_masks, with_mask_files
+from datasets.mask_files import apply_masks, find_masks, require_masks
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Split
-from datasets.transforms import EXTENSIONS
+from datasets.sizes import Size, common_size, list_of_sizes
 from settings.errors import InputError
 from settings.options import Options
-from settings.validation import SMALLEST_IMAGE
-
-_COPIES = re.compile(r"images_([1-9]\d*)")  # a folder of copies at 1/N of the size
 
 
 @dataclass(frozen=True)
@@ -26,160 +24,154 @@ class Photo:
     """One photograph, before it is read."""
 
     path: Path  # the file that is read: the photograph, or a smaller copy of it
-    name: str
+    name: str  # the view's
     camera_to_world: np.ndarray  # (3, 4) float64: [R | t], OpenGL axes, world units
     lens: Lens  # for the photograph at its full size
+    file: str = ""  # the photograph's path below the scene's folder, with slashes, which its mask is named after
+    mask: Path | None = None  # the mask that the scene's own files name
+    divisor: int = 1  # the file is a copy at 1/divisor of the photograph's size
+    size: Size = (0, 0)  # px, that it is shrunk to
+    cut: Size | None = None  # px, from the top left, that are kept of that, if not all
+    has_alpha: bool = False
+
+    @property
+    def full(self) -> Size:
+        """The photograph's width and height, px."""
+        return self.lens.width, self.lens.height
+
+    @property
+    def picture_file(self) -> PictureFile:
+        return PictureFile(self.path, *self.size, self.lens, self.cut)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name; none if there is no such folder. Hidden files do not count."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir()
-                  if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+@dataclass(frozen=True)
+class PhotosRead:
+    """The splits of a scene of photographs."""
+
+    splits: dict[str, Split]  # train, val, test
+    carving: Split | None  # the training views for carving, where masks from files differ from the pictures' alpha
+    cut_out: bool  # whether masks from files made the pictures black outside them
 
 
-def working_size(options: Options, width: int, height: int) -> tuple[int, int]:
-    """Width and height (px) to work at for photographs of width x height px: 1/factor of them, rounded.
+def tell(text: str) -> None:
+    """A line on stderr, if there is anything to say."""
+    if text:
+        print(text, file=sys.stderr)
 
-    --half_res means a factor of 2, --img_s a width (0: the photographs' own). Raises InputError for a larger width and for
-    a factor that leaves next to nothing.
+
+def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int], list[int]]:
+    """(training views, test views) of `count`: every n-th, from the first, is kept for testing (nerf-pytorch's --llffhold).
+
+    Raises InputError for a single view, of the images that are `listed` in `where`.
     """
-    if options.img_s is not None and not options.half_res:
-        wanted = options.img_s or width
-        if wanted > width:
-            raise InputError(f"--img_s {wanted} is larger than the photographs, which are {width}x{height} px: give at most "
-                             f"{width}, or 0 for their own size")
-        return wanted, max(1, int(height * wanted / width + 0.5))
-    factor = 2 if options.half_res else options.factor
-    small = int(width / factor + 0.5), int(height / factor + 0.5)
-    if min(small) < SMALLEST_IMAGE:
-        raise InputError(f"the photographs are {width}x{height} px, and --factor {factor} leaves {small[0]}x{small[1]} of them: "
-                         "give a smaller one")
-    return small
-
-
-def choose_folder(root: Path, width: int, size: tuple[int, int]) -> Path | None:
-    """The folder with the files to read for photographs of `width` px at the working size: images_N or images.
-
-    images_N where 1/N of the width is the working width; else `images`, which are shrunk while they are read; else the
-    smallest of the images_N that are not too small. None if there is no such folder.
-    """
-    shrunk = _copies(root)
-    exact = [n for n in shrunk if int(width / n + 0.5) == size[0]]
-    if exact:
-        return shrunk[exact[0]]
-    if (root / "images").is_dir():
-        return root / "images"
-    large_enough = [n for n in shrunk if width / n > size[0]]
-    return shrunk[max(large_enough)] if large_enough else None
-
-
-def missing_pictures(root: Path, size: tuple[int, int]) -> InputError:
-    """The mistake of a scene without the pictures that `choose_folder` looked for."""
-    there = min(_copies(root), default=None)
-    hint = f": images_{there} is smaller: give --factor {there}" if there else ""
-    return InputError(f"{root} has no folder `images` with photographs to make pictures of {size[0]}x{size[1]} px from{hint}")
-
-
-def _copies(root: Path) -> dict[int, Path]:
-    """{N: folder} of a scene's folders images_N that are not empty."""
-    names = ((path, _COPIES.fullmatch(path.name)) for path in root.glob("images_*") if path.is_dir())
-    return {int(name[1]): path for path, name in names if name and any(path.iterdir())}
-
-
-def matching(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The files of a folder with these names, or with the same names and other extensions, as smaller copies have.
-
-    Where a file is missing its path is the name's own.
-    """
-    found = []
-    for name in names:
-        path = folder / name
-        if not path.is_file():
-            others = [path.with_suffix(kind) for extension in EXTENSIONS for kind in (extension, extension.upper())]
-            path = next((other for other in others if other.is_file()), path)
-        found.append(path)
-    return found
-
-
-def common_lens_size(photos: Sequence[Photo], where: str) -> tuple[int, int]:
-    """Width and height (px) of all photographs at their full size; InputError names the first that has another."""
-    first = photos[0]
-    for photo in photos:
-        if (photo.lens.width, photo.lens.height) != (first.lens.width, first.lens.height):
-            raise InputError(f"{where}: the image {photo.path.name} is {photo.lens.width}x{photo.lens.height} px, but "
-                             f"{first.path.name} is {first.lens.width}x{first.lens.height} px: all images of a scene must have "
-                             "one size")
-    return first.lens.width, first.lens.height
-
-
-def hold_out(count: int, every: int) -> tuple[list[int], list[int]]:
-    """(training views, test views) of `count`: every n-th, from the first, is kept for testing (nerf-pytorch's --llffhold)."""
+    if count < 2:
+        there = f"of the {listed} images that {where} lists, only 1 is there" if listed > count else f"{where} lists only 1 image"
+        raise InputError(f"{there}: at least two are needed, one of them to test")
     test = list(range(0, count, every))
     return [view for view in range(count) if view % every], test
 
 
-def read_splits(
-    photos: dict[str, list[Photo]], size: tuple[int, int], options: Options, root: Path, name: str,
-) -> tuple[dict[str, Split], Split | None]:
-    """The splits of {"train": …, "val": …, "test": …}, and the training views for carving where masks come from files.
+def fitted(photos: Sequence[Photo], where: str) -> list[Photo]:
+    """The photographs with the sizes that they are read at, and whether their files have an alpha channel.
 
-    Pictures are shrunk to `size` (width, height in px) and undistorted on the way. `root` is the folder that --maskdir
-    mirrors. Raises InputError for pictures that are missing, unreadable, of different sizes, out of the photographs'
-    proportion or only in part with an alpha channel, and where there are no training or no test views.
+    The working size of a copy that another program rounded in another way is the copy's. If the photographs' sizes differ by
+    rounding only, all are cut to the smallest width and height, at the right and at the bottom; if they differ more, each keeps
+    its own, and stderr is told. Raises InputError for files that are unreadable, smaller than the working size or out of their
+    camera's proportion, and if only some have an alpha channel.
     """
-    everything = [photo for split in photos.values() for photo in split]
-    for split, what in (("train", "training"), ("test", "test")):
-        if not photos[split]:
-            raise InputError(f"{root} has no {what} views among its {len(everything)} photographs: there must be at least two")
-    full = everything[0].lens.width, everything[0].lens.height
-    stored, with_alpha = _checked_files(everything, full)
-    if _COPIES.fullmatch(everything[0].path.parent.name) and max(abs(a - b) for a, b in zip(stored, size, strict=True)) == 1:
-        size = stored  # other programs round the size of smaller copies in other ways
-    if size[0] > stored[0] or size[1] > stored[1]:
-        raise InputError(f"{everything[0].path} is {stored[0]}x{stored[1]} px, smaller than the {size[0]}x{size[1]} px to work "
-                         "at: give a larger --factor, or a smaller --img_s")
-    if options.maskdir is None:
-        require_masks(options, with_alpha, photos["train"][0].path)
-    splits = {split: _read_split(views, with_alpha, size, full, options.threads, f"{name} {split}")
-              for split, views in photos.items()}
-    if options.maskdir is None:
-        return splits, None
-    pictures = {split: [photo.path for photo in views] for split, views in photos.items()}
-    lenses = {split: [photo.lens for photo in views] for split, views in photos.items()}
-    maskdir = Path(options.maskdir).expanduser()
-    sizes = {split: [stored] * len(views) for split, views in photos.items()}
-    return with_mask_files(splits, pictures, root, maskdir, sizes, options.threads, lenses)
-
-
-def _checked_files(photos: Sequence[Photo], full: tuple[int, int]) -> tuple[tuple[int, int], bool]:
-    """Size (px) of all picture files, and whether they have an alpha channel."""
-    first, stored, with_alpha = photos[0].path, None, None
-    for photo in photos:
-        width, height, alpha = read_header(photo.path)
-        if stored is None:
-            stored, with_alpha = (width, height), alpha
-            if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
-                raise InputError(f"{first} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px that its "
-                                 "camera is stated for")
-        if (width, height) != stored:
-            raise InputError(f"{photo.path} is {width}x{height} px, but {first} is {stored[0]}x{stored[1]} px: all images of a "
-                             "scene must have one size")
-        if alpha != with_alpha:
-            one, other = (photo.path, first) if with_alpha else (first, photo.path)
+    found = [_fitted(photo) for photo in photos]
+    for photo in found:
+        if photo.has_alpha != found[0].has_alpha:
+            one, other = (photo.path, found[0].path) if found[0].has_alpha else (found[0].path, photo.path)
             raise InputError(f"{one} has no alpha channel, but {other} has: save all of them as RGBA, or none")
-    return stored, with_alpha
+    full, sizes = [photo.full for photo in found], [photo.size for photo in found]
+    if len(set(sizes)) == 1:
+        return found
+    common = common_size(full, sizes)
+    if common is None:
+        tell(f"{where}: the photographs have several sizes, which each keeps: {list_of_sizes(sizes)} at work")
+        return found
+    tell(f"{where}: the photographs' sizes differ by a few pixels ({list_of_sizes(sizes)}): all are cut to "
+         f"{common[0]}x{common[1]} px, at the right and at the bottom")
+    return [replace(photo, cut=None if photo.size == common else common) for photo in found]
 
 
-def _read_split(photos: list[Photo], alpha: bool, size: tuple[int, int], full: tuple[int, int], threads: int,
-                title: str) -> Split:
-    lenses = [photo.lens for photo in photos]
-    read = read_pictures([PictureFile(photo.path, *size, photo.lens) for photo in photos], alpha, threads, title)
-    k = np.array([lens.matrix for lens in lenses]).reshape(-1, 3, 3)
+def _fitted(photo: Photo) -> Photo:
+    width, height, alpha = read_header(photo.path)
+    full, size = photo.full, photo.size
+    if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
+        raise InputError(f"{photo.path} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px that its "
+                         "camera is stated for")
+    if photo.divisor > 1 and max(abs(width - size[0]), abs(height - size[1])) == 1:
+        size = width, height  # other programs round the size of smaller copies in other ways
+    if size[0] > width or size[1] > height:
+        raise InputError(f"{photo.path} is {width}x{height} px, smaller than the {size[0]}x{size[1]} px to work at: give a "
+                         "larger --factor, or a smaller --img_s")
+    return replace(photo, size=size, has_alpha=alpha)
+
+
+def stored_size(photos: Sequence[Photo]) -> Size:
+    """Width and height (px) of the photographs; of several sizes the largest, or the one that they are cut to."""
+    full = [photo.full for photo in photos]
+    return common_size(full, full) or max(full)
+
+
+def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, name: str) -> PhotosRead:
+    """The splits of {"train": …, "val": …, "test": …}, whose photographs are `fitted`.
+
+    Pictures are shrunk and undistorted on the way. Masks are those of --maskdir, else those that the scene's own files name,
+    unless --no_masks is given. Raises InputError for pictures and masks that are missing or unreadable.
+    """
+    first = photos["train"][0]
+    named = not options.no_masks and any(photo.mask for split in photos.values() for photo in split)
+    if options.maskdir is None and not named:
+        require_masks(options, first.has_alpha, first.path)
+    splits = {split: _read_split(views, options.threads, f"{name} {split}") for split, views in photos.items()}
+    if options.maskdir is None and not named:
+        return PhotosRead(splits, None, False)
+    if options.maskdir is not None:
+        maskdir = Path(options.maskdir).expanduser()
+        names = {split: [(photo.path, _names(photo, root)) for photo in views] for split, views in photos.items()}
+        masks = find_masks(names, maskdir)
+        if named:
+            tell(f"--maskdir {maskdir} wins over the masks that the scene's own files name")
+    else:
+        masks = {split: [photo.mask for photo in views] for split, views in photos.items()}
+    files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(views, masks[split], strict=True)]
+             for split, views in photos.items()}
+    splits, carving = apply_masks(splits, files, {split: [photo.path for photo in views] for split, views in photos.items()},
+                                  options.threads)
+    return PhotosRead(splits, carving, carving is None)
+
+
+def _names(photo: Photo, root: Path) -> list[str]:
+    """Paths that a photograph's mask may be named after."""
+    own = [photo.path.relative_to(root).as_posix()] if photo.path.is_relative_to(root) else [photo.path.name]
+    return [photo.file, *own] if photo.file else own
+
+
+def _read_split(photos: list[Photo], threads: int, title: str) -> Split:
+    read = read_pictures([photo.picture_file for photo in photos], any(photo.has_alpha for photo in photos), threads, title)
+    kept = torch.tensor([photo.cut or photo.size for photo in photos]).reshape(-1, 2).T
+    cameras = cameras_of(photos).scaled(*torch.tensor([photo.size for photo in photos]).reshape(-1, 2).T)
+    cameras = Cameras(cameras.intrinsics, cameras.camera_to_world, *kept)
+    return Split(read.images, read.alpha, cameras, [photo.name for photo in photos], read.black_if_transparent)
+
+
+def cameras_of(photos: Sequence[Photo]) -> Cameras:
+    """The pinholes of photographs at their full size."""
+    k = np.array([photo.lens.matrix for photo in photos]).reshape(-1, 3, 3)
     poses = np.array([photo.camera_to_world for photo in photos]).reshape(-1, 3, 4)
-    cameras = Cameras(torch.from_numpy(k).float(), torch.from_numpy(poses).float(), *full)
-    return Split(read.images, read.alpha, cameras.scaled(*size), [photo.name for photo in photos], read.black_if_transparent)
+    return Cameras(torch.from_numpy(k).float(), torch.from_numpy(poses).float(),
+                   *torch.tensor([photo.full for photo in photos]).reshape(-1, 2).T)
+
+
+def tell_odd_views(photos: Sequence[Photo], where: str) -> None:
+    """A line that names the photographs whose poses are unlike the others' (`odd_views`)."""
+    odd = odd_views(cameras_of(photos))
+    if odd:
+        names = ", ".join(photos[view].name for view in odd)
+        tell(f"{where}: the pose of {names} is unlike the others': the scene's box, scale and directions are found without it")
 
 
 def with_poses(photos: Sequence[Photo], poses: np.ndarray) -> list[Photo]:

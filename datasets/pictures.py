@@ -30,6 +30,12 @@ class PictureFile:
     width: int  # px, of the result
     height: int
     lens: Lens | None = None  # whose distortion is undone
+    cut: tuple[int, int] | None = None  # columns and rows, from the top left, that are kept of the result
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of what is kept."""
+        return (self.cut or (self.width, self.height))[::-1]
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,13 @@ def read_pictures(files: Sequence[PictureFile], alpha: bool, threads: int = 0, t
     holds only a few at their stored size. `threads`: 0 = up to 8; `title` heads the progress bar. Raises InputError, naming
     the file, for an image that cannot be decoded.
     """
-    sizes = [(file.height, file.width) for file in files]
+    sizes = [file.shape for file in files]
     images, masks = _empty(sizes, 3), _empty(sizes) if alpha else None
     black = [True] * len(files)
 
     def read(view: int) -> None:
         picture, black[view] = read_picture(files[view], "RGBA" if alpha else "RGB")
+        picture = picture[: sizes[view][0], : sizes[view][1]]
         images[view][...] = picture[..., :3]
         if alpha:
             masks[view][...] = picture[..., 3]
@@ -128,14 +135,14 @@ def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") 
 
     As `read_pictures` does, in memory, threads, lenses and what it raises.
     """
-    masks = _empty([(file.height, file.width) for file in files])
+    masks = _empty([file.shape for file in files])
 
     def read(view: int) -> None:
         file = files[view]
         mask = np.uint8(255) * _foreground(_decode(file.path, "RGBA")[0])[..., None]
         if file.lens is not None and file.lens.is_distorted:
             mask = undistort(mask, file.lens)
-        masks[view][...] = shrink(mask, file.width, file.height)[..., 0]
+        masks[view][...] = shrink(mask, file.width, file.height)[: file.shape[0], : file.shape[1], 0]
 
     for_each(read, [file.path for file in files], threads, title)
     return masks

@@ -2,17 +2,19 @@
 
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from datasets.file_names import EXTENSIONS, find_files, normal, view_names
 from datasets.poses import checked_pose
+from datasets.transforms_keys import BLENDER_USED, unused_entries
 from settings.errors import InputError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 _LENS = ("camera_angle_x", "camera_angle_y", "fl_x", "fl_y", "cx", "cy", "w", "h")
-_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+_DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 
 
 @dataclass(frozen=True)
@@ -20,25 +22,31 @@ class View:
     """One frame of a transforms file, before its image is read."""
 
     path: Path  # the image's file; it may be missing
-    name: str  # the file's name without folder and extension, as `r_15`
+    name: str  # as `r_15`, or with folder or ending if those of other views differ in these alone
     camera_to_world: np.ndarray  # (3, 4) float64: [R | t], OpenGL axes, world units
     lens: dict  # the _LENS entries that hold for this frame
     distortion: dict  # the _DISTORTION entries that hold for it and are not 0
     where: str  # "transforms_train.json, frame 3", for messages
+    frame: dict  # the frame's own entries
 
 
 def read_transforms(folder: Path, split: str) -> list[View]:
     """The frames of <folder>/transforms_<split>.json in the file's order; each image file is there.
 
     Raises InputError where the file or an image is missing, the JSON is malformed, there are no frames, a pose is not a
-    finite rigid motion, or a lens is distorted.
+    finite rigid motion, or a lens is distorted. Of the training file, stderr names entries that are not used.
     """
     path = folder / f"transforms_{split}.json"
     top = read_json(path, "a scene has transforms_train.json, _val and _test")
     if not top["frames"]:
         raise InputError(f"{path} lists no frames: the split {split} has no views")
     views = read_views(folder, top, path)
+    if split == "train" and (said := unused_entries(top, path, BLENDER_USED)):
+        print(said, file=sys.stderr)
     for view in views:
+        if any(view.frame.get(key, top.get(key)) for key in ("is_fisheye", "fisheye")):
+            raise InputError(f"{view.where} was taken by a fisheye: undistort the images first, or write one transforms.json for "
+                             "all images")
         if not view.path.is_file():
             raise InputError(f"{view.where}: its image {view.path} is missing")
         for key in view.distortion:
@@ -49,7 +57,8 @@ def read_transforms(folder: Path, split: str) -> list[View]:
 def read_json(path: Path, needed: str) -> dict:
     """The content of a transforms file, which has a list `frames`.
 
-    Raises InputError where it is missing (`needed` says why that is wrong), unreadable or another kind of file.
+    Entries that are null, of the file and of its frames, are left out. Raises InputError where it is missing (`needed` says why
+    that is wrong), unreadable or another kind of file.
     """
     try:
         top = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -61,37 +70,43 @@ def read_json(path: Path, needed: str) -> dict:
         raise InputError(f"{path} cannot be read ({problem})") from None
     if not isinstance(top, dict) or not isinstance(top.get("frames"), list):
         raise InputError(f"{path} has no list `frames`: it is not a transforms file")
-    return top
+    top["frames"] = [_without_null(frame) for frame in top["frames"]]
+    return _without_null(top)
 
 
-def read_views(folder: Path, top: dict, path: Path) -> list[View]:
+def _without_null(entries):
+    return {key: value for key, value in entries.items() if value is not None} if isinstance(entries, dict) else entries
+
+
+def read_views(folder: Path, top: dict, path: Path, there: bool = False) -> list[View]:
     """The frames of a transforms file's content in its order, with images looked for in `folder`; they may be missing.
 
-    Raises InputError for a frame without file_path and for a pose that is not a finite rigid motion.
+    With `there`, only those whose images are there. Raises InputError for a frame without file_path and for a pose that is not
+    a finite rigid motion.
     """
-    return [_view(folder, top, frame, f"{path}, frame {k}") for k, frame in enumerate(top["frames"])]
+    files = frame_files(top, path)
+    names = view_names([file.removesuffix("/") for file in files])
+    return [_view(folder, top, files[k], found, names[k], f"{path}, frame {k}", top["frames"][k])
+            for k, found in enumerate(find_files(folder, files)) if found is not None or not there]
 
 
-def _view(folder: Path, top: dict, frame, where: str) -> View:
-    if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-        raise InputError(f"{where} has no file_path")
-    path = _image_file(folder, frame["file_path"])
-    name = path.stem if path.suffix.lower() in EXTENSIONS else path.name
+def frame_files(top: dict, path: Path) -> list[str]:
+    """The file_path of each frame; InputError for a frame without one."""
+    for k, frame in enumerate(top["frames"]):
+        if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str) or not frame["file_path"].strip():
+            raise InputError(f"{path}, frame {k} has no file_path")
+    return [normal(frame["file_path"]) for frame in top["frames"]]
+
+
+def _view(folder: Path, top: dict, file: str, found: Path | None, name: str, where: str, frame: dict) -> View:
+    base = folder / file
+    path = found or (base if base.suffix.lower() in EXTENSIONS else base.with_name(base.name + ".png"))
     distortion = {key: frame.get(key, top.get(key)) for key in _DISTORTION if frame.get(key, top.get(key))}
     lens = {key: top[key] for key in _LENS if key in top}
     if "camera_angle_x" in frame and "fl_x" not in frame:  # the frame's angle beats the file's focal length
         lens = {key: value for key, value in lens.items() if not key.startswith("fl_")}
     lens |= {key: frame[key] for key in _LENS if key in frame}
-    return View(path, name, checked_pose(frame.get("transform_matrix"), where), lens, distortion, where)
-
-
-def _image_file(folder: Path, file_path: str) -> Path:
-    """The image that a frame names, with or without its extension; if there is none, the one it should be."""
-    base = folder / file_path.replace("\\", "/")
-    for path in [base, *(base.with_name(base.name + extension) for extension in EXTENSIONS)]:
-        if path.is_file():
-            return path
-    return base if base.suffix.lower() in EXTENSIONS else base.with_name(base.name + ".png")
+    return View(path, name, checked_pose(frame.get("transform_matrix"), where), lens, distortion, where, frame)
 
 
 def intrinsics(view: View, width: int, height: int) -> np.ndarray:

@@ -62,11 +62,11 @@ class Options:
         "of nerfstudio or instant-ngp (nerfstudio), a COLMAP sparse model (colmap), or the built-in scene (demo)",
         source=CODE, choices=("blender", "demo", "llff", "nerfstudio", "colmap"), absent="told from the files")
     img_s: int | None = _setting(
-        "scene", None, "image width to work at, 0 = as stored; the height keeps the proportion", source=CODE,
+        "scene", None, "image width to work at, that of the widest; 0 = as stored; pictures keep their proportions", source=CODE,
         unit="px", low=0, absent="400 or the stored width if that is less; 0 under protocol standard; see --factor")
     half_res: bool = _setting("scene", False, "work at half of the stored image size", source=CODE)
     factor: int = _setting(
-        "scene", 8, "llff, nerfstudio, colmap: work at 1/N of the photographs' size (from images_N where that folder is there) "
+        "scene", 8, "llff, nerfstudio, colmap: work at 1/N of the photographs' sizes (from images_N where that folder is there) "
         "unless --img_s or --half_res says otherwise", source=NERF, low=1, high=64)
     llffhold: int = _setting(
         "scene", 8, "llff, nerfstudio, colmap: every N-th view, from the first, is kept for testing; a nerfstudio file that "
@@ -97,8 +97,9 @@ class Options:
         absent="paper for points, standard for nerf")
 
     maskdir: str | None = _setting(
-        "masks", None, "PNG masks of the views, by the names of their pictures: for photographs without an alpha channel, or "
-        "to carve from instead of it", form="FOLDER", absent="the alpha channels")
+        "masks", None, "PNG masks of the views, by the names of their pictures (<folder>/<name>.png, <name>.png or "
+        "<name>.<ext>.png): for photographs without an alpha channel, or to carve from instead of it", form="FOLDER",
+        absent="the alpha channels, or what frames of a transforms.json name as mask_path")
     no_masks: bool = _setting(
         "masks", False, "use no mask and no alpha channel: the default recipe finds the object from the photographs alone")
     pc_jitter_amount: float = _setting(

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from datasets.bounds import depth_range, meeting_point, scene_box
+from datasets.bounds import depth_range, meeting_point, odd_views, scene_box, usual
 from datasets.cameras import Cameras
 
 
@@ -114,6 +114,27 @@ def test_cameras_that_look_at_nothing_together_get_the_original_cube(which):
     assert meeting_point(cameras) is None
     box, words = scene_box(cameras)
     assert box.tolist() == [[-2, -2, -2], [2, 2, 2]] and "do not meet" in words
+
+
+def test_views_whose_poses_are_unlike_the_others_do_not_count():
+    """A camera 300 times as far away, and one that looks the other way, of 12 that look at a point from 3 units."""
+    turns = torch.arange(12, dtype=torch.float64) * math.pi / 6
+    target = torch.tensor([1.0, 2, 0.5], dtype=torch.float64)
+    sound = cameras_looking_at(target, target + 3 * torch.stack([turns.cos(), turns.sin(), 0.3 + 0 * turns], 1))
+    assert odd_views(sound) == [] and usual(sound) is sound
+    far = sound.camera_to_world.clone()
+    far[5, :, 3] *= 300
+    away = sound.camera_to_world.clone()
+    away[7, :, [0, 2]] *= -1
+    for view, poses in ((5, far), (7, away)):
+        cameras = Cameras(sound.intrinsics, poses, 20, 10)
+        assert odd_views(cameras) == [view]
+        torch.testing.assert_close(meeting_point(cameras), target, atol=1e-4, rtol=0)
+        torch.testing.assert_close(scene_box(cameras)[0], scene_box(sound)[0], atol=1e-3, rtol=0)
+        assert depth_range(scene_box(sound)[0], cameras) == pytest.approx(depth_range(scene_box(sound)[0], sound), rel=1e-3)
+    away[:4, :, [0, 2]] *= -1  # five of twelve are no mistake of one
+    assert odd_views(Cameras(sound.intrinsics, away, 20, 10)) == []
+    assert odd_views(Cameras(sound.intrinsics, far, 20, 10)[[4, 5, 6]]) == []  # of three, none can be told
 
 
 def test_depth_range_is_that_of_the_box_corners():

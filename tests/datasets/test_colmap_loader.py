@@ -1,5 +1,7 @@
 """COLMAP models: known points through every camera model, the scene's own world, and every kind of damaged file."""
 
+import re
+import shutil
 import struct
 
 import numpy as np
@@ -22,6 +24,7 @@ from tests.datasets.written_photos import (
     opengl,
     world_points,
     write_colmap,
+    write_transforms,
 )
 
 
@@ -70,8 +73,9 @@ def test_binary_files_win_over_text(tmp_path):
 def test_features_are_read(tmp_path):
     for kind in ("bin", "txt"):
         write_colmap(tmp_path / kind, kind, "PINHOLE")
-        lenses, pictures, (ids, points) = read_model(tmp_path / kind / "sparse/0")
-        assert list(lenses) == [5] and [picture.number for picture in pictures] == list(range(9, 0, -1))
+        model = read_model(tmp_path / kind / "sparse/0", kind)
+        pictures, ids, points = model.pictures, model.ids, model.points
+        assert list(model.cameras) == [5] and [picture.number for picture in pictures] == list(range(9, 0, -1))
         np.testing.assert_allclose(pictures[2].camera_to_world, opengl(around()[2])[:3], atol=1e-12)
         assert pictures[3].points.tolist() == [66, 59, 52, 45, 38, -1] and ids[:5].tolist() == [66, 59, 52, 45, 38]
         assert pictures[3].seen[5].tolist() == [3, 4]
@@ -88,8 +92,57 @@ def test_names_with_folders_spaces_and_other_extensions(tmp_path):
     for file in (tmp_path / "images_2/left side").iterdir():
         Image.open(file).reduce(2).save(file)
     scene = load(tmp_path)
-    assert scene.train.names[0] == "left side/view_1" and scene.extras["pictures"] == str(tmp_path / "images_2")
+    assert scene.train.names[0] == "view_1" and scene.extras["pictures"] == str(tmp_path / "images_2")
     assert len(scene.train) == 7 and scene.train.images.max() > 200
+
+
+def test_the_model_with_the_most_images_on_disk_is_read(tmp_path, capsys):
+    """sparse/0 registers 9 images, of which 3 are there; sparse/1 the 9 that are there; sparse/2 is damaged."""
+    write_colmap(tmp_path, place_of_model="sparse/1")
+    write_colmap(tmp_path, "txt", "SIMPLE_PINHOLE")
+    names = tmp_path / "sparse/0/images.txt"
+    names.write_text(re.sub(r"view_([3-8])", r"gone_\1", names.read_text()))
+    (tmp_path / "sparse/2").mkdir()
+    for name in ("cameras", "images", "points3D"):
+        (tmp_path / f"sparse/2/{name}.bin").write_bytes(b"damaged")
+    write_colmap(tmp_path)
+    names.with_name("cameras.bin").unlink()
+    scene = load(tmp_path)
+    assert scene.train.cameras.intrinsics[0, 0, 0] == 130 and len(scene.train) == 7
+    said = capsys.readouterr().err
+    assert "sparse/1/*.bin: of 3 models it has the most images on disk, 9 (others: sparse/0/*.txt 3, sparse/2/*.bin 0)" in said
+    shutil.rmtree(tmp_path / "sparse/1")
+    scene = load(tmp_path)
+    assert scene.train.cameras.intrinsics[0, 0, 0] == 127.5 and (len(scene.train), len(scene.test)) == (2, 1)
+    said = capsys.readouterr().err
+    assert "3 of 9 photographs in images have a pose; 6 of 9 registered images are not in images" in said
+
+
+def test_texts_with_a_byte_order_mark(tmp_path):
+    write_colmap(tmp_path, "txt", "PINHOLE")
+    for path in (tmp_path / "sparse/0").iterdir():
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    check_dots(load(tmp_path).train, world_points(load(tmp_path)), 0.15)
+
+
+def test_names_in_an_old_encoding(tmp_path):
+    write_colmap(tmp_path)
+    path = tmp_path / "sparse/0/images.bin"
+    path.write_bytes(path.read_bytes().replace(b"view_", b"vi\xe9w_"))
+    for picture in (tmp_path / "images").iterdir():
+        picture.rename(picture.with_name(picture.name.replace("e", "é")))
+    assert load(tmp_path).test.names == ["viéw_0", "viéw_8"]
+
+
+def test_the_colmap_model_beside_a_transforms_file_is_named(tmp_path, capsys):
+    write_transforms(tmp_path)
+    load(tmp_path)
+    assert "is read, and not" not in capsys.readouterr().err
+    write_colmap(tmp_path)
+    load(tmp_path)
+    assert "transforms.json is read, and not sparse/0 (--dataset_type colmap)" in capsys.readouterr().err
+    load(tmp_path, dataset_type="colmap")
+    assert "is read, and not" not in capsys.readouterr().err
 
 
 # The scene's world
@@ -133,6 +186,40 @@ def test_bounds_and_depths_leave_strays_out(tmp_path, tracks):
         assert 2 < scene.near < 4 < scene.far < 6.5
 
 
+def test_one_odd_pose_does_not_move_the_scene(tmp_path, capsys):
+    sound = load(write_colmap(tmp_path / "sound"))
+    far, away = around()[3], around()[3]
+    far = np.concatenate([far[:, :3], far[:, 3:] * 500], axis=1)
+    away = np.diag([-1.0, 1, -1]) @ away  # looks the other way, from the same position
+    for k, motion in enumerate((far, away)):
+        motions = around()
+        motions[3] = motion
+        write_colmap(tmp_path / str(k))
+        write_colmap(tmp_path / f"other{k}", motions=motions)
+        (tmp_path / str(k) / "sparse/0/images.bin").write_bytes((tmp_path / f"other{k}/sparse/0/images.bin").read_bytes())
+        capsys.readouterr()
+        scene = load(tmp_path / str(k))
+        assert "the pose of view_3 is unlike the others'" in capsys.readouterr().err
+        np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.2)
+        assert (scene.near, scene.far) == (pytest.approx(sound.near, rel=0.1), pytest.approx(sound.far, rel=0.1))
+
+
+def test_few_far_points_do_not_widen_the_box(tmp_path):
+    """One point of 60 lies far away: more than the 1 % that percentiles leave out."""
+    cloud = np.random.default_rng(2).uniform(-0.5, 0.5, (55, 3))
+    sound = load(write_colmap(tmp_path / "a", cloud=cloud))
+    cloud[0] = 0, 800, 0
+    scene = load(write_colmap(tmp_path / "b", cloud=cloud))
+    np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.2)
+
+
+def test_cameras_that_do_not_look_at_one_object_need_points(tmp_path):
+    write_colmap(tmp_path, "txt", motions=facing()[:1].repeat(9, axis=0) + np.arange(9)[:, None, None] * np.eye(3, 4, 3))
+    path = tmp_path / "sparse/0/points3D.txt"
+    path.write_text("")
+    assert "too few points to tell where the scene is, and its cameras do not look at one object" in refusal(tmp_path)
+
+
 # What is wrong with a scene
 
 
@@ -147,7 +234,10 @@ def test_files_that_are_missing_or_cut_off(tmp_path, name):
     path.write_bytes(struct.pack("<Q", 2**63) + whole[8:])  # a count that no file can hold
     assert str(path) in refusal(tmp_path)
     path.unlink()
-    assert (f"{path} is missing" if name != "cameras" else "COLMAP model (sparse/0/cameras.bin)") in refusal(tmp_path)
+    if name == "points3D":
+        assert len(load(tmp_path).train) == 7
+    else:
+        assert (f"{path} is missing" if name == "images" else "COLMAP model (sparse/0/cameras.bin)") in refusal(tmp_path)
 
 
 def test_every_cut_is_noticed(tmp_path):
@@ -171,18 +261,22 @@ def test_every_cut_is_noticed(tmp_path):
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize(("number", "name"), [(5, "OPENCV_FISHEYE"), (6, "FULL_OPENCV"), (7, "FOV"), (99, "number 99")])
-def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name):
+@pytest.mark.parametrize(("number", "name", "count"), [(11, "RAD_TAN_THIN_PRISM_FISHEYE", 16), (16, "EQUIRECTANGULAR", 2),
+                                                       (99, "number 99", 7)])
+def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name, count):
     write_colmap(tmp_path)
     path = tmp_path / "sparse/0/cameras.bin"
-    data = bytearray(path.read_bytes())
-    data[12:16] = struct.pack("<i", number)
-    path.write_bytes(data)
-    assert f"cameras.bin: camera 5 is of the model {name}, which is not supported" in refusal(tmp_path)
+    camera = struct.pack(f"<iiQQ{count}d", 5, number, WIDTH, HEIGHT, *[1.0] * count)
+    path.write_bytes(struct.pack("<Q", 1) + camera)
+    assert f"cameras.bin, camera 5: the camera model {name} is not supported" in refusal(tmp_path)
+    write_colmap(tmp_path / "b")  # cameras that took no image do not matter, whatever they are
+    whole = (tmp_path / "b/sparse/0/cameras.bin").read_bytes()
+    path.write_bytes(struct.pack("<Q", 3) + camera.replace(b"\5", b"\6", 1) + whole[8:] + camera.replace(b"\5", b"\7", 1))
+    check_dots(load(tmp_path).train, world_points(load(tmp_path)), 0.15)
 
 
 @pytest.mark.parametrize(("name", "old", "new", "words"), [
-    ("cameras", "OPENCV", "THIN_PRISM_FISHEYE", "the model THIN_PRISM_FISHEYE, which is not supported"),
+    ("cameras", "OPENCV", "EQUIRECTANGULAR", "the camera model EQUIRECTANGULAR is not supported"),
     ("cameras", "260.0 250", "260.0 -250", "is no camera"),
     ("cameras", "260.0 250", "inf 250", "is no camera"),
     ("cameras", "260.0 250 ", "260.0 ", "OPENCV has 8 parameters, and these are 7"),
@@ -190,7 +284,6 @@ def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name):
     ("cameras", "0.12", "-9", "folds the picture over"),
     ("cameras", "5 OPENCV", "6 OPENCV", "was taken by camera 5, which is not in cameras.txt"),
     ("images", " 5 view_3.png", " 5", "is damaged, or no file of COLMAP"),
-    ("images", "view_3.png", "view_33.png", "view_33.png is missing, as are 0 more of the 9 images"),
     ("points3D", "0.9 0.5", "0.9 high", "is damaged, or no file of COLMAP"),
 ])
 def test_texts_that_make_no_sense(tmp_path, name, old, new, words):
@@ -200,11 +293,12 @@ def test_texts_that_make_no_sense(tmp_path, name, old, new, words):
     assert words in refusal(tmp_path)
 
 
-def test_models_with_next_to_nothing_in_them(tmp_path):
+def test_models_with_next_to_nothing_in_them(tmp_path, capsys):
     folder = write_colmap(tmp_path, "txt") / "sparse/0"
     whole = (folder / "points3D.txt").read_text()
     (folder / "points3D.txt").write_text("\n".join(whole.splitlines()[:4]))
-    assert "points3D.txt holds only 3 points: too few" in refusal(tmp_path)
+    assert load(tmp_path).extras["bounds_from"] == "the cube [-2, 2]^3 of the original program"
+    assert "3 points are too few to tell where the scene is: bounds are found from the cameras" in capsys.readouterr().err
     (folder / "points3D.txt").write_text(whole)
     (folder / "images.txt").write_text("# nothing\n")
     assert "images.txt holds no registered images" in refusal(tmp_path)
@@ -221,16 +315,19 @@ def test_cameras_of_several_sizes(tmp_path):
     assert len(load(tmp_path).train) == 7  # two cameras of one size
     cameras = (folder / "cameras.txt").read_text()
     (folder / "cameras.txt").write_text(cameras.replace(same, "6 PINHOLE 300 200 260 250 166 105\n"))
-    assert "the image view_4.png is 300x200 px, but view_0.png is 320x216 px" in refusal(tmp_path)
+    assert "view_4.png is 320x216 px, out of proportion with the 300x200 px that its camera is stated for" in refusal(tmp_path)
 
 
-def test_images_that_are_missing_or_damaged(tmp_path):
+def test_images_that_are_missing_or_damaged(tmp_path, capsys):
     write_colmap(tmp_path)
     (tmp_path / "images/view_2.png").write_text("no picture")
     assert f"{tmp_path / 'images/view_2.png'} cannot be decoded" in refusal(tmp_path)
     for k in (2, 5):
         (tmp_path / f"images/view_{k}.png").unlink()
-    assert "view_2.png is missing, as are 1 more of the 9 images that" in refusal(tmp_path)
+    scene = load(tmp_path)
+    assert (len(scene.train), len(scene.test)) == (6, 1) and "view_2" not in scene.train.names
+    assert "2 of 9 registered images are not in images and left out (view_2.png first)" in capsys.readouterr().err
+    check_dots(scene.train, world_points(scene), 0.15)
     (tmp_path / "images").rename(tmp_path / "pictures")
     assert "has no folder `images` with photographs" in refusal(tmp_path)
     assert "--spherify is for scenes of --dataset_type llff" in refusal(tmp_path, spherify=True)

@@ -45,6 +45,37 @@ def test_a_lens_that_folds_the_picture_is_refused():
         Lens(50, 50, 50, 50, 100, 100, p1=float("nan")).check("here")
 
 
+def test_a_fisheyes_picture_shows_what_the_lens_saw():
+    """An equidistant lens of 100 px a radian, 160 x 120 px: its bottom edge is 0.6 radians from the middle, its right edge 0.8.
+    The pinhole that sees tan(0.6) = 0.684 half its height down has a focal length of 60 / 0.684 = 87.7 px."""
+    lens = Lens(100, 100, 80, 60, 160, 120, projection="fisheye")
+    lens.check("here")
+    np.testing.assert_allclose(lens.matrix, [[60 / np.tan(0.6), 0, 80], [0, 60 / np.tan(0.6), 60], [0, 0, 1]], rtol=1e-7, atol=0)
+    x, y = lens.distort(np.array(0.0), np.array(np.tan(0.6)))
+    assert (x, y) == (0, pytest.approx(0.6))
+    small = lens.scaled(80, 60)
+    assert small.matrix[0, 0] == pytest.approx(lens.matrix[0, 0] / 2)
+
+
+@pytest.mark.parametrize("degrees", [150, 180, 220, 300])
+def test_the_field_of_very_wide_lenses_is_cut(degrees):
+    """A circle of 200 px across holds all; the pinhole's corners are 130 degrees apart: 100 sqrt(2) / tan(65) = 65.9 px."""
+    lens = Lens(*[200 / np.radians(degrees)] * 2, 100, 100, 200, 200, projection="fisheye")
+    lens.check("here")
+    assert lens.matrix[0, 0] == pytest.approx(100 * np.sqrt(2) / np.tan(np.radians(65)))
+    ramp = np.repeat(np.hypot(*(np.mgrid[:200, :200] + 0.5 - 100))[..., None], 3, 2)  # the distance from the middle: the angle
+    seen = undistort(np.rint(ramp).astype(np.uint8), lens)[100, :, 0].astype(float)
+    angles = np.arctan(np.abs(np.arange(200) + 0.5 - 100) / lens.matrix[0, 0])
+    np.testing.assert_allclose(seen, angles * lens.fx, atol=1.2)
+
+
+def test_fisheyes_that_cannot_be():
+    with pytest.raises(InputError, match="here: the lens distortion .k1 -2. folds the picture over"):
+        Lens(50, 50, 50, 50, 100, 100, k1=-2, projection="fisheye").check("here")
+    with pytest.raises(InputError, match="folds"):
+        Lens(50, 50, -200, 50, 100, 100, projection="fisheye").check("here")  # the middle is outside the picture
+
+
 def test_a_lens_scales_with_its_picture():
     lens = Lens(100, 90, 52, 41, 100, 80, k1=0.1).scaled(50, 20)
     assert (lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, lens.k1) == (50, 22.5, 26, 10.25, 50, 20, 0.1)

@@ -212,12 +212,72 @@ def with_value(row: int, column: int, value: float):
     (with_value(3, 0, 3.0), "row 3: the pose is not rigid"),
     (with_value(4, 14, 0.0), "focal length 0 are not those of a camera"),
     (with_value(4, 9, np.nan), "width nan"),
-    (with_value(5, 9, 300.0), "image005.png is 300x216 px, but image000.png is 320x216 px"),
+    (with_value(5, 9, 300.0), "image005.png is 320x216 px, out of proportion with the 300x216 px that its camera is stated for"),
 ])
 def test_damaged_poses(tmp_path, edit, words):
     write_llff(tmp_path)
     change(tmp_path, edit)
     assert words in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("edit", "words"), [
+    (with_value(3, 15, 0.05), "row 3: the bounds 0.05 and"), (with_value(3, 16, 9000.0), "and 9000 of image003 are unlike")])
+def test_one_photographs_bounds_do_not_set_the_worlds_scale(tmp_path, edit, words, capsys):
+    sound = load(write_llff(tmp_path))
+    assert "unlike" not in capsys.readouterr().err
+    change(tmp_path, edit)
+    scene = load(tmp_path)
+    assert words in capsys.readouterr().err
+    assert (scene.near, scene.far) == (pytest.approx(sound.near, rel=0.01), pytest.approx(sound.far, rel=0.01))
+    torch.testing.assert_close(scene.train.cameras.camera_to_world, sound.train.cameras.camera_to_world, rtol=0.01, atol=0.01)
+    np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.2)
+    change(tmp_path, with_value(4, 15, 0.5))
+    change(tmp_path, with_value(5, 15, 0.5))
+    change(tmp_path, with_value(3, 15, 0.5))  # three of nine are no mistake
+    load(tmp_path)
+    assert "image004 are unlike" not in capsys.readouterr().err
+
+
+def test_one_odd_pose_does_not_move_the_world(tmp_path, capsys):
+    def away(rows):
+        rows[4, [3, 8, 13]] *= 500
+        return rows
+
+    sound = load(write_llff(tmp_path / "sound"))
+    write_llff(tmp_path / "odd")
+    change(tmp_path / "odd", away)
+    scene = load(tmp_path / "odd")
+    assert "the pose of image004 is unlike the others'" in capsys.readouterr().err
+    np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.2)
+    np.testing.assert_allclose(scene.render_path.centers, sound.render_path.centers, atol=0.2)
+    write_llff(tmp_path / "around", around(), focal=280.0)
+    sound = load(tmp_path / "around", spherify=True)
+    change(tmp_path / "around", away)
+    scene = load(tmp_path / "around", spherify=True)
+    usual = [view for view, name in enumerate(scene.train.names) if name != "image004"]
+    assert scene.train.cameras.centers[usual].norm(dim=1).mean().item() == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.1)
+
+
+def test_a_camera_that_looks_back_is_named(tmp_path):
+    def back(rows):
+        matrix = rows[4, :15].reshape(3, 5)
+        matrix[:, 1:3] *= -1
+        return rows
+
+    change(write_llff(tmp_path), back)
+    assert "1 of the 9 cameras see what lies behind the others (image004 first)" in refusal(tmp_path)
+
+
+def test_copies_of_some_are_no_copies(tmp_path, capsys):
+    scene = load(write_llff(tmp_path))
+    (tmp_path / "images_2/image003.png").unlink()
+    assert np.array_equal(load(tmp_path).train.images, scene.train.images)
+    assert "images_2 holds 8 images" in capsys.readouterr().err
+    for path in (tmp_path / "images_2").iterdir():
+        path.unlink()
+    load(tmp_path)  # an empty folder is filled
+    assert len(list((tmp_path / "images_2").iterdir())) == 9
 
 
 def test_mirrored_axes_are_found(tmp_path):
@@ -254,7 +314,7 @@ def test_sizes_that_do_not_fit(tmp_path):
     assert "--img_s 321 is larger than the photographs, which are 320x216 px" in refusal(tmp_path, factor=8, img_s=321)
     assert "--factor 40 leaves 8x5 of them" in refusal(tmp_path, factor=40)
     Image.new("RGB", (300, 216)).save(tmp_path / "images/image003.png")
-    assert "image003.png is 300x216 px, but" in refusal(tmp_path, factor=1)
+    assert "image003.png is 300x216 px, out of proportion with the 320x216 px" in refusal(tmp_path, factor=1)
     for path in (tmp_path / "images").iterdir():
         Image.new("RGB", (216, 320)).save(path)
     assert "is 216x320 px, out of proportion with the 320x216 px that its camera is stated for" in refusal(tmp_path, factor=1)

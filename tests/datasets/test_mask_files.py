@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.mask_files import find_masks
 from datasets.pictures import PictureFile, read_masks
+from settings.errors import InputError
 from tests.datasets.written_scene import load, refusal, write_scene
 
 
@@ -79,6 +81,35 @@ def test_wrong_masks_are_named(tmp_path):
     write_masks(masks)
     (masks / "train" / "r_1.png").write_bytes(b"no picture")
     assert "r_1.png cannot be decoded" in refusal(folder, maskdir=str(masks))
+
+
+@pytest.mark.parametrize("layout", [
+    "{folder}/{stem}.png", "{stem}.png", "{stem}.jpg.png", "{folder}/{stem}.jpg.png", "{stem}.PNG", "{folder}/{stem}.JPG.Png"])
+def test_layouts_of_masks(tmp_path, layout):
+    pictures = [(tmp_path / f"images/{k}.jpg", [f"images/{k}.jpg"]) for k in range(3)]
+    for path, _ in pictures:
+        mask = tmp_path / "masks" / layout.format(folder="images", stem=path.stem)
+        for file in (path, mask):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"")
+    found = find_masks({"train": pictures}, tmp_path / "masks")["train"]
+    assert found == [tmp_path / "masks" / layout.format(folder="images", stem=k) for k in range(3)]
+
+
+def test_the_nearest_name_of_a_mask_wins_and_shared_ones_do_not_count(tmp_path):
+    pictures = [(tmp_path / name, [name]) for name in ("images/a/0.jpg", "images/b/0.jpg", "images/b/1.jpg", "images/b/1.png")]
+    masks = tmp_path / "masks"
+    for path in (masks / "images/a/0.png", masks / "b/0.png", masks / "0.png", masks / "b/1.png", masks / "1.jpg.png",
+                 masks / "b/1.png.png", *(path for path, _ in pictures)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    found = find_masks({"train": pictures[:2], "test": pictures[2:]}, masks)
+    assert found["train"] == [masks / "images/a/0.png", masks / "b/0.png"]
+    assert found["test"] == [masks / "1.jpg.png", masks / "b/1.png.png"]
+    assert find_masks({"train": pictures[3:]}, tmp_path)["train"] == [tmp_path / "b/1.png"]  # no picture masks itself
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no PNG files"):
+        find_masks({"train": pictures}, tmp_path / "empty")
 
 
 def test_pictures_without_alpha_need_masks_or_leave_to_do_without(tmp_path):

@@ -1,6 +1,7 @@
 """One transforms.json for all photographs: known points, lenses, splits, boxes, and every kind of damaged file."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -12,12 +13,11 @@ from datasets.pictures import shrink
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
     BENT,
-    HEIGHT,
     LENS,
     POINTS,
-    WIDTH,
     around,
     check_dots,
+    opengl,
     read_json,
     write_json,
     write_transforms,
@@ -52,6 +52,18 @@ def change_frame(folder, k: int, **entries) -> None:
 def test_points_are_seen_where_they_were_photographed(tmp_path, settings, size, lens):
     scene = load(write_transforms(tmp_path, lens=lens), **settings)
     assert scene.train.images.shape == (7, *size[::-1], 3)
+    for split in (scene.train, scene.test):
+        check_dots(split, POINTS, 0.15)
+
+
+FISHEYE = {"k1": 0.08, "k2": -0.03, "k3": 0.01, "k4": -0.02}
+
+
+@pytest.mark.parametrize("said", [{"is_fisheye": True}, {"camera_model": "OPENCV_FISHEYE"},
+                                  {"is_fisheye": True, "camera_model": "OPENCV"}])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_fisheyes(tmp_path, said, factor):
+    scene = load(write_transforms(tmp_path, lens=LENS | FISHEYE, **said), factor=factor)
     for split in (scene.train, scene.test):
         check_dots(split, POINTS, 0.15)
 
@@ -155,6 +167,130 @@ def test_the_files_own_splits(tmp_path):
     assert "test_filenames is not a list of file names" in refusal(tmp_path)
 
 
+def test_why_there_are_no_views_to_test(tmp_path):
+    write_transforms(tmp_path)
+    change(tmp_path, train_filenames=names(range(9)), test_filenames=[])
+    assert "its train_filenames lists all 9 images, which leaves no test views" in refusal(tmp_path)
+    change(tmp_path, train_filenames=names(range(7)), test_filenames=names([7, 8]))
+    for k in (7, 8):
+        (tmp_path / names([k])[0]).unlink()
+    said = refusal(tmp_path)
+    assert "by its train_filenames and test_filenames, the test views are 2 images, none of which is there" in said
+    assert "images/frame_00007.png" in said
+
+
+def test_empty_entries_are_none(tmp_path, capsys):
+    write_transforms(tmp_path, aabb_scale=None, train_filenames=[], val_filenames=[], k1=None)
+    content = read_json(tmp_path)
+    content["frames"] = [None, *content["frames"]]
+    content["frames"][3] |= {"mask_path": "", "fl_x": None}
+    write_json(tmp_path, content)
+    scene = load(tmp_path)
+    assert (len(scene.train), len(scene.test)) == (7, 2) and "axes meet" in scene.extras["bounds_from"]
+    check_dots(scene.train, POINTS)
+    assert "1 of 10 frames are null and left out, frame 0 first" in capsys.readouterr().err
+
+
+def test_frames_without_image_are_not_checked(tmp_path):
+    write_transforms(tmp_path)
+    change_frame(tmp_path, 4, transform_matrix=[[1]], camera_model="FTHETA")
+    assert "frame 4: transform_matrix is not" in refusal(tmp_path)
+    (tmp_path / names([4])[0]).unlink()
+    assert len(load(tmp_path).train) + len(load(tmp_path).test) == 8
+
+
+def test_copies_alone_are_enough(tmp_path):
+    write_transforms(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "images_2")
+    for path in (tmp_path / "images_2").iterdir():
+        Image.open(path).reduce(2).save(path)
+    check_dots(load(tmp_path).train, POINTS)
+    assert "has no folder `images`" in refusal(tmp_path, factor=1)
+
+
+def test_photographs_without_a_pose_are_counted(tmp_path, capsys):
+    write_transforms(tmp_path)
+    load(tmp_path)
+    assert "pose" not in capsys.readouterr().err
+    Image.new("RGB", (9, 9)).save(tmp_path / "images/other.png")
+    load(tmp_path)
+    assert "9 of 10 photographs have a pose, other.png has none" in capsys.readouterr().err
+
+
+def test_views_of_folders_are_told_apart(tmp_path):
+    write_transforms(tmp_path)
+    content = read_json(tmp_path)
+    for k, frame in enumerate(content["frames"]):
+        path = tmp_path / f"cam{k % 2}/{k // 2}.png"
+        path.parent.mkdir(exist_ok=True)
+        (tmp_path / frame["file_path"]).rename(path)
+        frame["file_path"] = f"cam{k % 2}\\{k // 2}.png"
+    write_json(tmp_path, content)
+    scene = load(tmp_path)
+    assert scene.test.names == ["cam0/0", "cam1/3"] and "4" in scene.train.names
+
+
+# Masks that frames name
+
+
+def write_masks(folder, count: int = 9) -> None:
+    (folder / "masks").mkdir(exist_ok=True)
+    content = read_json(folder)
+    for k, frame in enumerate(content["frames"]):
+        mask = np.asarray(Image.open(folder / frame["file_path"]))[..., 0] > 60
+        if k < count:
+            Image.fromarray(np.uint8(255) * mask).save(folder / f"masks/{k}.png")
+        frame["mask_path"] = f"masks/{k}.png"
+    write_json(folder, content)
+
+
+@pytest.mark.parametrize("method", ["points", "nerf"])
+def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
+    write_transforms(tmp_path)
+    write_masks(tmp_path)
+    scene = load(tmp_path, no_masks=False, factor=1, method=method)
+    bright = load(tmp_path, factor=1).train.images[..., 0] > 60
+    assert scene.cut_out and np.array_equal(scene.train.alpha == 255, bright) and scene.train.images[~bright].max() == 0
+    assert "masks that frames name as mask_path say what is learned" in capsys.readouterr().err
+    assert load(tmp_path).train.alpha is None  # --no_masks
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in (tmp_path / "images").iterdir():
+        Image.new("L", (320, 216), 255).save(other / f"{path.name}.png")  # COLMAP's names
+    assert (load(tmp_path, no_masks=False, method=method, maskdir=str(other)).train.alpha == 255).all()
+    assert f"--maskdir {other} wins" in capsys.readouterr().err
+
+
+def test_masks_that_are_not_there(tmp_path, capsys):
+    write_transforms(tmp_path)
+    write_masks(tmp_path, 5)
+    assert f"frame 5: its mask {tmp_path / 'masks/5.png'} is missing" in refusal(tmp_path, no_masks=False)
+    change_frame(tmp_path, 2, mask_path="")
+    assert "frame 2 has no mask_path, and others have" in refusal(tmp_path, no_masks=False)
+    change_frame(tmp_path, 2, mask_path="masks/2.png")
+    for path in (tmp_path / "masks").iterdir():
+        path.unlink()
+    assert load(tmp_path, no_masks=False, method="nerf").train.alpha is None
+    assert "none of the 9 masks that frames name as mask_path is there" in capsys.readouterr().err
+
+
+# Entries that are not used
+
+
+def test_entries_that_are_not_used_are_named_once(tmp_path, capsys):
+    write_transforms(tmp_path, sharpness=3, ply_file_path="a.ply", applied_scale=2.0, K1=0.3, flx=3, n_frames=9, odd=1, scale=0.5)
+    for k in range(9):
+        change_frame(tmp_path, k, depth_file_path="d.png", time=0.1, colmap_im_id=k)
+    load(tmp_path)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "not used" in line]
+    assert len(lines) == 1 and "sharpness" not in lines[0] and "colmap_im_id" not in lines[0]
+    assert "not used: applied_scale, depth_file_path, n_frames, odd, ply_file_path, scale;" in lines[0]
+    assert "K1 is not used: is k1 meant?" in lines[0] and "flx is not used: is fl_x meant?" in lines[0]
+    assert "time: the scene moves, and is taken as one that does not" in lines[0]
+    load(write_transforms(tmp_path / "b", aabb_scale=4, k4=0, is_fisheye=False))
+    assert "not used" not in capsys.readouterr().err
+
+
 def test_missing_images_are_left_out_and_counted(tmp_path, capsys):
     write_transforms(tmp_path)
     for k in (2, 5):
@@ -188,13 +324,30 @@ def test_instant_ngps_own_scale_and_offset(tmp_path):
     np.testing.assert_allclose(box, [[-4, -4.2, -4.4], [4, 3.8, 3.6]], rtol=1e-6)
 
 
+def test_one_odd_pose_does_not_move_the_box(tmp_path, capsys):
+    sound = load(write_transforms(tmp_path / "sound"))
+    assert "unlike" not in capsys.readouterr().err
+    far, away = opengl(around()[3]), opengl(around()[3])
+    far[:3, 3] *= 500
+    away[:3, [0, 2]] *= -1  # looks the other way
+    for pose in (far, away):
+        write_transforms(tmp_path / "odd")
+        change_frame(tmp_path / "odd", 3, transform_matrix=pose.tolist())
+        scene = load(tmp_path / "odd")
+        assert "the pose of frame_00003 is unlike the others'" in capsys.readouterr().err
+        np.testing.assert_allclose(scene.bounds, sound.bounds, atol=0.1)
+        assert (scene.near, scene.far) == (pytest.approx(sound.near, rel=0.2), pytest.approx(sound.far, rel=0.05))
+        shutil.rmtree(tmp_path / "odd")
+
+
 # What is wrong with a scene
 
 
 @pytest.mark.parametrize(("top", "words"), [
-    ({"camera_model": "OPENCV_FISHEYE"}, "the camera model OPENCV_FISHEYE is not supported"),
+    ({"camera_model": "FISHEYE624"}, "the camera model FISHEYE624 is not supported"),
     ({"camera_model": "EQUIRECTANGULAR"}, "the camera model EQUIRECTANGULAR is not supported"),
-    ({"is_fisheye": True}, "the camera model is_fisheye is not supported"),
+    ({"is_fisheye": True, "p1": 0.01}, "frame 0 has lens distortion p1, which is not supported for its camera model"),
+    ({"latlong": True}, "the camera model latlong is not supported"),
     ({"k4": 0.01}, "frame 0 has lens distortion k4, which is not supported"),
     ({"k1": "strong"}, "k1 is 'strong', not a finite number"),
     ({"k2": math.nan}, "k2 is nan, not a finite number"),
@@ -219,29 +372,31 @@ def test_entries_that_make_no_sense(tmp_path, top, words):
     ({"transform_matrix": np.full((4, 4), math.inf).tolist()}, "frame 4: transform_matrix holds a value that is not finite"),
     ({"file_path": None}, "frame 4 has no file_path"),
     ({"camera_model": "FOV"}, "frame 4: the camera model FOV is not supported"),
-    ({"w": 640, "h": 432}, "the image frame_00004.png is 640x432 px, but frame_00000.png is 320x216 px"),
+    ({"w": 640, "h": 432}, "frame_00004.png is 320x216 px, smaller than the 640x432 px to work at"),
 ])
 def test_frames_that_make_no_sense(tmp_path, entries, words):
     write_transforms(tmp_path)
     change_frame(tmp_path, 4, **entries)
-    assert words in refusal(tmp_path)
+    assert words in refusal(tmp_path, factor=1)
 
 
 def test_images_that_make_no_sense(tmp_path):
     write_transforms(tmp_path)
-    change(tmp_path, w=None, h=None)
     Image.new("RGB", (300, 200)).save(tmp_path / "images/frame_00005.png")
-    assert "the image frame_00005.png is 300x200 px, but frame_00000.png is 320x216 px" in refusal(tmp_path)
-    change(tmp_path, w=WIDTH, h=HEIGHT)
+    assert f"says w x h = 320x216, but {tmp_path / 'images/frame_00005.png'} is 300x200" in refusal(tmp_path)
     Image.new("RGB", (160, 108)).save(tmp_path / "images/frame_00005.png")
-    assert "frame_00005.png is 160x108 px, but" in refusal(tmp_path)
+    assert "frame_00005.png is 160x108 px, smaller than the 320x216 px to work at" in refusal(tmp_path, factor=1)
     (tmp_path / "images/frame_00005.png").write_text("no picture")
     assert "frame_00005.png cannot be decoded" in refusal(tmp_path)
     assert "no alpha channel: --method points carves" in refusal(write_transforms(tmp_path / "b"), no_masks=False)
 
 
 def test_one_photograph_is_too_few(tmp_path):
-    assert "has no training views among its 1 photographs" in refusal(write_transforms(tmp_path, around(1)))
+    write_transforms(tmp_path)
+    for k in range(1, 9):
+        (tmp_path / f"images/frame_{k:05d}.png").unlink()
+    assert f"of the 9 images that {tmp_path / 'transforms.json'} lists, only 1 is there: at least two" in refusal(tmp_path)
+    assert "transforms.json lists only 1 image: at least two" in refusal(write_transforms(tmp_path / "one", around(1)))
 
 
 def test_unreadable_json(tmp_path):

@@ -50,17 +50,46 @@ def opengl(motion: np.ndarray) -> np.ndarray:
     return pose
 
 
-def place(points: np.ndarray, motion: np.ndarray, fl_x, fl_y, cx, cy, k1=0.0, k2=0.0, k3=0.0, p1=0.0, p2=0.0) -> np.ndarray:
+def place(points: np.ndarray, motion: np.ndarray, fl_x, fl_y, cx, cy, family="pinhole", **bend) -> np.ndarray:
     """Columns and rows (N, 2), px, of world points (N, 3)."""
     found = []
     for point in points:
         across, down, ahead = motion[:, :3] @ point + motion[:, 3]
-        x, y = across / ahead, down / ahead
-        r2 = x**2 + y**2
-        bend = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
-        found.append([fl_x * (x * bend + 2 * p1 * x * y + p2 * (r2 + 2 * x**2)) + cx,
-                      fl_y * (y * bend + 2 * p2 * x * y + p1 * (r2 + 2 * y**2)) + cy])
+        x, y = _FAMILIES[family](across / ahead, down / ahead, **bend)
+        found.append([fl_x * x + cx, fl_y * y + cy])
     return np.array(found)
+
+
+def _pinhole(x, y, k1=0.0, k2=0.0, k3=0.0, p1=0.0, p2=0.0, k4=0.0, k5=0.0, k6=0.0):
+    r2 = x**2 + y**2
+    bend = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
+    return x * bend + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * bend + 2 * p2 * x * y + p1 * (r2 + 2 * y**2)
+
+
+def _fisheye(x, y, k1=0.0, k2=0.0, k3=0.0, k4=0.0, p1=0.0, p2=0.0, sx1=0.0, sy1=0.0):
+    r = math.hypot(x, y)
+    angle = math.atan(r)
+    u, v = x * angle / r, y * angle / r
+    bend = k1 * angle**2 + k2 * angle**4 + k3 * angle**6 + k4 * angle**8
+    return (u + u * bend + 2 * p1 * u * v + p2 * (angle**2 + 2 * u**2) + sx1 * angle**2,
+            v + v * bend + 2 * p2 * u * v + p1 * (angle**2 + 2 * v**2) + sy1 * angle**2)
+
+
+def _fov(x, y, k1):
+    r = math.hypot(x, y)
+    return tuple(side / r * math.atan(2 * r * math.tan(k1 / 2)) / k1 for side in (x, y))
+
+
+def _division(x, y, k1):
+    """The distance q with q / (1 + k1 q^2) = r, by trial."""
+    low, high, r = 0.0, 10.0, math.hypot(x, y)
+    for _ in range(80):
+        q = (low + high) / 2
+        low, high = (q, high) if q / (1 + k1 * q * q) < r and k1 * q * q > -1 else (low, q)
+    return x * q / r, y * q / r
+
+
+_FAMILIES = {"pinhole": _pinhole, "fisheye": _fisheye, "fov": _fov, "division": _division}
 
 
 def photograph(places: np.ndarray, width: int = WIDTH, height: int = HEIGHT, radius: float = 4.0) -> Image.Image:
@@ -130,6 +159,8 @@ def write_transforms(folder: Path, motions=None, lens=LENS, size=(WIDTH, HEIGHT)
             used = {**lens, "fl_x": focal, "fl_y": focal}
         else:
             used = {**lens, **{key: value for key, value in own.items() if key in {*LENS, *BENT, "k3"}}}
+        if top.get("is_fisheye") or top.get("camera_model") == "OPENCV_FISHEYE":
+            used["family"] = "fisheye"
         photograph(place(POINTS, motion, **used), *size).save(folder / file)
         content["frames"].append({"file_path": file, "transform_matrix": opengl(motion).tolist(), **own})
     write_json(folder, content)
@@ -144,6 +175,7 @@ def read_json(folder: Path) -> dict:
     return json.loads((folder / "transforms.json").read_text())
 
 
+_SQUARE = {"fl_x": 255.0, "fl_y": 255.0, "cx": 166.0, "cy": 105.0}
 COLMAP_MODELS = {  # number in .bin files, parameters, and the same as a lens
     "SIMPLE_PINHOLE": (0, [255.0, 166, 105], {"fl_x": 255.0, "fl_y": 255.0, "cx": 166.0, "cy": 105.0}),
     "PINHOLE": (1, [260.0, 250, 166, 105], LENS),
@@ -151,6 +183,20 @@ COLMAP_MODELS = {  # number in .bin files, parameters, and the same as a lens
     "RADIAL": (3, [255.0, 166, 105, 0.1, -0.05],
                {"fl_x": 255.0, "fl_y": 255.0, "cx": 166.0, "cy": 105.0, "k1": 0.1, "k2": -0.05}),
     "OPENCV": (4, [260.0, 250, 166, 105, 0.12, -0.05, 0.01, -0.015], LENS | BENT),
+    "OPENCV_FISHEYE": (5, [260.0, 250, 166, 105, 0.08, -0.03, 0.01, -0.02],
+                       LENS | {"family": "fisheye", "k1": 0.08, "k2": -0.03, "k3": 0.01, "k4": -0.02}),
+    "FULL_OPENCV": (6, [260.0, 250, 166, 105, 0.12, -0.05, 0.01, -0.015, 0.02, 0.1, 0.03, -0.01],
+                    LENS | BENT | {"k3": 0.02, "k4": 0.1, "k5": 0.03, "k6": -0.01}),
+    "FOV": (7, [260.0, 250, 166, 105, 0.9], LENS | {"family": "fov", "k1": 0.9}),
+    "SIMPLE_RADIAL_FISHEYE": (8, [255.0, 166, 105, 0.1], _SQUARE | {"family": "fisheye", "k1": 0.1}),
+    "RADIAL_FISHEYE": (9, [255.0, 166, 105, 0.1, -0.05], _SQUARE | {"family": "fisheye", "k1": 0.1, "k2": -0.05}),
+    "THIN_PRISM_FISHEYE": (10, [260.0, 250, 166, 105, 0.08, -0.03, 0.01, -0.015, 0.01, -0.02, 0.02, -0.01], LENS | {
+        "family": "fisheye", "k1": 0.08, "k2": -0.03, "p1": 0.01, "p2": -0.015, "k3": 0.01, "k4": -0.02, "sx1": 0.02,
+        "sy1": -0.01}),
+    "SIMPLE_DIVISION": (12, [255.0, 166, 105, -0.2], _SQUARE | {"family": "division", "k1": -0.2}),
+    "DIVISION": (13, [260.0, 250, 166, 105, 0.15], LENS | {"family": "division", "k1": 0.15}),
+    "SIMPLE_FISHEYE": (14, [255.0, 166, 105], _SQUARE | {"family": "fisheye"}),
+    "FISHEYE": (15, [260.0, 250, 166, 105], LENS | {"family": "fisheye"}),
 }
 
 

@@ -1,0 +1,52 @@
+"""The size that photographs of one or of several sizes are worked at."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from settings.errors import InputError
+from settings.options import Options
+from settings.validation import SMALLEST_IMAGE
+
+Size = tuple[int, int]  # width, height in px
+_ROUNDING = 0.01  # fraction of the largest width or height by which sizes differ that were meant to be one
+_FEW_PIXELS = 4  # the same in px, for small photographs
+
+
+def working_sizes(options: Options, full: Sequence[Size]) -> list[Size]:
+    """Width and height (px) to work at for each of the photographs, whose sizes are `full`: all are shrunk by one factor.
+
+    That is --factor, or 2 with --half_res; --img_s is the width of the widest (0: its own). Sizes are rounded. Raises InputError
+    for a larger width and for a factor that leaves next to nothing.
+    """
+    widest = max(full)
+    if options.img_s is not None and not options.half_res:
+        wanted = options.img_s or widest[0]
+        if wanted > widest[0]:
+            which = "which are" if len(set(full)) == 1 else "of which the widest is"
+            raise InputError(f"--img_s {wanted} is larger than the photographs, {which} {widest[0]}x{widest[1]} px: give at most "
+                             f"{widest[0]}, or 0 for their own size")
+        return [tuple(max(1, int(side * wanted / widest[0] + 0.5)) for side in size) for size in full]
+    factor = 2 if options.half_res else options.factor
+    small = [tuple(int(side / factor + 0.5) for side in size) for size in full]
+    for size, left in zip(full, small, strict=True):
+        if min(left) < SMALLEST_IMAGE:
+            raise InputError(f"the photographs are {size[0]}x{size[1]} px, and --factor {factor} leaves {left[0]}x{left[1]} of "
+                             "them: give a smaller one")
+    return small
+
+
+def common_size(full: Sequence[Size], sizes: Sequence[Size]) -> Size | None:
+    """The smallest width and height of the working sizes, if the photographs' own sizes `full` differ by rounding only: at most
+    1 % or 4 px in width and in height. None if they differ more."""
+    for sides in zip(*full, strict=True):
+        if max(sides) - min(sides) > max(_ROUNDING * max(sides), _FEW_PIXELS):
+            return None
+    return min(width for width, _ in sizes), min(height for _, height in sizes)
+
+
+def list_of_sizes(sizes: Sequence[Size]) -> str:
+    """The sizes and how many photographs have each, as "80x60 px (5), 60x80 px (4)"; of many, the smallest and the largest."""
+    counts = Counter(sizes).most_common()
+    if len(counts) > 4:
+        return " to ".join(f"{width}x{height}" for width, height in (min(sizes), max(sizes))) + " px"
+    return ", ".join(f"{width}x{height} px ({count})" for (width, height), count in counts)
