@@ -139,7 +139,7 @@ def _pictures(folder: Path, options: Options, full: int, size: tuple[int, int], 
     factor = 2 if options.half_res else options.factor
     if source.name == "images" and factor > 1 and (options.img_s is None or options.half_res):
         smaller = folder / f"images_{factor}"
-        if not smaller.exists() and make_copies(paths, smaller, *size, options.threads):
+        if make_copies(paths, smaller, *size, options.threads):
             paths = image_files(smaller)
     return paths
 

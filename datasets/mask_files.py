@@ -7,6 +7,7 @@ import numpy as np
 
 from datasets.lenses import Lens
 from datasets.mask_corruption import as_carved
+from datasets.orientation import mask_turn
 from datasets.pictures import PictureFile, read_header, read_masks
 from datasets.scene import Split, joined
 from settings.errors import InputError
@@ -23,14 +24,15 @@ def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
 def with_mask_files(
     splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
     stored: dict[str, list[tuple[int, int]]], threads: int, lenses: dict[str, list[Lens]] | None = None,
+    turns: dict[str, list[int]] | None = None,
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
     The mask of <folder>/<path>.<ext>, one of a split's `pictures`, is <maskdir>/<path>.png. A split whose pictures have no
     alpha channel, or an opaque one, takes its masks as alpha and turns black outside them; where the training pictures have
     one, the masks carve and the pictures stay as they are. A mask has its picture's size, which is in `stored` (px), or that of
-    its lens, and is undistorted as its picture is, where `lenses` are given. Raises InputError, naming the file, for a mask that is missing, unreadable
-    or of another size.
+    its lens, and is undistorted as its picture is, where `lenses` are given. `turns` are the EXIF turns of the pictures, to which
+    masks are turned (`mask_turn`). Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
     """
     if not maskdir.is_dir():
         raise InputError(f"--maskdir {maskdir} is not a folder")
@@ -41,8 +43,10 @@ def with_mask_files(
         files = []
         for view, picture in enumerate(pictures[name]):
             path, lens = _mask_file(picture, folder, maskdir), lenses[name][view] if lenses else None
-            _check_size(path, stored[name][view], lens)
-            files.append(PictureFile(path, *split.cameras.size(view), lens))
+            header = read_header(path)
+            turn = mask_turn(header, picture, stored[name][view], turns[name][view] if turns else 1)
+            _check_size(path, header.size(turn), stored[name][view], lens)
+            files.append(PictureFile(path, *split.cameras.size(view), lens, turn))
         alpha = read_masks(files, threads, f"{name} masks")
         if _is_opaque(split):
             masked[name] = replace(split, alpha=alpha, stored_over_black=False, images=joined(
@@ -56,8 +60,7 @@ def _is_opaque(split: Split) -> bool:
     return split.alpha is None or all((mask == 255).all() for mask in split.alpha)
 
 
-def _check_size(path: Path, stored: tuple[int, int], lens: Lens | None) -> None:
-    size = read_header(path)[:2]
+def _check_size(path: Path, size: tuple[int, int], stored: tuple[int, int], lens: Lens | None) -> None:
     if size != stored and (lens is None or size != (lens.width, lens.height)):
         raise InputError(f"the mask {path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save the "
                          "mask at the picture's size")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datasets.bounds import depth_range, scene_box
 from datasets.lenses import Lens
+from datasets.orientation import stated_size, turns
 from datasets.photographs import (
     Photo,
     choose_folder,
@@ -57,7 +58,9 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     if missing:
         print(f"{path}: {missing} of {len(views)} images are missing and left out", file=sys.stderr)
 
-    photos = [_photo(views[k]) for k in order]
+    headers = [read_header(views[k].path) for k in order]
+    turn = turns(headers, [stated_size(views[k].lens) for k in order], options.orientation, path)
+    photos = [_photo(views[k], header.size(way), way) for k, header, way in zip(order, headers, turn, strict=True)]
     full = common_lens_size(photos, str(path))
     size = working_size(options, *full)
     photos = _smaller(photos, full[0], size)
@@ -109,10 +112,9 @@ def _check_model(top: dict, path: Path) -> None:
                              "undistort the images first")
 
 
-def _photo(view: View) -> Photo:
-    """A frame with its lens, for a photograph of the size that the file says (w, h), else of its image's size."""
-    width, height, _ = read_header(view.path)
-    size = width, height
+def _photo(view: View, stored: tuple[int, int], turn: int) -> Photo:
+    """A frame with its lens, for a photograph of the size that the file says (w, h), else of its image's size, after its turn."""
+    width, height = size = stored
     if "w" in view.lens and "h" in view.lens and all(_is_number(view.lens[key]) for key in ("w", "h")):
         size = round(view.lens["w"]), round(view.lens["h"])
     matrix = intrinsics(view, width, height)  # checks w and h against the image's own size
@@ -124,7 +126,7 @@ def _photo(view: View) -> Photo:
             raise InputError(f"{view.where} has lens distortion k4, which is not supported: undistort the images first")
     lens = Lens(*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), width, height, **numbers)
     lens.check(view.where)
-    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size))
+    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size), turn)
 
 
 def _smaller(photos: list[Photo], full: int, size: tuple[int, int]) -> list[Photo]:
@@ -138,7 +140,7 @@ def _smaller(photos: list[Photo], full: int, size: tuple[int, int]) -> list[Phot
     paths = matching(smaller, [photo.path.name for photo in photos])
     if not all(path.is_file() for path in paths):
         return photos
-    return [replace(photo, path=path) for photo, path in zip(photos, paths, strict=True)]
+    return [replace(photo, path=path, turn=None) for photo, path in zip(photos, paths, strict=True)]
 
 
 def _splits(top: dict, path: Path, files: list[str], listed: set[str], photos: list[Photo],

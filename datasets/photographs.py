@@ -9,10 +9,13 @@ import numpy as np
 import torch
 
 from datasets.cameras import Cameras
+from datasets.image_files import tell
 from datasets.lenses import Lens
 from datasets.mask_files import require_masks, with_mask_files
+from datasets.orientation import turns
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Split
+from datasets.smaller_copies import usable
 from datasets.transforms import EXTENSIONS
 from settings.errors import InputError
 from settings.options import Options
@@ -29,6 +32,7 @@ class Photo:
     name: str
     camera_to_world: np.ndarray  # (3, 4) float64: [R | t], OpenGL axes, world units
     lens: Lens  # for the photograph at its full size
+    turn: int | None = None  # EXIF's, by which the file is read; None: not decided yet
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -66,7 +70,7 @@ def choose_folder(root: Path, width: int, size: tuple[int, int]) -> Path | None:
     smallest of the images_N that are not too small. None if there is no such folder.
     """
     shrunk = _copies(root)
-    exact = [n for n in shrunk if int(width / n + 0.5) == size[0]]
+    exact = [n for n in shrunk if int(width / n + 0.5) == size[0] and usable(shrunk[n], root / "images")]
     if exact:
         return shrunk[exact[0]]
     if (root / "images").is_dir():
@@ -134,6 +138,8 @@ def read_splits(
         if not photos[split]:
             raise InputError(f"{root} has no {what} views among its {len(everything)} photographs: there must be at least two")
     full = everything[0].lens.width, everything[0].lens.height
+    photos = _with_turns(photos, options)
+    everything = [photo for split in photos.values() for photo in split]
     stored, with_alpha = _checked_files(everything, full)
     if _COPIES.fullmatch(everything[0].path.parent.name) and max(abs(a - b) for a, b in zip(stored, size, strict=True)) == 1:
         size = stored  # other programs round the size of smaller copies in other ways
@@ -150,14 +156,29 @@ def read_splits(
     lenses = {split: [photo.lens for photo in views] for split, views in photos.items()}
     maskdir = Path(options.maskdir).expanduser()
     sizes = {split: [stored] * len(views) for split, views in photos.items()}
-    return with_mask_files(splits, pictures, root, maskdir, sizes, options.threads, lenses)
+    turn = {split: [photo.turn for photo in views] for split, views in photos.items()}
+    return with_mask_files(splits, pictures, root, maskdir, sizes, options.threads, lenses, turn)
+
+
+def _with_turns(photos: dict[str, list[Photo]], options: Options) -> dict[str, list[Photo]]:
+    """The photographs with the EXIF turns that fit their cameras. Says on stderr what is done with their pixels."""
+    everything = [photo for split in photos.values() for photo in split]
+    headers, where = [read_header(photo.path) for photo in everything], everything[0].path.parent
+    tell(headers, where)
+    if any(photo.turn is None for photo in everything):
+        found = turns(headers, [(photo.lens.width, photo.lens.height) for photo in everything], options.orientation, where)
+        everything = [replace(photo, turn=turn) if photo.turn is None else photo
+                      for photo, turn in zip(everything, found, strict=True)]
+    rest = iter(everything)
+    return {split: [next(rest) for _ in views] for split, views in photos.items()}
 
 
 def _checked_files(photos: Sequence[Photo], full: tuple[int, int]) -> tuple[tuple[int, int], bool]:
     """Size (px) of all picture files, and whether they have an alpha channel."""
     first, stored, with_alpha = photos[0].path, None, None
     for photo in photos:
-        width, height, alpha = read_header(photo.path)
+        header = read_header(photo.path)
+        (width, height), alpha = header.size(photo.turn), header.alpha
         if stored is None:
             stored, with_alpha = (width, height), alpha
             if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
@@ -175,7 +196,7 @@ def _checked_files(photos: Sequence[Photo], full: tuple[int, int]) -> tuple[tupl
 def _read_split(photos: list[Photo], alpha: bool, size: tuple[int, int], full: tuple[int, int], threads: int,
                 title: str) -> Split:
     lenses = [photo.lens for photo in photos]
-    read = read_pictures([PictureFile(photo.path, *size, photo.lens) for photo in photos], alpha, threads, title)
+    read = read_pictures([PictureFile(photo.path, *size, photo.lens, photo.turn) for photo in photos], alpha, threads, title)
     k = np.array([lens.matrix for lens in lenses]).reshape(-1, 3, 3)
     poses = np.array([photo.camera_to_world for photo in photos]).reshape(-1, 3, 4)
     cameras = Cameras(torch.from_numpy(k).float(), torch.from_numpy(poses).float(), *full)

@@ -13,6 +13,7 @@ from PIL import Image
 from datasets import demo
 from datasets.cameras import Cameras
 from datasets.demo import DemoSettings, demo_poses, ensure_demo, is_complete, make_demo
+from datasets.made_folders import STALE_SECONDS
 from settings.errors import InputError
 from taichi_kernels.sphere_tracing import demo_distance
 
@@ -175,7 +176,7 @@ def test_leftovers_of_a_killed_run_are_cleared_when_old(tmp_path):
     old, young = (tmp_path / f".{SMALL.folder_name}.making-{i}" for i in (1, 2))
     for left in (old, young):
         (left / "train").mkdir(parents=True)
-    os.utime(old, (time.time() - 2 * demo.STALE_SECONDS,) * 2)
+    os.utime(old, (time.time() - 2 * STALE_SECONDS,) * 2)
     ensure_demo(tmp_path, SMALL, quiet=True)
     assert not old.exists()
     assert young.exists()
