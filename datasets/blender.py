@@ -16,6 +16,7 @@ from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
 from settings.errors import InputError
 from settings.options import Options
+from settings.reading import reading
 
 
 def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
@@ -27,11 +28,11 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
     wrong with the files.
     """
-    views = {"train": read_transforms(folder, "train"), "val": [], "test": []}
+    views = {"train": _read_views(folder, "train"), "val": [], "test": []}
     ids = {"val": [], "test": []}
     counts = {"val": 0, "test": 0}
     for split in _needed(folder, options):
-        found = read_transforms(folder, split)
+        found = _read_views(folder, split)
         counts[split], ids[split] = len(found), list(range(0, len(found), options.testskip))
         views[split] = [found[view] for view in ids[split]]
     evaluated_by_paper = options.protocol == "paper" and protocols.has_paper_views(counts["val"])
@@ -81,11 +82,16 @@ def working_size(options: Options, width: int, height: int, largest: int) -> tup
     return max(1, int(width * wanted / largest + 0.5)), max(1, int(height * wanted / largest + 0.5))
 
 
+def _read_views(folder: Path, split: str) -> list[View]:
+    with reading(folder / f"transforms_{split}.json", "does not describe a scene"):
+        return read_transforms(folder, split)
+
+
 def _needed(folder: Path, options: Options) -> list[str]:
     """Which of val and test to read: val for protocol paper where it has that protocol's views, else test."""
     needed = []
     if options.protocol == "paper" and (folder / "transforms_val.json").is_file() \
-            and protocols.has_paper_views(len(read_transforms(folder, "val"))):
+            and protocols.has_paper_views(len(_read_views(folder, "val"))):
         needed.append("val")
     if not needed or options.render_test:
         needed.append("test")

@@ -8,6 +8,7 @@ import numpy as np
 
 from datasets.lenses import Lens
 from settings.errors import InputError
+from settings.reading import reading
 
 # The models by their numbers in .bin files; those with parameters named here are understood.
 MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV", "FOV",
@@ -44,17 +45,12 @@ def read_model(folder: Path) -> tuple[dict[int, Lens], list[Picture], tuple[np.n
     found = []
     for name, reader in readers.items():
         path = folder / f"{name}.{kind}"
-        try:
-            found.append(reader(path))
-        except FileNotFoundError:
-            raise InputError(f"{path} is missing: a COLMAP model is cameras, images and points3D, all of them .bin or all .txt") \
-                from None
-        except (struct.error, IndexError):
-            raise InputError(f"{path} ends too early: it is cut off, or no file of COLMAP") from None
-        except (UnicodeDecodeError, ValueError, OverflowError) as problem:
-            raise InputError(f"{path} is damaged, or no file of COLMAP ({problem})") from None
-        except OSError as problem:
-            raise InputError(f"{path} cannot be read ({problem.strerror or problem})") from None
+        with reading(path, "is damaged, or no file of COLMAP",
+                     "a COLMAP model is cameras, images and points3D, all of them .bin or all .txt"):
+            try:
+                found.append(reader(path))
+            except (struct.error, IndexError):
+                raise InputError(f"{path} ends too early: it is cut off, or no file of COLMAP") from None
     lenses, pictures, points = found
     if not pictures:
         raise InputError(f"{folder / f'images.{kind}'} holds no registered images")

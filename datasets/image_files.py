@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 from PIL import (  # the plugins: known to Image.open from here on
@@ -29,6 +30,7 @@ ORIENTATION = 0x0112  # EXIF's tag
 _EIGHT_BITS = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "La", "RGBa", "RGBX")
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _LATE_CHUNKS = (b"eXIf", b"cICP")  # of a PNG, that Pillow does not look at, or not before it decodes the picture
+_LONGEST_CHUNK = 1 << 20  # bytes
 
 # Pillow's own limit holds for the whole process and for whoever reads there. It is switched off once, so that no thread changes
 # it under another; `opened` has a limit of its own instead. What Pillow warns of (odd EXIF data, palettes) is read all the same.
@@ -117,8 +119,11 @@ def orientation(file: Image.Image) -> int:
 
 
 def file_profile(path: Path, file: Image.Image) -> Profile | None:
-    """The colour profile of a picture, or None if it is sRGB by what the file says, or says nothing."""
-    late = _png_chunks(path) if file.format == "PNG" else {}
+    """The colour profile of a picture, or None if it is sRGB by what the file says, or says nothing.
+
+    It finds EXIF data behind a PNG's pixels too: `orientation` is to be called after it.
+    """
+    late = _png_chunks(file.fp) if file.format == "PNG" else {}
     if b"eXIf" in late:
         file.info.setdefault("exif", b"Exif\0\0" + late[b"eXIf"])
     return profile_of(path, file, late.get(b"cICP"))
@@ -140,15 +145,15 @@ def _frames(file: Image.Image) -> int:
     return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)  # the others of a phone's MPO are depths and gain maps
 
 
-def _png_chunks(path: Path) -> dict[bytes, bytes]:
-    """The chunks of `_LATE_CHUNKS` in a PNG file, found without decoding."""
-    found = {}
-    with path.open("rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
-            length = int.from_bytes(head[:4], "big")
-            if head[4:] in _LATE_CHUNKS and length < 1 << 20:
-                found[head[4:]] = file.read(length)
-                length = 0
-            file.seek(length + 4, 1)
+def _png_chunks(file: BinaryIO) -> dict[bytes, bytes]:
+    """The chunks of `_LATE_CHUNKS` in a PNG file, found without decoding; the file stays where it was."""
+    found, place = {}, file.tell()
+    file.seek(8)
+    while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] in _LATE_CHUNKS and length < _LONGEST_CHUNK:
+            found[head[4:]] = file.read(length)
+            length = 0
+        file.seek(length + 4, 1)
+    file.seek(place)
     return found

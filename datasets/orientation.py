@@ -39,8 +39,8 @@ def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str
     if unclear and choice is None:
         how = "as they are stored, which is COLMAP's way" if otherwise == "stored" else "turned upright, as the scene's others"
         other = "upright" if otherwise == "stored" else "stored"
-        print(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and their cameras' sizes do not tell "
-              f"whether it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}",
+        print(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
+              f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}",
               file=sys.stderr)
     return [header.orientation if (fit or otherwise) == "upright" else 1 for header, fit in zip(headers, fits, strict=True)]
 

@@ -1,6 +1,5 @@
 """transforms.json files of NeRF-synthetic, instant-ngp and nerfstudio: which images, from where, through which lens."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from datasets.poses import checked_pose
 from settings.errors import InputError
+from settings.reading import read_json as json_content
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 _LENS = ("camera_angle_x", "camera_angle_y", "fl_x", "fl_y", "cx", "cy", "w", "h")
@@ -51,14 +51,7 @@ def read_json(path: Path, needed: str) -> dict:
 
     Raises InputError where it is missing (`needed` says why that is wrong), unreadable or another kind of file.
     """
-    try:
-        top = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: {needed}") from None
-    except json.JSONDecodeError as problem:
-        raise InputError(f"{path}, line {problem.lineno}: not valid JSON ({problem.msg})") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path} cannot be read ({problem})") from None
+    top = json_content(path, needed)
     if not isinstance(top, dict) or not isinstance(top.get("frames"), list):
         raise InputError(f"{path} has no list `frames`: it is not a transforms file")
     return top
