@@ -112,5 +112,5 @@ def _unpacked(path: Path, raw: str) -> np.ndarray:
 def _narrowed(values: np.ndarray, top: int, labels: bool) -> np.ndarray:
     """Values from 0 to `top` as uint8, rounded; labels as `decoded` says."""
     if labels:
-        return (values if values.max(initial=0) < 256 else -(-values.astype(np.uint32) // 257)).astype(np.uint8)
+        return (values if values.max(initial=0) < 256 else (values.astype(np.uint32) + 256) // 257).astype(np.uint8)
     return ((values.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)

@@ -25,13 +25,15 @@ def staged(folder: Path) -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
         files = _files(source)
-        known = repr((str(source), [(name, facts.st_size, facts.st_mtime_ns) for name, facts in files.items()]))
-        copy = place / f"{source.name}_{hashlib.sha256(known.encode(errors='surrogateescape')).hexdigest()[:12]}"
+        copy = place / f"{source.name}_{hashlib.sha256(repr((str(source), list(files.items()))).encode()).hexdigest()[:12]}"
         with copy.with_name(f"{copy.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_whole(copy, files):
                 shutil.rmtree(copy, ignore_errors=True)
                 _copy(source, copy)
+                if _files(source) != files:
+                    shutil.rmtree(copy, ignore_errors=True)
+                    raise InputError(f"{folder} was changed while it was copied to {place}: start again when it is complete")
     except (OSError, shutil.Error) as problem:
         why = problem.args[0][0][2] if isinstance(problem, shutil.Error) else problem.strerror  # of many files, the first
         raise InputError(f"RADIANCE_SCRATCH={scratch}: cannot copy {folder} there ({why}): name another folder, or unset "
@@ -39,16 +41,17 @@ def staged(folder: Path) -> Path:
     return copy
 
 
-def _files(folder: Path) -> dict[str, os.stat_result]:
-    """The sizes and times of all files in a folder, by their paths below it, sorted."""
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """The sizes (bytes) and times (ns) of all files in a folder, by their paths below it, sorted."""
     paths = (Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
-    return dict(sorted((str(path.relative_to(folder)), path.stat()) for path in paths if path.is_file()))
+    facts = ((str(path.relative_to(folder)), path.stat()) for path in paths if path.is_file())
+    return {name: (found.st_size, found.st_mtime_ns) for name, found in sorted(facts)}
 
 
-def _is_whole(copy: Path, files: dict[str, os.stat_result]) -> bool:
+def _is_whole(copy: Path, files: dict[str, tuple[int, int]]) -> bool:
     """Whether a copy has each of these files, at its size. Loaders may have put more files there."""
     try:
-        return all((copy / name).stat().st_size == facts.st_size for name, facts in files.items()) and copy.is_dir()
+        return all((copy / name).stat().st_size == size for name, (size, _) in files.items()) and copy.is_dir()
     except OSError:
         return False
 
