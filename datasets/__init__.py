@@ -66,13 +66,6 @@ def _loaded(folder: Path, kind: str, options: Options) -> Scene:
 
 def _checked(scene: Scene, folder: Path) -> Scene:
     """The scene, if its numbers are such as can be learned from. Raises InputError for what is not finite, or empty."""
-    low, high = scene.bounds
-    if not (scene.bounds.isfinite().all() and (low < high).all()):
-        raise InputError(f"{folder}: the box from {low.tolist()} to {high.tolist()} that holds the scene is infinite or empty: "
-                         "look at the poses, the bounds and the scale in its files")
-    if not 0 < scene.near < scene.far < math.inf:
-        raise InputError(f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}, which are not two "
-                         "finite ones, the nearest above 0: look at the poses and the bounds in its files")
     for name in ("train", "val", "test"):
         cameras, names = getattr(scene, name).cameras, getattr(scene, name).names
         for what, values in (("pose", cameras.camera_to_world), ("lens", cameras.intrinsics)):
@@ -80,6 +73,13 @@ def _checked(scene: Scene, folder: Path) -> Scene:
             if not finite.all():
                 raise InputError(f"{folder}: the {what} of the view {names[int(finite.int().argmin())]} has numbers too large "
                                  "for 32 bits: look at the scale in its files")
+    low, high = scene.bounds
+    if not (scene.bounds.isfinite().all() and (low < high).all()):
+        raise InputError(f"{folder}: the box from {low.tolist()} to {high.tolist()} that holds the scene is infinite or empty: "
+                         "look at the poses, the bounds and the scale in its files")
+    if not 0 < scene.near < scene.far < math.inf:
+        raise InputError(f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}, which are not two "
+                         "finite ones, the nearest above 0: look at the poses and the bounds in its files")
     return scene
 
 

@@ -26,8 +26,12 @@ def made(folder: Path, is_whole: Callable[[], bool]) -> Iterator[Path]:
                 shutil.rmtree(left, ignore_errors=True)
         making.mkdir(parents=True)
         yield making
-        if not is_whole():
-            _move(making, folder)
+        try:
+            if not is_whole():
+                _move(making, folder)
+        except OSError:
+            if not is_whole():  # nor did another process put its own there in between
+                raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
 
@@ -38,5 +42,7 @@ def _move(making: Path, folder: Path) -> None:
         return
     old = making.with_name(making.name + "-old")
     os.rename(folder, old)
-    os.rename(making, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        os.rename(making, folder)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
