@@ -1,6 +1,8 @@
 """Opening picture files: which formats are read, how large they may be, and what a file says about its pixels."""
 
 import contextlib
+import math
+import os
 import sys
 import warnings
 from collections import Counter
@@ -72,12 +74,21 @@ def opened(path: Path) -> Iterator[Image.Image]:
                     raise
                 raise InputError(f"{path}: a text or a colour profile in it unpacks to more than 1 MiB: save the image "
                                  "without it") from None
+            _check_content(path, file)
             if file.width * file.height > LARGEST:
                 raise InputError(f"{path} says that it is {file.width}x{file.height} px, more than the {LARGEST // 10**6} "
                                  "million px that are read: save it smaller")
             if file.mode not in _EIGHT_BITS + _SIXTEEN_BITS:
                 raise InputError(f"{path} has pixels of type {file.mode}: save it as 8-bit RGBA")
         yield file
+
+
+def _check_content(path: Path, file: Image.Image) -> None:
+    """Raise InputError for more pixels than the file's bytes can hold, before memory is taken for them."""
+    packed = {"PNG": 1032, "BMP": 128}.get(file.format, 1 if file.info.get("compression") == "raw" else math.inf)
+    if math.isfinite(packed) and file.width * file.height > 8 * packed * (size := os.fstat(file.fp.fileno()).st_size):
+        raise InputError(f"{path} says that it is {file.width}x{file.height} px, which its {size} bytes cannot hold: it is "
+                         "damaged")
 
 
 def check_memory(path: Path, file: Image.Image) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from datasets import image_files, pictures
 from datasets.pictures import PictureFile, for_each, read_header, read_picture, read_pictures
 from settings.errors import InputError
-from tests.datasets.written_pictures import png
+from tests.datasets.written_pictures import png, tiff
 
 
 def test_a_photograph_of_108_megapixels_is_read_quietly(tmp_path, capfd):
@@ -25,9 +25,22 @@ def test_a_photograph_of_108_megapixels_is_read_quietly(tmp_path, capfd):
 
 
 def test_60000_by_60000_pixels_are_told(tmp_path):
-    path = png(tmp_path / "a.png", np.zeros((1, 1, 3), np.uint8), size=(60_000, 60_000))
+    path = png(tmp_path / "a.png", np.zeros((1, 1, 3), np.uint8), {b"tEXt": b"n\0" + b"x" * 1_000_000}, size=(60_000, 60_000))
     with pytest.raises(InputError, match=r"a\.png says that it is 60000x60000 px, more than the 1000 million px"):
         read_header(path)
+
+
+def test_more_pixels_than_a_file_can_hold_are_told(tmp_path):
+    for path in (png(tmp_path / "a.png", np.zeros((1, 1, 3), np.uint8), size=(30_000, 30_000)),
+                 tiff(tmp_path / "a.tif", np.zeros((1, 1, 3), np.uint8), size=(3000, 3000))):
+        with pytest.raises(InputError, match=r"px, which its \d+ bytes cannot hold: it is damaged"):
+            read_header(path)
+
+
+def test_blank_pictures_are_small_and_sound(tmp_path):
+    for name in ("a.png", "a.tif", "a.bmp", "a.webp"):
+        Image.new("1", (3000, 2000)).save(tmp_path / name, **({"compression": "group4"} if name == "a.tif" else {}))
+        assert (read_picture(PictureFile(tmp_path / name, 30, 20), "RGB")[0] == 0).all()
 
 
 def test_a_picture_that_the_memory_does_not_hold_is_told(tmp_path, monkeypatch):

@@ -22,14 +22,14 @@ def png(path: Path, values: np.ndarray, chunks: dict[bytes, bytes] | None = None
 
 
 def tiff(path: Path, values: np.ndarray, order: str = "<", deflated: bool = False, extra: int | None = None, photometric: int = 2,
-         orientation: int = 1) -> Path:
+         orientation: int = 1, size: tuple[int, int] | None = None) -> Path:
     """A TIFF of (H, W, C) uint8 or uint16 in one strip; `extra`: what a fourth channel is (1: alpha, colours are multiplied)."""
     rows, columns, channels = values.shape
     data = values.astype(values.dtype.newbyteorder(order)).tobytes()
     data = zlib.compress(data) if deflated else data
     bits = struct.pack(f"{order}{channels}H", *[8 * values.itemsize] * channels)
-    long, short = 4, 3
-    tags = [(256, long, columns), (257, long, rows), (258, short, bits), (259, short, 8 if deflated else 1),
+    long, short, (width, height) = 4, 3, size or (columns, rows)
+    tags = [(256, long, width), (257, long, height), (258, short, bits), (259, short, 8 if deflated else 1),
             (262, short, photometric), (273, long, 8), (274, short, orientation), (277, short, channels),
             (278, long, rows), (279, long, len(data))]
     tags += [(338, short, extra)] if extra is not None else []
