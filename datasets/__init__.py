@@ -33,7 +33,7 @@ def load(options: Options) -> Scene:
     The built-in scene is made first where it is not there yet. Raises InputError, in one sentence, for
     whatever is missing or wrong in the files, and for flags that mean nothing to the scene's format.
     """
-    folder, kind = (_demo_folder(options), "blender") if options.is_demo else find_scene(options)
+    folder, kind = (_demo_folder(options), "blender") if options.is_demo else _found(options)
     for flag, kinds in _MEANT_FOR.items():
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
@@ -50,6 +50,11 @@ def load(options: Options) -> Scene:
     if scene.silhouettes.alpha is None:
         raise InputError(f"{folder} has no masks to damage: drop --mask_corruption and --pc_jitter_amount")
     return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed), cut_out=False)
+
+
+def _found(options: Options) -> tuple[Path, str]:
+    with reading(options.datadir or options.scene_name, "cannot be looked for"):  # names too long, folders that are closed
+        return find_scene(options)
 
 
 def _loaded(folder: Path, kind: str, options: Options) -> Scene:

@@ -25,6 +25,7 @@ SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # linear = (a 
 _D50 = np.array([0.9642, 1.0, 0.8249])  # XYZ of ICC's white
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _SAME = 2  # of 255
+_FOR_THREADS = ImageCms.Flags.NOCACHE  # several use one transform at the same time
 # What Pillow may raise at damaged EXIF data or profiles.
 METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, EOFError, ArithmeticError, AttributeError,
                    struct.error)
@@ -84,7 +85,7 @@ def conversion(profile: Profile, mode: str) -> ImageCms.ImageCmsTransform | None
         if space not in ("RGB", "GRAY", "CMYK") or (space == "CMYK") != inks or (space == "GRAY" and not grey):
             return None
         taken = {"GRAY": "L", "CMYK": "CMYK", "RGB": "RGB"}[space]
-        transform = ImageCms.buildTransform(source, target, taken, "RGB")
+        transform = ImageCms.buildTransform(source, target, taken, "RGB", flags=_FOR_THREADS)
         return None if taken != "CMYK" and _changes_nothing(transform, taken) else transform
     except (ImageCms.PyCMSError, *METADATA_ERRORS) as problem:
         raise InputError(f"{profile.path}: its colour profile is damaged ({problem}): save it in sRGB, or without a profile") \
@@ -104,7 +105,8 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, taken: str) -> bool:
 
 def from_lab() -> ImageCms.ImageCmsTransform:
     """The transform from CIE L*a*b* of white D50 to sRGB."""
-    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+    source, target = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(source, target, "LAB", "RGB", flags=_FOR_THREADS)
 
 
 def matrix_profile(primaries, white, curve) -> bytes:
