@@ -9,6 +9,7 @@ import numpy as np
 
 from datasets.file_names import Folder, holds_images, normal
 from datasets.mask_corruption import as_carved
+from datasets.orientation import mask_turn
 from datasets.pictures import PictureFile, read_header, read_masks
 from datasets.scene import Split, joined
 from settings.errors import InputError
@@ -28,18 +29,19 @@ def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
 
 def with_mask_files(
     splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
-    stored: dict[str, list[tuple[int, int]]], threads: int,
+    stored: dict[str, list[tuple[int, int]]], turns: dict[str, list[int]], threads: int,
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
     The masks of a split's `pictures`, which lie in `folder`, are found by `find_masks` and used as in `apply_masks`. A mask has
-    its picture's size, which is in `stored` (px).
+    its picture's size after its EXIF turn, which are in `stored` (px) and `turns`.
     """
     named = {split: [(path, [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name])
                      for path in pictures[split]] for split in splits}
     masks, files = find_masks(named, maskdir), {}
     for name, split in splits.items():
-        files[name] = [PictureFile(mask, *split.cameras.size(view)) for view, mask in enumerate(masks[name])]
+        files[name] = [PictureFile(mask, *split.cameras.size(view), turn=turns[name][view])
+                       for view, mask in enumerate(masks[name])]
     return apply_masks(splits, files, pictures, threads, stored)
 
 
@@ -98,12 +100,14 @@ def apply_masks(
     for name, split in splits.items():
         if not len(split) or (name != "train" and not _is_opaque(split)):
             continue
+        found = []
         for view, (file, picture) in enumerate(zip(files[name], pictures[name], strict=True)):
             if not file.path.is_file():
                 raise InputError(f"the mask {file.path} of {picture} is missing: each picture needs a PNG of its name "
                                  "(<name>.png or <name>.<ext>.png, in the same folders or in none); --no_masks does without")
-            _check_size(file, stored[name][view] if stored else read_header(picture)[:2])
-        alpha = read_masks(files[name], threads, f"{name} masks")
+            size = stored[name][view] if stored else read_header(picture).size(file.turn)
+            found.append(_turned(file, picture, size))
+        alpha = read_masks(found, threads, f"{name} masks")
         if _is_opaque(split):
             masked[name] = replace(split, alpha=alpha, stored_over_black=False, images=joined(
                 [np.where(mask[..., None] > 0, image, 0) for image, mask in zip(split.images, alpha, strict=True)]))
@@ -116,8 +120,12 @@ def _is_opaque(split: Split) -> bool:
     return split.alpha is None or all((mask == 255).all() for mask in split.alpha)
 
 
-def _check_size(file: PictureFile, stored: tuple[int, int]) -> None:
-    size, lens = read_header(file.path)[:2], file.lens
+def _turned(file: PictureFile, picture: Path, stored: tuple[int, int]) -> PictureFile:
+    """A mask's file with the EXIF turn that fits its picture, which has the size `stored`. Raises InputError for another size."""
+    header, lens = read_header(file.path), file.lens
+    turn = mask_turn(header, picture, stored, file.turn)
+    size = header.size(turn)
     if size != stored and (lens is None or size != (lens.width, lens.height)):
         raise InputError(f"the mask {file.path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save "
                          "the mask at the picture's size")
+    return replace(file, turn=turn)

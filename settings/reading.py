@@ -1,40 +1,81 @@
-"""One boundary around every reader of a file that a user names: what it raises becomes a sentence."""
+"""One boundary around each reader of a file: whatever it raises becomes one sentence that names the file."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
-from settings import cut_off, ranks
+from settings.cut_off import CutOff
 from settings.errors import InputError
+from settings.ranks import Lost
 
-_DAMAGED = "it is damaged, or no file of this program"
+_UNREADABLE = "cannot be read"
+_DAMAGED = "it is damaged, or was not written by this program"
+_OBJECTS = "it holds objects of a program, and not tensors and plain values alone: save the model's state_dict"
+_LONGEST = 200  # characters of a library's own words
+_LONGEST_NUMBER = 300  # digits; a float has at most 309 before the point
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Whatever is wrong with a file's content becomes an InputError of one line that names the file.
+def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[None]:
+    """Whatever a reader of the file raises becomes an InputError of one line that names the file: "PATH WRONG (reason)".
 
-    A ValueError has the sentence; other errors come from parts that are missing or of another type.
+    `wrong` says what is wrong if the library says more than an errno; `missing` is added if there is no such file. Without
+    `wrong` the file is one of this program's: a ValueError then holds the sentence, and anything else means damage. An
+    InputError, and what ends the program (a signal, a lost rank), pass as they are.
     """
     try:
         yield
-    except (InputError, cut_off.CutOff, ranks.Lost):
+    except (InputError, CutOff, Lost):
         raise
+    except FileNotFoundError as problem:
+        raise InputError(f"{path} is missing" + (f": {missing}" if missing else "")) from problem
+    except MemoryError as problem:
+        raise InputError(f"{path} {wrong or _UNREADABLE} (it needs more memory than there is)") from problem
+    except RecursionError as problem:
+        raise InputError(f"{path} {wrong or _UNREADABLE} (it is nested too deeply)") from problem
     except OSError as problem:
-        raise InputError(f"cannot read {path}: {problem.strerror or _line(problem)}") from problem
+        raise InputError(f"{path} {_UNREADABLE if problem.strerror else wrong or _UNREADABLE} ({in_short(problem)})") from problem
     except UnpicklingError as problem:
         objects = "Unsupported" in str(problem) or "GLOBAL" in str(problem)
-        what = "it holds objects of a program, and not tensors and plain values alone: save the model's state_dict" if objects \
-            else _DAMAGED
-        raise InputError(f"cannot read {path}: {what}") from problem
-    except ValueError as problem:
-        raise InputError(f"{path}: {_line(problem)}") from problem
-    except MemoryError as problem:
-        raise InputError(f"cannot read {path}: it asks for more memory than there is") from problem
+        raise InputError(f"{path} {_UNREADABLE}: {_OBJECTS if objects else _DAMAGED}") from problem
     except Exception as problem:
-        raise InputError(f"cannot read {path}: {_DAMAGED} ({type(problem).__name__}: {_line(problem)})") from problem
+        if not wrong and isinstance(problem, ValueError):
+            raise InputError(f"{path}: {in_short(problem)}") from problem
+        damage = wrong or f"{_UNREADABLE}: {_DAMAGED}"
+        raise InputError(f"{path} {damage} ({in_short(problem)})") from problem
 
 
-def _line(problem: Exception) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in str(problem)).split())[:300] or type(problem).__name__
+def in_short(problem: BaseException) -> str:
+    """What an exception says, in one line that is not long; its name if it says nothing."""
+    said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    said = " ".join("".join(c if c.isprintable() else " " for c in said).split()) or type(problem).__name__
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
+
+
+def read_json(path: Path, missing: str = "") -> Any:
+    """The content of a JSON file. Whole numbers that no float holds are infinite.
+
+    Raises InputError, naming the file and the line, where it is missing (`missing` says why that is wrong), is not JSON or
+    has a key twice in one object.
+    """
+    with reading(path, "is not valid JSON", missing):
+        try:
+            return json.loads(path.read_text(encoding="utf-8-sig"), parse_int=_whole, object_pairs_hook=_once)
+        except json.JSONDecodeError as problem:
+            raise InputError(f"{path}, line {problem.lineno}: not valid JSON ({problem.msg})") from None
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else float(digits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is there twice in one object")
+    return found

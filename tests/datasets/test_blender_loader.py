@@ -216,7 +216,7 @@ def test_the_paper_views_are_15_to_37(tmp_path):
     scene = load(write_scene(tmp_path, {"train": 1, "val": 40}))
     views, label = evaluation_views(scene, "paper")
     assert views.names == [f"r_{k}" for k in range(15, 38)]
-    assert label == "paper (at 8 px)"
+    assert label == "paper (at 8 px; colour times alpha)"
 
 
 def test_the_paper_views_keep_their_numbers_when_views_are_skipped(tmp_path):
@@ -225,7 +225,7 @@ def test_the_paper_views_keep_their_numbers_when_views_are_skipped(tmp_path):
     views, label = evaluation_views(scene, "paper")
     assert views.names == ["r_16", "r_24", "r_32"] and len(scene.train) == 3
     assert views.images[:, 0, 0, 2].tolist() == [16, 24, 32]
-    assert label == "paper (3 views: one in 8; at 8 px)"
+    assert label == "paper (3 views: one in 8; at 8 px; colour times alpha)"
     assert "--testskip 50 leaves none of the validation views" in refusal(tmp_path, testskip=50)
 
 
@@ -288,10 +288,11 @@ def test_a_scene_named_demo_on_disk_is_taken_as_it_is(tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there: set RADIANCE_DATA to another place")
 def test_lego_in_small():
-    scene = load(REAL)
+    scene = load(REAL, recipe="paper")
     views, label = evaluation_views(scene, "paper")
     assert (len(scene.train), len(scene.val), len(views)) == (100, 100, 23)
     assert views.names[0] == "r_15" and views.names[-1] == "r_37" and label == "paper (at 100 px)"
+    assert evaluation_views(load(REAL), "paper")[1] == "paper (at 100 px; colour times alpha)"
     focal = 50 / math.tan(0.6911112070083618 / 2)
     assert scene.train.cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-5)
     assert scene.bounds.tolist() == [[-2, -2, -2], [2, 2, 2]] and 0 < scene.near < 2 and 6 < scene.far < 8

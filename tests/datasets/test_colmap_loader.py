@@ -280,11 +280,11 @@ def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name, 
     ("cameras", "260.0 250", "260.0 -250", "is no camera"),
     ("cameras", "260.0 250", "inf 250", "is no camera"),
     ("cameras", "260.0 250 ", "260.0 ", "OPENCV has 8 parameters, and these are 7"),
-    ("cameras", "0.12", "twelve", "is damaged, or no file of COLMAP"),
+    ("cameras", "0.12", "twelve", "is damaged, or not a file of COLMAP"),
     ("cameras", "0.12", "-9", "folds the picture over"),
     ("cameras", "5 OPENCV", "6 OPENCV", "was taken by camera 5, which is not in cameras.txt"),
-    ("images", " 5 view_3.png", " 5", "is damaged, or no file of COLMAP"),
-    ("points3D", "0.9 0.5", "0.9 high", "is damaged, or no file of COLMAP"),
+    ("images", " 5 view_3.png", " 5", "is damaged, or not a file of COLMAP"),
+    ("points3D", "0.9 0.5", "0.9 high", "is damaged, or not a file of COLMAP"),
 ])
 def test_texts_that_make_no_sense(tmp_path, name, old, new, words):
     path = write_colmap(tmp_path, "txt") / f"sparse/0/{name}.txt"

@@ -65,7 +65,7 @@ def test_report_json_is_valid_and_complete(done):
     assert (figures["training_seconds"], figures["compile_seconds"]) == (148.588, 1.5)
     assert (figures["hull_seconds"], figures["evaluation_seconds"]) == (4.25, 12.0)
     assert figures["peak_memory_mib"] > 50
-    size = {"name": "paper", "views": 5, "width": 36, "height": 24, "background": "black"}
+    size = {"name": "paper", "views": 5, "width": 36, "height": 24, "same_size": True, "background": "black"}
     assert stored["protocol"] == size
     run = {
         "seed": 11,
