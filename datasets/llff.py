@@ -164,7 +164,7 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
     factor = 2 if options.half_res else options.factor
     one_size = len(set(full)) == 1 and (options.img_s is None or options.half_res)
     smaller = folder / f"images_{factor}"
-    free = not smaller.exists() or smaller.is_dir() and not any(smaller.iterdir())
+    free = not smaller.exists() or (smaller.is_dir() and not any(smaller.iterdir()))
     if source.divisor == 1 and factor > 1 and one_size and free and make_copies(paths, smaller, *sizes[0], options.threads):
         return image_files(smaller), factor
     return paths, source.divisor
