@@ -1,5 +1,6 @@
 """Files on disk -> Scene. One loader a file format, and one camera convention: that of `Cameras`."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from datasets.staging import staged
 from settings.errors import InputError
 from settings.masks import parse_corruption
 from settings.options import Options
+from settings.reading import reading
 
 __all__ = ["load"]
 
@@ -31,12 +33,12 @@ def load(options: Options) -> Scene:
     The built-in scene is made first where it is not there yet. Raises InputError, in one sentence, for
     whatever is missing or wrong in the files, and for flags that mean nothing to the scene's format.
     """
-    folder, kind = (_demo_folder(options), "blender") if options.is_demo else find_scene(options)
+    folder, kind = (_demo_folder(options), "blender") if options.is_demo else _found(options)
     for flag, kinds in _MEANT_FOR.items():
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
                              f"{kind}: drop the flag")
-    scene = over_black(_loaded(folder, kind, options), options)
+    scene = over_black(_checked(_loaded(folder, kind, options), folder), options)
     if options.no_masks:
         everything = joined([np.full(image.shape[:2], 255, np.uint8) for image in scene.train.images])
         return replace(scene, carving=replace(scene.train, alpha=everything))
@@ -50,15 +52,40 @@ def load(options: Options) -> Scene:
     return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed), cut_out=False)
 
 
+def _found(options: Options) -> tuple[Path, str]:
+    with reading(options.datadir or options.scene_name, "cannot be looked for"):  # names too long, folders that are closed
+        return find_scene(options)
+
+
 def _loaded(folder: Path, kind: str, options: Options) -> Scene:
     place = staged(folder)
     try:
-        return _LOADERS[kind](place, options, options.scene_name)
+        with reading(place, "holds a damaged scene"):  # what its readers say of single files is told as it is
+            return _LOADERS[kind](place, options, options.scene_name)
     except InputError as problem:
         if place == folder:
             raise
         raise InputError(f"{problem}; this is {folder}'s copy: where the scene needs files outside its folder, unset "
                          "RADIANCE_SCRATCH") from problem
+
+
+def _checked(scene: Scene, folder: Path) -> Scene:
+    """The scene, if its numbers are such as can be learned from. Raises InputError for what is not finite, or empty."""
+    for name in ("train", "val", "test"):
+        cameras, names = getattr(scene, name).cameras, getattr(scene, name).names
+        for what, values in (("pose", cameras.camera_to_world), ("lens", cameras.intrinsics)):
+            finite = values.flatten(1).isfinite().all(1) if len(names) else values.new_ones(0, dtype=bool)
+            if not finite.all():
+                raise InputError(f"{folder}: the {what} of the view {names[int(finite.int().argmin())]} has numbers too large "
+                                 "for 32 bits: look at the scale in its files")
+    low, high = scene.bounds
+    if not (scene.bounds.isfinite().all() and (low < high).all()):
+        raise InputError(f"{folder}: the box from {low.tolist()} to {high.tolist()} that holds the scene is infinite or empty: "
+                         "look at the poses, the bounds and the scale in its files")
+    if not 0 < scene.near < scene.far < math.inf:
+        raise InputError(f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}, which are not two "
+                         "finite ones, the nearest above 0: look at the poses and the bounds in its files")
+    return scene
 
 
 def _demo_folder(options: Options) -> Path:

@@ -8,12 +8,15 @@ import torch
 from datasets import protocols
 from datasets.bounds import depth_range, scene_box
 from datasets.cameras import Cameras
+from datasets.image_files import Header, tell
 from datasets.mask_files import require_masks, with_mask_files
+from datasets.orientation import stated_size, turns
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
 from settings.errors import InputError
 from settings.options import Options
+from settings.reading import reading
 
 
 def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
@@ -25,11 +28,11 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
     wrong with the files.
     """
-    views = {"train": read_transforms(folder, "train"), "val": [], "test": []}
+    views = {"train": _read_views(folder, "train"), "val": [], "test": []}
     ids = {"val": [], "test": []}
     counts = {"val": 0, "test": 0}
     for split in _needed(folder, options):
-        found = read_transforms(folder, split)
+        found = _read_views(folder, split)
         counts[split], ids[split] = len(found), list(range(0, len(found), options.testskip))
         views[split] = [found[view] for view in ids[split]]
     evaluated_by_paper = options.protocol == "paper" and protocols.has_paper_views(counts["val"])
@@ -37,14 +40,17 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
         raise InputError(f"--testskip {options.testskip} leaves none of the validation views 15 to 37, which "
                          "protocol paper measures on: give a smaller number")
     name = name or folder.resolve().name
-    stored = {split: [read_header(view.path)[:2] for view in found] for split, found in views.items()}
+    headers = {split: [read_header(view.path) for view in found] for split, found in views.items()}
+    turn = _turns(headers, views, options, folder)
+    stored = {split: _sizes(found, turn[split]) for split, found in headers.items()}
     largest = max(size for split in stored.values() for size in split)
-    splits = {split: _read_split(found, stored[split], largest[0], options, f"{name} {split}") for split, found in views.items()}
+    splits = {split: _read_split(found, headers[split], turn[split], largest[0], options, f"{name} {split}")
+              for split, found in views.items()}
     carving = None
     if options.maskdir is not None:
         pictures = {split: [view.path for view in found] for split, found in views.items()}
         maskdir = Path(options.maskdir).expanduser()
-        splits, carving = with_mask_files(splits, pictures, folder, maskdir, stored, options.threads)
+        splits, carving = with_mask_files(splits, pictures, folder, maskdir, stored, options.threads, turns=turn)
     require_masks(options, splits["train"].alpha is not None, views["train"][0].path)
     cameras = splits["train"].cameras
     bounds, bounds_from = scene_box(cameras)
@@ -76,11 +82,16 @@ def working_size(options: Options, width: int, height: int, largest: int) -> tup
     return max(1, int(width * wanted / largest + 0.5)), max(1, int(height * wanted / largest + 0.5))
 
 
+def _read_views(folder: Path, split: str) -> list[View]:
+    with reading(folder / f"transforms_{split}.json", "does not describe a scene"):
+        return read_transforms(folder, split)
+
+
 def _needed(folder: Path, options: Options) -> list[str]:
     """Which of val and test to read: val for protocol paper where it has that protocol's views, else test."""
     needed = []
     if options.protocol == "paper" and (folder / "transforms_val.json").is_file() \
-            and protocols.has_paper_views(len(read_transforms(folder, "val"))):
+            and protocols.has_paper_views(len(_read_views(folder, "val"))):
         needed.append("val")
     if not needed or options.render_test:
         needed.append("test")
@@ -92,14 +103,29 @@ def _needed(folder: Path, options: Options) -> list[str]:
     return needed
 
 
-def _read_split(views: list[View], stored: list[tuple[int, int]], largest: int, options: Options, title: str) -> Split:
-    """The views of a split, whose files have the sizes `stored`; all are shrunk alike, the widest to the working width."""
-    with_alpha = [read_header(view.path)[2] for view in views]
+def _sizes(headers: list[Header], turn: list[int]) -> list[tuple[int, int]]:
+    return [header.size(way) for header, way in zip(headers, turn, strict=True)]
+
+
+def _turns(headers: dict[str, list[Header]], views: dict[str, list[View]], options: Options,
+           folder: Path) -> dict[str, list[int]]:
+    """The EXIF turn by which each picture of each split is read. Says on stderr what is done with their pixels."""
+    together = [header for found in headers.values() for header in found]
+    tell(together, folder)
+    cameras = [stated_size(view.lens) for found in views.values() for view in found]
+    ways = iter(turns(together, cameras, options.orientation, folder))
+    return {split: [next(ways) for _ in found] for split, found in headers.items()}
+
+
+def _read_split(views: list[View], headers: list[Header], turn: list[int], largest: int, options: Options, title: str) -> Split:
+    """The views of a split, whose files are read by EXIF turns. All are shrunk alike, the largest to the working width."""
+    with_alpha = [header.alpha for header in headers]
+    stored = _sizes(headers, turn)
     if any(with_alpha) and not all(with_alpha):
         raise InputError(f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "
                          "its split have: save all of them as RGBA, or none")
     sizes = [working_size(options, *size, largest) for size in stored]
-    files = [PictureFile(view.path, *size) for view, size in zip(views, sizes, strict=True)]
+    files = [PictureFile(view.path, *size, turn=way) for view, size, way in zip(views, sizes, turn, strict=True)]
     read = read_pictures(files, all(with_alpha), options.threads, title)
     lenses = np.array([intrinsics(view, *size) for view, size in zip(views, stored, strict=True)]).reshape(-1, 3, 3)
     poses = np.array([view.camera_to_world for view in views]).reshape(-1, 3, 4)

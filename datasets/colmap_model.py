@@ -10,6 +10,7 @@ import numpy as np
 from datasets.colmap_cameras import COUNTS, MODELS, camera_lens
 from datasets.lenses import Lens
 from settings.errors import InputError
+from settings.reading import reading
 
 _MOST_PARAMETERS = 20  # of a camera model that is not known
 
@@ -100,17 +101,12 @@ def image_names(folder: Path, ending: str) -> list[str]:
 
 
 def _read(path: Path, reader: Callable):
-    try:
-        return reader(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: a COLMAP model is cameras, images and points3D, all of them .bin or all .txt") \
-            from None
-    except (struct.error, IndexError):
-        raise InputError(f"{path} ends too early: it is cut off, or no file of COLMAP") from None
-    except (UnicodeDecodeError, ValueError, OverflowError) as problem:
-        raise InputError(f"{path} is damaged, or no file of COLMAP ({problem})") from None
-    except OSError as problem:
-        raise InputError(f"{path} cannot be read ({problem.strerror or problem})") from None
+    with reading(path, "is damaged, or no file of COLMAP",
+                 "a COLMAP model is cameras, images and points3D, all of them .bin or all .txt"):
+        try:
+            return reader(path)
+        except (struct.error, IndexError):
+            raise InputError(f"{path} ends too early: it is cut off, or no file of COLMAP") from None
 
 
 class _Stream:

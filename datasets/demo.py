@@ -9,9 +9,6 @@ and per view
 
 import json
 import math
-import os
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.made_folders import made
 from settings.errors import InputError
 from settings.progress import progress
 from taichi_kernels.sphere_tracing import trace_demo
@@ -31,7 +29,6 @@ FIELD_OF_VIEW = 0.6911112070083618  # radians over the shorter side, as in NeRF-
 CAMERA_DISTANCE = 4.3  # world units from the point that the cameras look at
 LOOK_AT = np.array([0.0, 0.0, -0.08])
 LOWEST, HIGHEST = -0.25, 0.97  # sine of the cameras' elevation, train and val
-STALE_SECONDS = 24 * 3600  # a half-made folder that old has no maker any more
 
 
 @dataclass(frozen=True)
@@ -114,11 +111,18 @@ def demo_poses(settings: DemoSettings, split: str) -> np.ndarray:
 def is_complete(folder: Path, settings: DemoSettings) -> bool:
     """Whether a folder holds the whole demo scene of these settings and this version."""
     try:
-        if json.loads((folder / MANIFEST).read_text()) != settings.manifest():
+        manifest = json.loads((folder / MANIFEST).read_text())
+        sizes = manifest.pop("bytes", {})  # a scene that an earlier version made does not say them
+        if manifest != settings.manifest():
             return False
-    except (OSError, ValueError):
+        return all(path.is_file() and _has_size(path, sizes.get(path.relative_to(folder).as_posix()))
+                   for path in _files(folder, settings))
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
-    return all(path.is_file() for path in _files(folder, settings))
+
+
+def _has_size(path: Path, size: int | None) -> bool:
+    return size is None or path.stat().st_size == size
 
 
 def ensure_demo(root: str | Path, settings: DemoSettings | None = None, quiet: bool = False) -> Path:
@@ -144,21 +148,13 @@ def make_demo(folder: str | Path, settings: DemoSettings, quiet: bool = False) -
         raise InputError(
             f"{folder} is in the demo scene's place but is not one: move it away or choose another folder"
         )
-    prefix = f".{folder.name}.making-"
-    making = folder.parent / f"{prefix}{os.getpid()}"
     try:
-        for left in folder.parent.glob(f"{prefix}*"):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS or left == making:
-                shutil.rmtree(left)
-        making.mkdir(parents=True)
-        _write(making, settings, quiet)
-        _move_into_place(making, folder, settings)
+        with made(folder, lambda: is_complete(folder, settings)) as making:
+            _write(making, settings, quiet)
     except OSError as error:
         raise InputError(
             f"cannot write the demo scene to {folder} ({error.strerror or error}): choose another folder"
         ) from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -177,19 +173,6 @@ def _files(folder: Path, settings: DemoSettings) -> Iterator[Path]:
         for view in settings.views(split):
             for ending in (".png", "_depth.npy", "_normal.png"):
                 yield folder / f"{view}{ending}"
-
-
-def _move_into_place(making: Path, folder: Path, settings: DemoSettings) -> None:
-    """Rename the finished folder; where another process was faster, keep what it made."""
-    if is_complete(folder, settings):
-        return
-    if folder.exists():
-        old = making.with_name(making.name + "-old")
-        os.rename(folder, old)
-        os.rename(making, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        os.rename(making, folder)
 
 
 def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
@@ -212,7 +195,8 @@ def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
             ]
             transforms = {"camera_angle_x": settings.camera_angle_x, "frames": frames}
             (folder / f"transforms_{split}.json").write_text(json.dumps(transforms, indent=1))
-    (folder / MANIFEST).write_text(json.dumps(settings.manifest(), indent=1))
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder, settings)}
+    (folder / MANIFEST).write_text(json.dumps({**settings.manifest(), "bytes": sizes}, indent=1))
 
 
 def _write_view(stem: str, intrinsics: torch.Tensor, pose: np.ndarray, settings: DemoSettings) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.file_names import find_files, holds_images, is_image, shown
-from datasets.pictures import read_header
+from datasets.image_files import read_header
 from datasets.sizes import Size
+from datasets.smaller_copies import usable
 from settings.errors import InputError
 
 _COPIES = re.compile(r"images_([1-9]\d*)")  # a folder of copies at 1/N of the size
@@ -25,11 +26,13 @@ class ImageFolder:
         for path, size in zip(paths, full, strict=True):
             if path is not None and self.divisor > 1:
                 try:
-                    stored = read_header(path)[:2]
+                    header = read_header(path)
                 except InputError as problem:
                     return str(problem)
-                if any(abs(side - whole / self.divisor) > 1 for side, whole in zip(stored, size, strict=True)):
-                    return f"{path} is {stored[0]}x{stored[1]} px, not 1/{self.divisor} of {size[0]}x{size[1]} px"
+                wanted = [whole / self.divisor for whole in size]
+                if not any(max(abs(side - whole) for side, whole in zip(stored, wanted, strict=True)) <= 1
+                           for stored in (header.size(), header.size(header.orientation))):
+                    return f"{path} is {header.width}x{header.height} px, not 1/{self.divisor} of {size[0]}x{size[1]} px"
         return ""
 
 
@@ -46,6 +49,7 @@ def image_folders(root: Path, full: Sequence[Size] = (), sizes: Sequence[Size] =
     """
     copies = {folder.divisor: folder for folder in _copies(root)}
     widths = [(whole[0], size[0]) for whole, size in zip(full, sizes, strict=True)]
+    copies = {n: folder for n, folder in copies.items() if usable(folder.path, root / "images")}
     exact = [n for n in copies if full and all(int(whole / n + 0.5) == size for whole, size in widths)]
     larger = [n for n in copies if n not in exact and all(whole / n > size for whole, size in widths)]
     whole = [ImageFolder(root / "images", 1)] if (root / "images").is_dir() else []

@@ -5,7 +5,6 @@ backwards, the camera's centre, and height, width and focal length in px; then t
 content. What is done with them is what nerf-pytorch does (`load_llff.py`; Mildenhall et al. 2019 and 2020).
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +29,10 @@ from datasets.photographs import (
 from datasets.poses import average_pose, checked_pose, moved, similarity
 from datasets.scene import Scene
 from datasets.sizes import Size, working_sizes
-from datasets.smaller_copies import make_copies
+from datasets.smaller_copies import check_names, make_copies
 from settings.errors import InputError
 from settings.options import Options
+from settings.reading import reading
 
 FILE = "poses_bounds.npy"
 BOUND_FACTOR = 0.75  # the nearest content lies at 1 / 0.75 world units, so that the NDC's plane at 1 is before it
@@ -64,7 +64,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     names = view_names([path.name for path in paths])
     photos = [Photo(*photo, f"images/{photo[0].name}", divisor=divisor, size=size)
               for *photo, size in zip(paths, names, matrices, lenses, sizes, strict=True)]
-    photos = fitted(photos, str(folder / FILE))
+    photos = fitted(photos, folder / FILE, options)
     tell_odd_views(photos, str(folder / FILE))
     odd = odd_views(Cameras(torch.eye(3).expand(len(photos), 3, 3), torch.from_numpy(matrices), 1, 1))
     usual = [view for view in range(len(photos)) if view not in odd]
@@ -112,17 +112,13 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
     All in the file's world units. Raises InputError where the file is missing, no array of numbers (V, 17), or holds a pose
     that is not rigid, a lens that is none, or bounds that are not 0 < nearest < farthest and finite.
     """
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: an LLFF scene has its poses there") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        raise InputError(f"{path} cannot be read as a NumPy array: the file is damaged ({problem})") from None
+    with reading(path, "cannot be read as a NumPy array: the file is damaged", "an LLFF scene has its poses there"):
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)  # takes no memory for a shape that the file does not hold
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 17 or not len(rows) or rows.dtype.kind not in "fiu":
         shape = "x".join(map(str, getattr(rows, "shape", ()))) or "no"
         raise InputError(f"{path} holds {shape} values of type {getattr(rows, 'dtype', '?')}, not N rows of 17 numbers, one for "
                          "each photograph")
-    rows = rows.astype(np.float64)
+    rows = np.array(rows, np.float64)
     poses, lenses = [], []
     for k, row in enumerate(rows):
         where, matrix = f"{path}, row {k}", row[:15].reshape(3, 5)
@@ -157,6 +153,7 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
                           "put back those that are missing, or remove the folder to have it made from `images`"))
         if not problem:
             tell(f"{wrong[0]}; {source.path.name} is read" if wrong else "")
+            check_names(source.path, folder / "images")
             break
         wrong.append(problem)
     else:
@@ -164,8 +161,7 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
     factor = 2 if options.half_res else options.factor
     one_size = len(set(full)) == 1 and (options.img_s is None or options.half_res)
     smaller = folder / f"images_{factor}"
-    free = not smaller.exists() or (smaller.is_dir() and not any(smaller.iterdir()))
-    if source.divisor == 1 and factor > 1 and one_size and free and make_copies(paths, smaller, *sizes[0], options.threads):
+    if source.divisor == 1 and factor > 1 and one_size and make_copies(paths, smaller, *sizes[0], options.threads):
         return image_files(smaller), factor
     return paths, source.divisor
 

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from datasets.bounds import depth_range, odd_views, scene_box
 from datasets.file_names import find_files, normal, shown
+from datasets.image_files import read_header
 from datasets.image_folders import choose_files, image_files, image_folders
 from datasets.lenses import Lens
 from datasets.nerfstudio_splits import split_views
+from datasets.orientation import stated_size, turns
 from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell, tell_odd_views
-from datasets.pictures import read_header
 from datasets.scene import Scene
-from datasets.sizes import working_sizes
+from datasets.sizes import Size, working_sizes
 from datasets.transforms import View, frame_files, intrinsics, read_json, read_views
 from datasets.transforms_keys import unused_entries
 from settings.errors import InputError
@@ -57,7 +58,9 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     tell(unused_entries(top, path))
     files = frame_files(top, path)
     views = sorted(_views_on_disk(folder, top, path, files), key=lambda view: normal(view.frame["file_path"]))
-    photos = [_photo(view, top) for view in views]
+    headers = [read_header(view.path) for view in views]
+    ways = turns(headers, [stated_size(view.lens) for view in views], options.orientation, path)
+    photos = [_photo(view, top, header.size(way), way) for view, header, way in zip(views, headers, ways, strict=True)]
     missing = len(files) - len(photos)
     if missing:
         there = {photo.file for photo in photos}
@@ -65,7 +68,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
         tell(f"{path}: {missing} of {len(files)} images are missing and left out ({shown(first)} first)")
     full = [photo.full for photo in photos]
     photos = [replace(photo, size=size) for photo, size in zip(photos, working_sizes(options, full), strict=True)]
-    photos = fitted(_smaller(photos, folder), str(path))
+    photos = fitted(_smaller(photos, folder), path, options)
     _tell_without_pose(photos, folder, top, path)
     photos = _with_masks(photos, folder, views, path, options)
     tell_odd_views(photos, str(path))
@@ -131,11 +134,10 @@ def _projection(view: View, top: dict) -> tuple[str, tuple[str, ...]]:
     return projection, _COEFFICIENTS[model if model in _COEFFICIENTS and projection == "radial" else projection]
 
 
-def _photo(view: View, top: dict) -> Photo:
-    """A frame with its lens, for a photograph of the size that the file says (w, h), else of its image's size."""
+def _photo(view: View, top: dict, stored: Size, turn: int) -> Photo:
+    """A frame with its lens, for a photograph of the size that the file says (w, h), else of its image's size after its turn."""
     projection, names = _projection(view, top)
-    width, height, _ = read_header(view.path)
-    size = width, height
+    width, height = size = stored
     if "w" in view.lens and "h" in view.lens and all(_is_number(view.lens[key]) for key in ("w", "h")):
         size = round(view.lens["w"]), round(view.lens["h"])
     matrix = intrinsics(view, width, height)  # checks w and h against the image's own size
@@ -147,7 +149,7 @@ def _photo(view: View, top: dict) -> Photo:
                              "the images first")
     lens = Lens(*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), width, height, projection=projection, **view.distortion)
     lens.check(view.where)
-    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size), normal(view.frame["file_path"]))
+    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size), normal(view.frame["file_path"]), turn=turn)
 
 
 def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
@@ -161,7 +163,7 @@ def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
         return photos
     source, paths, said = choose_files(root, names, [photo.full for photo in photos], [photo.size for photo in photos])
     tell(said)
-    return [replace(photo, path=path or photo.path, divisor=source.divisor if path else photo.divisor)
+    return [photo if path in (None, photo.path) else replace(photo, path=path, divisor=source.divisor, turn=None)
             for photo, path in zip(photos, paths, strict=True)]
 
 

@@ -10,9 +10,12 @@ import torch
 
 from datasets.bounds import odd_views
 from datasets.cameras import Cameras
+from datasets.image_files import Header, read_header
+from datasets.image_files import tell as tell_pixels
 from datasets.lenses import Lens
 from datasets.mask_files import apply_masks, find_masks, require_masks
-from datasets.pictures import PictureFile, read_header, read_pictures
+from datasets.orientation import turns
+from datasets.pictures import PictureFile, read_pictures
 from datasets.scene import Split
 from datasets.sizes import Size, common_size, list_of_sizes
 from settings.errors import InputError
@@ -32,6 +35,8 @@ class Photo:
     divisor: int = 1  # the file is a copy at 1/divisor of the photograph's size
     size: Size = (0, 0)  # px, that it is shrunk to
     cut: Size | None = None  # px, from the top left, that are kept of that, if not all
+    turn: int | None = None  # EXIF's, by which the file is read; None: not decided yet
+    stored: Size = (0, 0)  # px, of the file after its turn
     has_alpha: bool = False
 
     @property
@@ -41,7 +46,7 @@ class Photo:
 
     @property
     def picture_file(self) -> PictureFile:
-        return PictureFile(self.path, *self.size, self.lens, self.cut)
+        return PictureFile(self.path, *self.size, self.lens, self.turn or 1, self.cut)
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,20 @@ def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int
     return [view for view in range(count) if view % every], test
 
 
-def fitted(photos: Sequence[Photo], where: str) -> list[Photo]:
-    """The photographs with the sizes that they are read at, and whether their files have an alpha channel.
+def fitted(photos: Sequence[Photo], where: Path, options: Options) -> list[Photo]:
+    """The photographs with their EXIF turns, the sizes that they are read at, and whether their files have an alpha channel.
 
     The working size of a copy that another program rounded in another way is the copy's. If the photographs' sizes differ by
     rounding only, all are cut to the smallest width and height, at the right and at the bottom; if they differ more, each keeps
     its own, and stderr is told. Raises InputError for files that are unreadable, smaller than the working size or out of their
     camera's proportion, and if only some have an alpha channel.
     """
-    found = [_fitted(photo) for photo in photos]
+    headers = [read_header(photo.path) for photo in photos]
+    tell_pixels(headers, where)
+    if any(photo.turn is None for photo in photos):
+        found = turns(headers, [photo.full for photo in photos], options.orientation, where)
+        photos = [replace(photo, turn=turn) if photo.turn is None else photo for photo, turn in zip(photos, found, strict=True)]
+    found = [_fitted(photo, header) for photo, header in zip(photos, headers, strict=True)]
     for photo in found:
         if photo.has_alpha != found[0].has_alpha:
             one, other = (photo.path, found[0].path) if found[0].has_alpha else (found[0].path, photo.path)
@@ -96,8 +106,8 @@ def fitted(photos: Sequence[Photo], where: str) -> list[Photo]:
     return [replace(photo, cut=None if photo.size == common else common) for photo in found]
 
 
-def _fitted(photo: Photo) -> Photo:
-    width, height, alpha = read_header(photo.path)
+def _fitted(photo: Photo, header: Header) -> Photo:
+    width, height = header.size(photo.turn)
     full, size = photo.full, photo.size
     if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
         raise InputError(f"{photo.path} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px that its "
@@ -107,7 +117,7 @@ def _fitted(photo: Photo) -> Photo:
     if size[0] > width or size[1] > height:
         raise InputError(f"{photo.path} is {width}x{height} px, smaller than the {size[0]}x{size[1]} px to work at: give a "
                          "larger --factor, or a smaller --img_s")
-    return replace(photo, size=size, has_alpha=alpha)
+    return replace(photo, size=size, stored=(width, height), has_alpha=header.alpha)
 
 
 def stored_size(photos: Sequence[Photo]) -> Size:
@@ -139,8 +149,8 @@ def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, na
         masks = {split: [photo.mask for photo in views] for split, views in photos.items()}
     files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(views, masks[split], strict=True)]
              for split, views in photos.items()}
-    splits, carving = apply_masks(splits, files, {split: [photo.path for photo in views] for split, views in photos.items()},
-                                  options.threads)
+    pictures = {split: [(photo.path, photo.stored) for photo in views] for split, views in photos.items()}
+    splits, carving = apply_masks(splits, files, pictures, options.threads)
     return PhotosRead(splits, carving, carving is None)
 
 

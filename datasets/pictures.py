@@ -1,25 +1,29 @@
 """Image files -> uint8 arrays at the size that is worked at, many at a time and little in memory."""
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from scipy import sparse
 
+from datasets.image_files import check_memory, file_profile, opened, read_header
 from datasets.lenses import Lens, undistort
+from datasets.pixels import decoded, turned
 from datasets.scene import Pictures
+from datasets.shrinking import shrink
 from settings.errors import InputError
 from settings.progress import progress
+from settings.reading import reading
+
+__all__ = ["PictureFile", "PicturesRead", "for_each", "read_header", "read_masks", "read_picture", "read_pictures", "shrink"]
 
 _AT_ONCE = 64_000_000  # pixels of files that are decoded at the same time
-_BLOCK = 4_000_000  # values that are averaged at the same time
+_DAMAGED = "cannot be decoded: the file is damaged"
 _NEARLY_BLACK, _FEW = 16, 1e-3  # of 255; share of the transparent pixels that may be brighter
-_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA", "1")  # what Pillow turns into 8-bit RGB(A) without loss
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,18 @@ class PictureFile:
     width: int  # px, of the result
     height: int
     lens: Lens | None = None  # whose distortion is undone
+    turn: int = 1  # EXIF's orientation that is applied, 1 to 8; 1 = as stored
     cut: tuple[int, int] | None = None  # columns and rows, from the top left, that are kept of the result
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of what is kept."""
         return (self.cut or (self.width, self.height))[::-1]
+
+    def stored(self, times: int = 1) -> tuple[int, int]:
+        """Width and height of the result, so many times as large, before the turn."""
+        size = times * self.width, times * self.height
+        return size[::-1] if self.turn > 4 else size
 
 
 @dataclass(frozen=True)
@@ -45,14 +55,6 @@ class PicturesRead:
     images: Pictures  # (H, W, 3) uint8 each, straight colours
     alpha: Pictures | None  # (H, W) uint8 each
     black_if_transparent: bool  # whether colours are black wherever alpha is 0 in the files
-
-
-def read_header(path: Path) -> tuple[int, int, bool]:
-    """Width, height (px) and whether there is an alpha channel, undecoded; InputError if unreadable."""
-    with _opened(path) as file:
-        if file.mode not in _MODES:
-            raise InputError(f"{path} has pixels of type {file.mode}: save it as 8-bit RGBA")
-        return file.width, file.height, _has_alpha(file)
 
 
 def read_pictures(files: Sequence[PictureFile], alpha: bool, threads: int = 0, title: str = "") -> PicturesRead:
@@ -73,15 +75,19 @@ def read_pictures(files: Sequence[PictureFile], alpha: bool, threads: int = 0, t
         if alpha:
             masks[view][...] = picture[..., 3]
 
-    for_each(read, [file.path for file in files], threads, title)
+    for_each(read, len(files), threads, title)
     return PicturesRead(images, masks, all(black))
 
 
 def _empty(sizes: Sequence[tuple[int, int]], *channels: int) -> Pictures:
     """Pictures of these (height, width), to be filled."""
-    if len(set(sizes)) == 1:
-        return np.empty((len(sizes), *sizes[0], *channels), np.uint8)
-    return [np.empty((*size, *channels), np.uint8) for size in sizes]
+    try:
+        if len(set(sizes)) == 1:
+            return np.empty((len(sizes), *sizes[0], *channels), np.uint8)
+        return [np.empty((*size, *channels), np.uint8) for size in sizes]
+    except (MemoryError, ValueError):
+        raise InputError(f"{len(sizes)} pictures of up to {max(sizes)[1]}x{max(sizes)[0]} px do not fit into the memory: give a "
+                         "smaller --img_s, or a larger --factor") from None
 
 
 def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
@@ -95,16 +101,16 @@ def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
     file, for an image that cannot be decoded.
     """
     twice = 2 if file.lens is not None and file.lens.is_distorted else 1
-    picture, extent = _decode(file.path, mode, twice * file.width, twice * file.height)
-    black = mode != "RGBA" or _black_if_transparent(picture)
-    picture = picture if black else _multiplied(picture)
-    if twice > 1:
-        size = twice * file.width, twice * file.height
-        if picture.shape[1] < size[0] or picture.shape[0] < size[1]:
+    size = file.stored(twice)
+    with _decoding(file.path, mode, size) as (picture, extent):
+        black = mode != "RGBA" or _black_if_transparent(picture)
+        picture = picture if black else _multiplied(picture)
+        if twice > 1 and (picture.shape[1] < size[0] or picture.shape[0] < size[1]):
             size = picture.shape[1::-1]
-        picture, extent = undistort(shrink(picture, *size, extent), file.lens), None
-    picture = shrink(picture, file.width, file.height, extent)
-    return (picture if black else _divided(picture)), black
+        picture = turned(shrink(picture, *size, extent), file.turn)
+        if twice > 1:
+            picture = shrink(undistort(picture, file.lens), file.width, file.height)
+        return (picture if black else _divided(picture)), black
 
 
 def _black_if_transparent(rgba: np.ndarray) -> bool:
@@ -139,12 +145,13 @@ def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") 
 
     def read(view: int) -> None:
         file = files[view]
-        mask = np.uint8(255) * _foreground(_decode(file.path, "RGBA")[0])[..., None]
-        if file.lens is not None and file.lens.is_distorted:
-            mask = undistort(mask, file.lens)
-        masks[view][...] = shrink(mask, file.width, file.height)[: file.shape[0], : file.shape[1], 0]
+        with _decoding(file.path, "RGBA", labels=True) as (picture, _):
+            mask = turned(np.uint8(255) * _foreground(picture)[..., None], file.turn)
+            if file.lens is not None and file.lens.is_distorted:
+                mask = undistort(mask, file.lens)
+            masks[view][...] = shrink(mask, file.width, file.height)[: file.shape[0], : file.shape[1], 0]
 
-    for_each(read, [file.path for file in files], threads, title)
+    for_each(read, len(files), threads, title)
     return masks
 
 
@@ -160,87 +167,62 @@ def _foreground(mask: np.ndarray) -> np.ndarray:
     return brightest >= 64 if brightest.max() >= 64 else brightest > 0
 
 
-def for_each(read, paths: Sequence[Path], threads: int, title: str) -> None:
-    """Call read(k) for every file, some at a time, behind a progress bar; the first error ends it.
+def for_each(read: Callable[[int], None], count: int, threads: int, title: str) -> None:
+    """Call read(k) for every k below `count`, some at a time, behind a progress bar; the first error ends it.
 
-    `threads`: 0 = up to 8, and fewer for images so large that eight of them would fill the memory.
+    `threads`: 0 = up to 8. Pictures that are large together wait for each other (`_decoding`).
     """
-    width, height = read_header(paths[0])[:2] if paths else (1, 1)
-    threads = min(threads or min(8, os.cpu_count() or 1), max(1, _AT_ONCE // (width * height)))
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1))
     try:
-        work = pool.map(read, range(len(paths)))
-        for _ in progress(work, total=len(paths), desc=title, unit="image", leave=False):
+        work = pool.map(read, range(count))
+        for _ in progress(work, total=count, desc=title, unit="image", leave=False):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def shrink(image: np.ndarray, width: int, height: int, extent: tuple[float, float] | None = None) -> np.ndarray:
-    """An image (H, W, C) at a smaller size by exact area averaging of each channel, rounded to its type.
+class _Budget:
+    """So many pixels may be in memory at their stored size at the same time; a picture that has more is read alone."""
 
-    Output pixel (r, c) is the mean of the input over the rectangle that it covers, with partly covered
-    pixels in proportion: what OpenCV calls INTER_AREA. `extent` is how many columns and rows of the input, from the top
-    left, the picture covers; all of them if it is None. Pillow's resize would weight colours by alpha.
-    """
-    rows, columns, channels = image.shape
-    across, down = extent or (columns, rows)
-    if (columns, rows) == (width, height) == (across, down):
-        return image
-    by_rows, flat = _area_weights(rows, height, down), image.reshape(rows, columns * channels)
-    narrow = np.empty((height, columns * channels), np.float32)
-    for block in np.array_split(np.arange(height), -(-flat.size // _BLOCK)):  # not all of it in float32 at once
-        if len(block):
-            weights = by_rows[block[0] : block[-1] + 1]
-            first, last = weights.indices.min(), weights.indices.max() + 1
-            narrow[block] = weights[:, first:last] @ flat[first:last].astype(np.float32)
-    narrow = narrow.reshape(height, columns, channels).swapaxes(0, 1).reshape(columns, height * channels)
-    small = _area_weights(columns, width, across) @ narrow
-    return np.rint(small.reshape(width, height, channels).swapaxes(0, 1)).astype(image.dtype)
+    def __init__(self, pixels: int) -> None:
+        self.pixels = self.free = pixels
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self.pixels)
+        with self.changed:
+            self.changed.wait_for(lambda: self.free >= pixels)
+            self.free -= pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += pixels
+                self.changed.notify_all()
 
 
-@lru_cache(maxsize=8)
-def _area_weights(size: int, smaller: int, extent: float) -> sparse.csr_matrix:
-    """(smaller, size) matrix: each input pixel's share in each output pixel along one axis; rows sum to 1.
-
-    The output covers the first `extent` of the input's pixels.
-    """
-    step = extent / smaller
-    starts = np.arange(smaller) * step
-    first = np.floor(starts + 1e-9).astype(int)
-    cells = first[:, None] + np.arange(int(np.ceil(step)) + 1)  # (smaller, touched)
-    covered = np.minimum(cells + 1, starts[:, None] + step) - np.maximum(cells, starts[:, None])
-    weights = np.where((covered > 1e-9) & (cells < size), covered / step, 0)
-    rows = np.broadcast_to(np.arange(smaller)[:, None], cells.shape)
-    used = weights > 0
-    return sparse.csr_matrix((weights[used].astype(np.float32), (rows[used], cells[used])), (smaller, size))
+_BUDGET = _Budget(_AT_ONCE)
 
 
-def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise InputError(f"the image {path} is missing") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as problem:
-        raise InputError(f"{path} cannot be decoded as an image ({type(problem).__name__})") from None
-
-
-def _has_alpha(file: Image.Image) -> bool:
-    return file.mode in ("RGBA", "LA", "PA") or "transparency" in file.info
-
-
-def _decode(path: Path, mode: str, width: int = 0, height: int = 0) -> tuple[np.ndarray, tuple[float, float]]:
-    """Pixels (H, W, C) uint8, and the columns and rows of them that the picture covers.
+@contextmanager
+def _decoding(path: Path, mode: str, size: tuple[int, int] | None = None,
+              labels: bool = False) -> Iterator[tuple[np.ndarray, tuple[float, float]]]:
+    """Pixels (H, W, C) uint8 as stored, and the columns and rows of them that the picture covers, within `_BUDGET`.
 
     With a size, a JPEG is decoded at the smallest fraction of its own that is not below it. Its last blocks of pixels
     then reach beyond the picture: 3001 rows at an eighth are 376, of which the picture covers 375.125.
     """
-    with _opened(path) as file:
-        try:
-            whole = file.size
-            if width and file.format in ("JPEG", "MPO"):
-                file.draft(None, (width, height))
+    with opened(path) as file:
+        whole = file.size
+        with reading(path, _DAMAGED):
+            profile = None if labels else file_profile(path, file)
+            if size is not None and file.format in ("JPEG", "MPO"):
+                file.draft(None, size)
             divisor = next(n for n in (1, 2, 4, 8) if file.size == (-(-whole[0] // n), -(-whole[1] // n)))
-            return np.asarray(file.convert(mode)), (whole[0] / divisor, whole[1] / divisor)
-        except (OSError, SyntaxError, ValueError) as problem:
-            raise InputError(f"{path} cannot be decoded: the file is damaged ({problem})") from None
+        with _BUDGET.taken(file.width * file.height):
+            check_memory(path, file)
+            with reading(path, _DAMAGED):
+                pixels = decoded(path, file, mode, profile, labels)
+            extent = pixels.shape[1::-1] if divisor == 1 else (whole[0] / divisor, whole[1] / divisor)
+            yield pixels, extent

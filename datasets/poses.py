@@ -7,6 +7,7 @@ import numpy as np
 from settings.errors import InputError
 
 _RIGID = 1e-3  # largest deviation of R^T R from the identity; the published files keep 2e-6
+_ABSURD = 1e100  # its square would not be finite
 
 
 def checked_pose(matrix, where: str, what: str = "transform_matrix") -> np.ndarray:
@@ -16,15 +17,17 @@ def checked_pose(matrix, where: str, what: str = "transform_matrix") -> np.ndarr
     """
     try:
         pose = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pose = np.empty(0)
-    if pose.shape not in ((4, 4), (3, 4)):
+    if pose.shape not in ((4, 4), (3, 4)) or any(isinstance(value, bool) for row in matrix for value in row):
         raise InputError(f"{where}: {what} is not a 4x4 or 3x4 matrix of numbers")
     if not np.isfinite(pose).all():
         raise InputError(f"{where}: {what} holds a value that is not finite")
     if pose.shape[0] == 4 and np.abs(pose[3] - (0, 0, 0, 1)).max() > _RIGID:
         raise InputError(f"{where}: the last row of {what} is not 0 0 0 1")
     rotation = pose[:3, :3]
+    if np.abs(rotation).max() > _ABSURD:
+        raise InputError(f"{where}: the pose is not rigid (the 3x3 part of {what} is no rotation)")
     squared = rotation.T @ rotation
     scale = math.sqrt(np.trace(squared) / 3)
     if np.abs(squared - np.eye(3)).max() > _RIGID:

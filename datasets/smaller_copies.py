@@ -1,48 +1,130 @@
-"""images_N: copies of a scene's photographs at 1/N of their size, made once and kept beside them."""
+"""images_N: copies of a scene's photographs at 1/N of their size, made once and kept beside them.
 
-import os
-import shutil
+A hidden file in the folder says what the copies were made from. Where the photographs are others now, or a copy is missing, the
+folder is not read any more, and made again. A folder without that file is the user's own: it is read, and never replaced.
+"""
+
+import hashlib
+import json
 import sys
-import time
 from pathlib import Path
 
 from PIL import Image
 
+from datasets.file_names import is_image
+from datasets.image_files import ORIENTATION
+from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
+from settings.files import write_json
 
-_STALE_SECONDS = 24 * 3600  # a half-made folder that old has no maker any more
+MANIFEST = ".copies.json"
+FORMAT = "taichi-radiance smaller copies"
 
 
 def make_copies(photographs: list[Path], folder: Path, width: int, height: int, threads: int) -> bool:
     """Write <folder>/<name>.png, width x height px by area averaging, of every photograph; True if the folder is there then.
 
-    It is made in a hidden folder beside it and renamed at the end, so that it is there whole or not at all. False, and a
-    line on stderr, where it cannot be written: the photographs are then shrunk in memory, by the same averaging. Raises
-    InputError, naming the file, for a photograph that cannot be decoded.
+    It is made in a hidden folder beside it and renamed at the end, so that it is there whole or not at all. A photograph that
+    is upright at width x height by its EXIF orientation is shrunk as it is stored, and its copy says the same orientation.
+    False for a folder of the user's; and, with a line on stderr, where it cannot be written: the photographs are then shrunk
+    in memory, by the same averaging. Raises InputError, naming the file, for a photograph that cannot be decoded.
     """
     if len({path.stem for path in photographs}) < len(photographs):  # a.png and a.jpg would become one
         return False
-    prefix = f".{folder.name}.making-"
-    making = folder.parent / f"{prefix}{os.getpid()}"
-
-    def copy(k: int) -> None:
-        mode = "RGBA" if read_header(photographs[k])[2] else "RGB"
-        picture, _ = read_picture(PictureFile(photographs[k], width, height), mode)
-        Image.fromarray(picture).save(making / f"{photographs[k].stem}.png")
-
+    if folder.exists() and any(folder.iterdir()) and _manifest(folder) is None:
+        return False
+    sources = {path.name: _facts(path) for path in photographs}
     try:
-        for left in folder.parent.glob(f"{prefix}*"):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS or left == making:
-                shutil.rmtree(left)
-        making.mkdir()
-        for_each(copy, photographs, threads, f"Making {folder.name}")
-        os.rename(making, folder)
+        with made(folder, lambda: is_current(folder, photographs)) as making:
+
+            def copy(k: int) -> None:
+                header = read_header(photographs[k])
+                lies = abs(header.width * height - header.height * width) > abs(header.height * height - header.width * width)
+                file = PictureFile(photographs[k], *((height, width) if header.orientation > 4 and lies else (width, height)))
+                picture, _ = read_picture(file, "RGBA" if header.alpha else "RGB")
+                tags = Image.Exif()
+                tags[ORIENTATION] = header.orientation
+                exif = {"exif": tags} if header.orientation > 1 else {}
+                Image.fromarray(picture).save(making / f"{photographs[k].stem}.png", **exif)
+
+            for_each(copy, len(photographs), threads, f"Making {folder.name}")
+            copies = {path.name: path.stat().st_size for path in making.iterdir()}
+            digests = {path.name: [*sources[path.name], _digest(path)] for path in photographs}
+            write_json(making / MANIFEST, {"format": FORMAT, "photographs": digests, "copies": copies})
     except OSError as problem:
-        if folder.is_dir():  # another process was faster
+        if is_current(folder, photographs):  # another process was faster
             return True
         reason = problem.strerror or problem
         print(f"{folder} cannot be written ({reason}): the photographs are shrunk in memory", file=sys.stderr)
         return False
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
     return True
+
+
+def usable(folder: Path, photographs: Path) -> bool:
+    """Whether the copies in a folder may be read in place of those in the folder `photographs`, if there is one.
+
+    False for copies that the program made of photographs that have changed since, or of which one is missing.
+    """
+    return not photographs.is_dir() or _manifest(folder) is None or is_current(folder, _pictures(photographs))
+
+
+def check_names(folder: Path, photographs: Path) -> None:
+    """A line on stderr if the copies in a folder, which the user made, have other names than the photographs."""
+    if folder == photographs or not photographs.is_dir() or _manifest(folder) is not None:
+        return
+    copies, originals = (sorted(path.relative_to(place).with_suffix("").as_posix() for path in _pictures(place))
+                         for place in (folder, photographs))
+    if len(copies) != len(originals):
+        print(f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
+              "the same photographs, or remove the folder", file=sys.stderr)
+    elif copies != originals:
+        one, other = next(pair for pair in zip(copies, originals, strict=True) if pair[0] != pair[1])
+        print(f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
+              "photographs, in the same order", file=sys.stderr)
+
+
+def is_current(folder: Path, photographs: list[Path]) -> bool:
+    """Whether the program made the copies in a folder from just these photographs as they are now, and all are there."""
+    manifest = _manifest(folder)
+    if manifest is None or set(manifest["photographs"]) != {path.name for path in photographs}:
+        return False
+    try:
+        return (all((folder / name).stat().st_size == size for name, size in manifest["copies"].items())
+                and all(_is_same(path, manifest["photographs"][path.name]) for path in photographs))
+    except OSError:
+        return False
+
+
+def _is_same(path: Path, known: list) -> bool:
+    """Whether a photograph has the size and the time that are known, or else the content."""
+    size, time = _facts(path)
+    return size == known[0] and (time == known[1] or _digest(path) == known[2])
+
+
+def _manifest(folder: Path) -> dict | None:
+    """What the program wrote about the folder's copies; None for a folder that it did not make."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        fits = found["format"] == FORMAT and all(len(known) == 3 for known in found["photographs"].values())
+        return found if fits and isinstance(found["copies"], dict) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return {"photographs": {}, "copies": {}}  # the file is there: the program's, and damaged
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if is_image(path)]
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """transforms.json files of NeRF-synthetic, instant-ngp and nerfstudio: which images, from where, through which lens."""
 
-import json
 import math
 import sys
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from datasets.file_names import EXTENSIONS, find_files, normal, view_names
 from datasets.poses import checked_pose
 from datasets.transforms_keys import BLENDER_USED, unused_entries
 from settings.errors import InputError
+from settings.reading import read_json as json_content
 
 _LENS = ("camera_angle_x", "camera_angle_y", "fl_x", "fl_y", "cx", "cy", "w", "h")
 _DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
@@ -60,14 +60,7 @@ def read_json(path: Path, needed: str) -> dict:
     Entries that are null, of the file and of its frames, are left out. Raises InputError where it is missing (`needed` says why
     that is wrong), unreadable or another kind of file.
     """
-    try:
-        top = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: {needed}") from None
-    except json.JSONDecodeError as problem:
-        raise InputError(f"{path}, line {problem.lineno}: not valid JSON ({problem.msg})") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path} cannot be read ({problem})") from None
+    top = json_content(path, needed)
     if not isinstance(top, dict) or not isinstance(top.get("frames"), list):
         raise InputError(f"{path} has no list `frames`: it is not a transforms file")
     top["frames"] = [_without_null(frame) for frame in top["frames"]]

@@ -9,6 +9,7 @@ import configargparse
 
 from settings.errors import InputError
 from settings.options import GROUPS, Options, kind
+from settings.reading import reading
 from settings.refused import REFUSED
 from settings.validation import heeded, validate
 
@@ -112,16 +113,14 @@ class _ConfigFile(configargparse.DefaultConfigFileParser):
 
     def parse(self, stream) -> dict:
         file, found = getattr(stream, "name", "config file"), {}
-        try:
+        with reading(f"--config: {file}", "is not a text file of `flag = value` lines"):
             lines = stream.read().splitlines()
-        except UnicodeDecodeError as problem:
-            raise InputError(f"--config: {file} is not a text file of `flag = value` lines") from problem
         for number, line in enumerate(lines, 1):
             where = f"{file}, line {number}"
             try:
                 items = super().parse([line])
-            except configargparse.ConfigFileParserException as problem:
-                raise InputError(f"{where}: cannot read {line.strip()!r}: write flag = value") from problem
+            except (configargparse.ConfigFileParserException, ValueError, SyntaxError, RecursionError, MemoryError) as problem:
+                raise InputError(f"{where}: cannot read {line.strip()[:80]!r}: write flag = value") from problem
             for key, value in items.items():
                 name = key.removeprefix("--")
                 self._check(name, value, line, where, found)

@@ -76,6 +76,10 @@ class Options:
     spherify: bool = _setting(
         "scene", False, "llff: photographs taken around an object, not from one side of the scene", source=NERF)
     testskip: int = _setting("scene", 1, "use every n-th validation and test view", source=NERF, low=1)
+    orientation: str | None = _setting(
+        "scene", None, "read pictures with an EXIF orientation as they are stored, as COLMAP does, or turned upright, as OpenCV "
+        "and programs that export pictures do; their cameras must be for the same", choices=("stored", "upright"),
+        absent="what fits the cameras' width and height; stored where both fit")
     white_bkgd: bool = _setting(
         "scene", False, "composite on white in training and evaluation (protocol standard always does)",
         source=CODE)

@@ -10,6 +10,7 @@ from settings.options import Options, kind
 # whose flags a group holds
 _METHOD_OF = {"masks": "points", "points": "points", "optimisation": "points", "rays": "nerf", "network": "nerf"}
 _OF_ALL = ("maskdir", "seed")
+LARGEST_WHOLE = 2**31 - 1  # what kernels count with
 SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
 
 
@@ -127,13 +128,15 @@ def _check_type(setting, value) -> None:
 def _check_value(setting, value) -> None:
     flag, story = f"--{setting.name} {value}", setting.metadata
     low, above, high = story["low"], story["above"], story["high"]
+    if isinstance(value, int) and high is None:
+        high = LARGEST_WHOLE
     if story["choices"] and value not in story["choices"]:
         raise InputError(f"{flag} is not known: choose one of {', '.join(story['choices'])}")
     if isinstance(value, (bool, str)):
         return
     inside = ((low is None or value >= low) and (above is None or value > above)
               and (high is None or value <= high))
-    if not (math.isfinite(value) and inside):
+    if not (inside and math.isfinite(value)):  # in this order: no float holds some whole numbers
         start = f"above {above}" if above is not None else f"of at least {low}"
         end = f" and at most {high}" if high is not None else ""
         raise InputError(f"{flag} is out of range: give a number {start}{end}")

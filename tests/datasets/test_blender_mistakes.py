@@ -128,7 +128,7 @@ def test_evaluation_views_may_lack_alpha(tmp_path):
     assert load(tmp_path).test.alpha is None
 
 
-def test_sixteen_bit_greys_are_refused(tmp_path):
+def test_pixels_without_a_known_range_are_refused(tmp_path):
     write_scene(tmp_path)
-    Image.fromarray(np.full((6, 8), 40000, np.uint16)).save(tmp_path / "train/r_0.png")
-    assert "has pixels of type I;16: save it as 8-bit RGBA" in refusal(tmp_path)
+    Image.fromarray(np.full((6, 8), 0.5, np.float32)).save(tmp_path / "train/r_0.png", format="TIFF")
+    assert "has pixels of type F: save it as 8-bit RGBA" in refusal(tmp_path)

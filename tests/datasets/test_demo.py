@@ -13,6 +13,7 @@ from PIL import Image
 from datasets import demo
 from datasets.cameras import Cameras
 from datasets.demo import DemoSettings, demo_poses, ensure_demo, is_complete, make_demo
+from datasets.made_folders import STALE_SECONDS
 from settings.errors import InputError
 from taichi_kernels.sphere_tracing import demo_distance
 
@@ -123,12 +124,14 @@ def test_the_same_settings_give_the_same_bytes_and_another_seed_other_views(fold
     assert not np.allclose(demo_poses(SMALL, "val"), demo_poses(SMALL, "train")[:2])
 
 
-@pytest.mark.parametrize("damage", ["a picture", "a map", "the manifest", "the version", "a JSON file"])
+@pytest.mark.parametrize("damage", ["a picture", "a map", "the manifest", "the version", "a JSON file", "half a picture"])
 def test_a_folder_that_is_not_whole_is_made_again(folder, tmp_path, damage):
     made = ensure_demo(tmp_path, SMALL, quiet=True)
     if damage == "the version":
         manifest = json.loads((made / demo.MANIFEST).read_text())
         (made / demo.MANIFEST).write_text(json.dumps(manifest | {"version": 0}))
+    elif damage == "half a picture":
+        (made / "val/r_1.png").write_bytes((made / "val/r_1.png").read_bytes()[:-50])
     elif damage == "the manifest":
         for path in made.rglob("*"):
             if path.is_file():
@@ -146,6 +149,12 @@ def test_a_folder_that_is_not_whole_is_made_again(folder, tmp_path, damage):
     assert ensure_demo(tmp_path, SMALL, quiet=True) == made
     assert contents(made) == contents(folder)
     assert os.listdir(tmp_path) == [made.name]
+
+
+def test_a_scene_of_an_earlier_version_of_the_program_is_kept(folder, tmp_path):
+    made = ensure_demo(tmp_path, SMALL, quiet=True)
+    (made / demo.MANIFEST).write_text(json.dumps(SMALL.manifest()))  # it did not note sizes
+    assert is_complete(made, SMALL)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
@@ -175,7 +184,7 @@ def test_leftovers_of_a_killed_run_are_cleared_when_old(tmp_path):
     old, young = (tmp_path / f".{SMALL.folder_name}.making-{i}" for i in (1, 2))
     for left in (old, young):
         (left / "train").mkdir(parents=True)
-    os.utime(old, (time.time() - 2 * demo.STALE_SECONDS,) * 2)
+    os.utime(old, (time.time() - 2 * STALE_SECONDS,) * 2)
     ensure_demo(tmp_path, SMALL, quiet=True)
     assert not old.exists()
     assert young.exists()

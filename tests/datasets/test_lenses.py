@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import pictures
+from datasets import pictures, shrinking
 from datasets.lenses import Lens, undistort
 from datasets.paths import circle, spiral
 from datasets.pictures import PictureFile, read_picture, shrink
@@ -90,7 +90,7 @@ def test_shrinking_a_part_of_the_pixels():
 def test_shrinking_in_blocks_gives_the_same(monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (61, 47, 3), dtype=np.uint8)
     whole = shrink(image, 13, 17)
-    monkeypatch.setattr(pictures, "_BLOCK", 300)
+    monkeypatch.setattr(shrinking, "_BLOCK", 300)
     assert np.array_equal(shrink(image, 13, 17), whole)
 
 

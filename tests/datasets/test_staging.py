@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 import datasets
+from datasets import staging
 from datasets.staging import staged
 from settings.errors import InputError
 from settings.options import Options
@@ -89,3 +90,33 @@ def test_a_place_that_cannot_be_is_told(scene, tmp_path, monkeypatch):
     monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"RADIANCE_SCRATCH=.*cannot copy .*lego there"):
         staged(scene)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "a folder missing"])
+def test_a_copy_that_was_swept_in_part_is_made_again(scene, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
+    copy = staged(scene)
+    if damage == "cut off":
+        (copy / "train" / "r_0.png").write_bytes(b"pic")
+    else:
+        (copy / "train" / "r_0.png").unlink()
+    if damage == "a folder missing":
+        (copy / "train").rmdir()
+    assert staged(scene) == copy and (copy / "train" / "r_0.png").read_bytes() == b"picture"
+    assert sorted(os.listdir(tmp_path / "disk")) == [copy.name, f"{copy.name}.lock"]
+
+
+def test_a_scene_that_changes_while_it_is_copied_is_told(scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
+    copytree = staging.shutil.copytree
+
+    def slow(source, *rest, **more):
+        copytree(source, *rest, **more)
+        (scene / "train" / "r_0.png").write_bytes(b"a new picture")
+
+    monkeypatch.setattr("shutil.copytree", slow)
+    with pytest.raises(InputError, match="was changed while it was copied"):
+        staged(scene)
+    monkeypatch.undo()
+    monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
+    assert (staged(scene) / "train" / "r_0.png").read_bytes() == b"a new picture"

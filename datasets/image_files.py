@@ -1,0 +1,170 @@
+"""Opening picture files: which formats are read, how large they may be, and what a file says about its pixels."""
+
+import contextlib
+import math
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+from PIL import (  # the plugins: known to Image.open from here on
+    BmpImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
+
+from datasets.colours import METADATA_ERRORS, Profile, conversion, profile_of
+from settings.errors import InputError
+from settings.reading import reading
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # told from the content, whatever the file's name ends with
+LARGEST = 1_000_000_000  # px of one picture; phones make 200 million
+ORIENTATION = 0x0112  # EXIF's tag
+_EIGHT_BITS = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "La", "RGBa", "RGBX")
+_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
+_LATE_CHUNKS = (b"eXIf", b"cICP")  # of a PNG, that Pillow does not look at, or not before it decodes the picture
+_LONGEST_CHUNK = 1 << 20  # bytes
+
+# Pillow's own limit holds for the whole process and for whoever reads there. It is switched off once, so that no thread changes
+# it under another; `opened` has a limit of its own instead. What Pillow warns of (odd EXIF data, palettes) is read all the same.
+Image.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture file says before it is decoded."""
+
+    path: Path
+    width: int  # px, as stored
+    height: int
+    alpha: bool  # whether there is an alpha channel, or a transparent colour
+    orientation: int = 1  # EXIF's: the turn, 1 to 8, that makes the stored picture upright
+    colours: str = ""  # the name of its colour profile, if that is not sRGB
+    frames: int = 1
+
+    def size(self, turn: int = 1) -> tuple[int, int]:
+        """Width and height (px) after an EXIF turn."""
+        return (self.height, self.width) if turn > 4 else (self.width, self.height)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The picture of a file, not decoded yet. Raises InputError, naming the file, for what is no picture or too large a one."""
+    with contextlib.ExitStack() as stack:
+        with reading(path, "cannot be decoded as an image"):
+            try:
+                file = stack.enter_context(Image.open(path, formats=FORMATS))
+            except FileNotFoundError:
+                raise InputError(f"the image {path} is missing") from None
+            except UnidentifiedImageError:
+                raise InputError(f"{path} cannot be decoded as an image: it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} "
+                                 "file, or damaged") from None
+            except ValueError as problem:
+                if "MAX_TEXT" not in str(problem):
+                    raise
+                raise InputError(f"{path}: a text or a colour profile in it unpacks to more than 1 MiB: save the image "
+                                 "without it") from None
+            _check_content(path, file)
+            if file.width * file.height > LARGEST:
+                raise InputError(f"{path} says that it is {file.width}x{file.height} px, more than the {LARGEST // 10**6} "
+                                 "million px that are read: save it smaller")
+            if file.mode not in _EIGHT_BITS + _SIXTEEN_BITS:
+                raise InputError(f"{path} has pixels of type {file.mode}: save it as 8-bit RGBA")
+        yield file
+
+
+def _check_content(path: Path, file: Image.Image) -> None:
+    """Raise InputError for more pixels than the file's bytes can hold, before memory is taken for them."""
+    packed = {"PNG": 1032, "BMP": 128}.get(file.format, 1 if file.info.get("compression") == "raw" else math.inf)
+    if math.isfinite(packed) and file.width * file.height > 8 * packed * (size := os.fstat(file.fp.fileno()).st_size):
+        raise InputError(f"{path} says that it is {file.width}x{file.height} px, which its {size} bytes cannot hold: it is "
+                         "damaged")
+
+
+def check_memory(path: Path, file: Image.Image) -> None:
+    """Raise InputError for a picture that, at the size it is decoded at, does not fit into the free memory."""
+    needed = 2 * file.width * file.height * max(3, len(file.getbands()))  # as Pillow's, and as an array
+    if needed > (free := psutil.virtual_memory().available):
+        raise InputError(f"{path} is {file.width}x{file.height} px and needs {needed / 2**30:.1f} GiB of memory, where "
+                         f"{free / 2**30:.1f} GiB are free: save it smaller")
+
+
+def read_header(path: Path) -> Header:
+    """What a file says about its picture, which is not decoded. Raises InputError if it cannot be read."""
+    with opened(path) as file, reading(path, "cannot be decoded as an image"):
+        width, height = stored_size(file)
+        profile = file_profile(path, file)
+        return Header(path, width, height, has_alpha(file), orientation(file),
+                      profile.name if profile and conversion(profile, file.mode) else "", _frames(file))
+
+
+def stored_size(file: Image.Image) -> tuple[int, int]:
+    """Width and height in px as stored. Pillow states TIFF files at the size that they are turned to."""
+    if file.format == "TIFF":
+        return file.tag_v2[256], file.tag_v2[257]
+    return file.size
+
+
+def has_alpha(file: Image.Image) -> bool:
+    """Whether a picture has an alpha channel, or a transparent colour."""
+    return file.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in file.info
+
+
+def orientation(file: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1, as stored, if the file has none or its EXIF data are damaged."""
+    try:
+        value = Image.Image.getexif(file).get(ORIENTATION, 1)  # not PNG's own, which decodes the picture to look behind it
+    except METADATA_ERRORS:
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def file_profile(path: Path, file: Image.Image) -> Profile | None:
+    """The colour profile of a picture, or None if it is sRGB by what the file says, or says nothing.
+
+    It finds EXIF data behind a PNG's pixels too: `orientation` is to be called after it.
+    """
+    late = _png_chunks(file.fp) if file.format == "PNG" else {}
+    if b"eXIf" in late:
+        file.info.setdefault("exif", b"Exif\0\0" + late[b"eXIf"])
+    return profile_of(path, file, late.get(b"cICP"))
+
+
+def tell(headers: Sequence[Header], where: Path | str) -> None:
+    """Say on stderr, in a line each, for how many pictures colours are converted, and of how many only a part is read."""
+    names = Counter(header.colours for header in headers if header.colours)
+    if names:
+        kinds = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
+        print(f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
+              f"profile ({kinds})", file=sys.stderr)
+    if several := sum(header.frames > 1 for header in headers):
+        print(f"{where}: {several} of {len(headers)} picture files are animated or hold several pictures: the first one is read",
+              file=sys.stderr)
+
+
+def _frames(file: Image.Image) -> int:
+    return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)  # the others of a phone's MPO are depths and gain maps
+
+
+def _png_chunks(file: BinaryIO) -> dict[bytes, bytes]:
+    """The chunks of `_LATE_CHUNKS` in a PNG file, found without decoding; the file stays where it was."""
+    found, place = {}, file.tell()
+    file.seek(8)
+    while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] in _LATE_CHUNKS and length < _LONGEST_CHUNK:
+            found[head[4:]] = file.read(length)
+            length = 0
+        file.seek(length + 4, 1)
+    file.seek(place)
+    return found

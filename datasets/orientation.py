@@ -1,0 +1,79 @@
+"""EXIF orientation: whether a picture is read as it is stored or turned upright, as its camera has it.
+
+Phones and cameras store pictures as the sensor lies and say in EXIF data how to turn them. COLMAP and many others take no notice;
+OpenCV, ffmpeg and most programs that export pictures turn them. Which of the two a scene's cameras are for is told from their
+width and height; half turns, mirror images and square pictures look the same both ways.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.image_files import Header, read_header
+from datasets.pixels import undo
+from settings.errors import InputError
+
+Size = tuple[int, int]  # width and height, px
+_ROUNDING = 1.0  # px by which the size of a smaller copy may be off
+
+
+def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str | None, where: Path | str) -> list[int]:
+    """The EXIF turn, 1 to 8, by which each picture is read; 1 is as stored.
+
+    `cameras` are the sizes that the pictures' cameras are stated for, at any scale, or None if none is stated; `choice` is
+    --orientation: stored, upright, or None. Without it, a reading that fits the camera alone is taken. Where both fit, it is
+    that of the scene's other pictures, else as stored, and a line on stderr says so. Raises InputError for a choice that
+    contradicts a camera.
+    """
+    fits = [_fits(header, camera) for header, camera in zip(headers, cameras, strict=True)]
+    for k, (header, fit) in enumerate(zip(headers, fits, strict=True)):
+        if choice is not None and fit not in (None, choice):
+            width, height = header.size(header.orientation if choice == "upright" else 1)
+            across, down = cameras[k]
+            raise InputError(f"--orientation {choice}: {header.path} is {width}x{height} px then, but its camera is stated for "
+                             f"{across:g}x{down:g} px: drop the flag")
+    told = {fit for fit in fits if fit is not None}
+    otherwise = choice or (told.pop() if len(told) == 1 else "stored")
+    unclear = sum(fit is None and header.orientation > 1 for header, fit in zip(headers, fits, strict=True))
+    if unclear and choice is None:
+        how = "as they are stored, which is COLMAP's way" if otherwise == "stored" else "turned upright, as the scene's others"
+        other = "upright" if otherwise == "stored" else "stored"
+        print(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
+              f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}",
+              file=sys.stderr)
+    return [header.orientation if (fit or otherwise) == "upright" else 1 for header, fit in zip(headers, fits, strict=True)]
+
+
+def mask_turn(mask: Header, picture: Path, size: Size, turn: int) -> int:
+    """The EXIF turn by which a mask's file is read, beside a picture that is read by `turn`, at `size` in px (at any scale).
+
+    A mask with an orientation of its own is read as its picture is, upright or stored; one without is read as it is. If that
+    does not have the picture's proportion, the other way; or the mask was drawn on the stored picture, or on the upright one,
+    and is turned as that.
+    """
+    own = mask.orientation if turn > 1 else 1
+    tag = turn if turn > 1 else undo(read_header(picture).orientation) if not _close(mask.size(own), size) else 1
+    return next((way for way in (own, 1, mask.orientation, tag) if _close(mask.size(way), size)), 1)
+
+
+def _fits(header: Header, camera: Size | None) -> str | None:
+    """`stored` or `upright` if that reading alone fits a camera; None if both do, or neither, or there is nothing to turn."""
+    stored, upright = header.size(), header.size(header.orientation)
+    if camera is None or stored == upright:
+        return None
+    if camera in (stored, upright):
+        return "stored" if camera == stored else "upright"
+    fit = _close(stored, camera), _close(upright, camera)
+    return {(True, False): "stored", (False, True): "upright"}.get(fit)
+
+
+def _close(size: Size, camera: Size) -> bool:
+    """Whether a size is in the proportion of a camera's, but for rounding."""
+    return abs(size[0] * camera[1] - size[1] * camera[0]) <= _ROUNDING * max(*size, *camera)
+
+
+def stated_size(lens: dict) -> Size | None:
+    """w and h of a transforms file's camera, if both are numbers."""
+    size = lens.get("w"), lens.get("h")
+    return size if all(isinstance(value, (int, float)) and 0 < value < math.inf for value in size) else None

@@ -1,0 +1,139 @@
+"""Whatever a damaged file holds, its reader gives a sound scene or tells in one sentence what is wrong."""
+
+import io
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+import datasets
+from datasets.pictures import PictureFile, read_header, read_masks, read_picture
+from settings.flags import parse, to_config_text
+from settings.options import Options
+from tests.datasets.damage import check_scene, damaged, damaged_text, many, sound_or_told
+from tests.datasets.written_photos import around, facing, write_colmap, write_llff, write_transforms
+from tests.datasets.written_scene import write_scene
+
+SIZE = 12, 9
+LENS = {"fl_x": 26.0, "fl_y": 25.0, "cx": 16.6, "cy": 10.5}
+pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, which main.py does not show; numpy's, about absurd numbers
+
+
+@lru_cache(maxsize=1)
+def sound_pictures() -> dict[str, bytes]:
+    """Small pictures of each format and kind of pixels, by name."""
+    rows, columns = np.mgrid[: SIZE[1], : SIZE[0]]
+    rgba = np.stack([20 * columns, 25 * rows, 9 * rows + columns, np.where(columns < 6, 255, 9)], -1).astype(np.uint8)
+    wide = Image.fromarray((4000 * columns + rows).astype(np.uint16))
+    rgb, exif = Image.fromarray(rgba[..., :3]), Image.Exif()
+    exif[0x0112] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    kinds = {"rgba.png": (Image.fromarray(rgba), {"exif": exif}), "profile.png": (rgb, {"icc_profile": profile}),
+             "grey16.png": (wide, {}), "palette.png": (rgb.quantize(7), {"transparency": 2}), "bits.png": (rgb.convert("1"), {}),
+             "photo.jpg": (rgb, {"exif": exif, "icc_profile": profile}), "grey.jpg": (rgb.convert("L"), {"progressive": True}),
+             "inks.jpg": (rgb.convert("CMYK"), {}), "lossy.webp": (rgb, {"exif": exif}),
+             "exact.webp": (Image.fromarray(rgba), {"lossless": True}), "raw.tif": (Image.fromarray(rgba), {}),
+             "packed.tif": (rgb, {"compression": "tiff_lzw"}), "grey16.tif": (wide, {"compression": "tiff_adobe_deflate"}),
+             "plain.bmp": (rgb, {})}
+    found = {}
+    for name, (image, options) in kinds.items():
+        file = io.BytesIO()
+        form = {"jpg": "JPEG", "tif": "TIFF"}.get(name.split(".")[1], name.split(".")[1])
+        image.save(file, form, **options)
+        found[name] = file.getvalue()
+    return found
+
+
+@pytest.mark.parametrize("name", sound_pictures())
+def test_pictures(tmp_path_factory, name):
+    folder = tmp_path_factory.mktemp("picture")
+    whole = sound_pictures()[name]
+
+    def read(file):
+        header = read_header(file)
+        size = max(1, min(header.width, 8)), max(1, min(header.height, 8))
+        return read_picture(PictureFile(file, *size), "RGBA")[0], read_masks([PictureFile(file, *size)]), size
+
+    @many
+    @given(damaged(whole))
+    def check(content):
+        file = folder / f"damaged.{name.split('.')[1]}"
+        file.write_bytes(content)
+        if found := sound_or_told(lambda: read(file)):
+            picture, masks, (width, height) = found
+            assert picture.shape == (height, width, 4) and masks[0].shape == (height, width)
+
+    file = folder / name
+    file.write_bytes(whole)
+    assert read(file)[0].shape == (8, 8, 4)
+    check()
+
+
+SCENES = {
+    "blender": (write_scene, ["transforms_train.json", "transforms_test.json"], {}),
+    "nerfstudio": (lambda folder: write_transforms(folder, around(3), size=(32, 22), lens=LENS, aabb_scale=2, k1=0.01),
+                   ["transforms.json"], {"factor": 1, "llffhold": 2}),
+    "llff": (lambda folder: write_llff(folder, facing(3), (32, 22), 26.0), ["poses_bounds.npy"], {"factor": 1, "llffhold": 2}),
+    "colmap_bin": (lambda folder: write_colmap(folder, "bin", motions=around(3)),
+                   [f"sparse/0/{part}.bin" for part in ("cameras", "images", "points3D")], {"img_s": 16, "llffhold": 2}),
+    "colmap_txt": (lambda folder: write_colmap(folder, "txt", motions=around(3)),
+                   [f"sparse/0/{part}.txt" for part in ("cameras", "images", "points3D")], {"img_s": 16, "llffhold": 2}),
+}
+
+
+@pytest.mark.parametrize("kind", SCENES)
+def test_scenes(tmp_path_factory, kind):
+    write, names, flags = SCENES[kind]
+    folder = tmp_path_factory.mktemp("scene") / "scene"
+    write(folder)
+    wholes = {name: (folder / name).read_bytes() for name in names}
+    options = Options(datadir=str(folder), dataset_type=kind.split("_")[0], no_masks=True, threads=1, **flags)
+    check_scene(datasets.load(options))
+    text = not names[0].endswith((".bin", ".npy"))
+
+    @many
+    @given(st.sampled_from(names), st.data())
+    def check(name, data):
+        whole = wholes[name]
+        (folder / name).write_bytes(data.draw(damaged_text(whole.decode()) if text else damaged(whole)))
+        try:
+            if scene := sound_or_told(lambda: datasets.load(options)):
+                check_scene(scene)
+        finally:
+            (folder / name).write_bytes(whole)
+
+    check()
+
+
+def test_masks(tmp_path_factory):
+    folder = write_scene(tmp_path_factory.mktemp("masked") / "scene", mode="RGB")
+    masks = folder.parent / "masks/train"
+    masks.mkdir(parents=True)
+    for k in range(3):
+        Image.fromarray(np.full((6, 8), 255 * (k % 2), np.uint8)).save(masks / f"r_{k}.png")
+    whole = (masks / "r_1.png").read_bytes()
+    options = Options(datadir=str(folder), maskdir=str(masks.parent), method="nerf", threads=1)
+
+    @many
+    @given(damaged(whole))
+    def check(content):
+        (masks / "r_1.png").write_bytes(content)
+        sound_or_told(lambda: datasets.load(options))
+
+    check()
+
+
+def test_config_files(tmp_path_factory):
+    file = tmp_path_factory.mktemp("config") / "config.txt"
+    whole = to_config_text(parse(["--dataname", "demo"]))
+
+    @many
+    @given(damaged_text(whole))
+    def check(content):
+        file.write_bytes(content)
+        sound_or_told(lambda: parse(["--config", str(file)]))
+
+    check()
