@@ -160,7 +160,7 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
                     size=sizes[k]) for k, picture in zip(used, pictures, strict=True)]
     left_out = sorted({picture.name for picture in model.pictures} - {picture.name for picture in pictures})
     tell(_what_is_used(model, len(photos), left_out, source, others))
-    return pictures, fitted(photos, str(model.path.parent), options.orientation), source
+    return pictures, fitted(photos, model.path.parent, options), source
 
 
 def _what_is_used(model: Model, count: int, left_out: list[str], source: ImageFolder, others: str) -> str:

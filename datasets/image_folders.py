@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.file_names import find_files, holds_images, is_image, shown
-from datasets.pictures import read_header
+from datasets.image_files import read_header
 from datasets.sizes import Size
 from datasets.smaller_copies import usable
 from settings.errors import InputError
@@ -29,10 +29,10 @@ class ImageFolder:
                     header = read_header(path)
                 except InputError as problem:
                     return str(problem)
-                stored, ways = header.size(), {header.size(), header.size(header.orientation)}
-                if not any(all(abs(side - whole / self.divisor) <= 1 for side, whole in zip(way, size, strict=True))
-                           for way in ways):
-                    return f"{path} is {stored[0]}x{stored[1]} px, not 1/{self.divisor} of {size[0]}x{size[1]} px"
+                wanted = [whole / self.divisor for whole in size]
+                if not any(max(abs(side - whole) for side, whole in zip(stored, wanted, strict=True)) <= 1
+                           for stored in (header.size(), header.size(header.orientation))):
+                    return f"{path} is {header.width}x{header.height} px, not 1/{self.divisor} of {size[0]}x{size[1]} px"
         return ""
 
 

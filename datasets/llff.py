@@ -29,7 +29,7 @@ from datasets.photographs import (
 from datasets.poses import average_pose, checked_pose, moved, similarity
 from datasets.scene import Scene
 from datasets.sizes import Size, working_sizes
-from datasets.smaller_copies import make_copies
+from datasets.smaller_copies import check_names, make_copies
 from settings.errors import InputError
 from settings.options import Options
 from settings.reading import reading
@@ -64,7 +64,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     names = view_names([path.name for path in paths])
     photos = [Photo(*photo, f"images/{photo[0].name}", divisor=divisor, size=size)
               for *photo, size in zip(paths, names, matrices, lenses, sizes, strict=True)]
-    photos = fitted(photos, str(folder / FILE), options.orientation)
+    photos = fitted(photos, folder / FILE, options)
     tell_odd_views(photos, str(folder / FILE))
     odd = odd_views(Cameras(torch.eye(3).expand(len(photos), 3, 3), torch.from_numpy(matrices), 1, 1))
     usual = [view for view in range(len(photos)) if view not in odd]
@@ -153,6 +153,7 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
                           "put back those that are missing, or remove the folder to have it made from `images`"))
         if not problem:
             tell(f"{wrong[0]}; {source.path.name} is read" if wrong else "")
+            check_names(source.path, folder / "images")
             break
         wrong.append(problem)
     else:

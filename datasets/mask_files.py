@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from datasets.file_names import Folder, holds_images, normal
+from datasets.image_files import Header, read_header
 from datasets.mask_corruption import as_carved
 from datasets.orientation import mask_turn
-from datasets.pictures import PictureFile, read_header, read_masks
+from datasets.pictures import PictureFile, read_masks
 from datasets.scene import Split, joined
 from settings.errors import InputError
 from settings.options import Options
@@ -29,12 +30,12 @@ def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
 
 def with_mask_files(
     splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
-    stored: dict[str, list[tuple[int, int]]], turns: dict[str, list[int]], threads: int,
+    stored: dict[str, list[tuple[int, int]]], threads: int, turns: dict[str, list[int]],
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
     The masks of a split's `pictures`, which lie in `folder`, are found by `find_masks` and used as in `apply_masks`. A mask has
-    its picture's size after its EXIF turn, which are in `stored` (px) and `turns`.
+    its picture's size, which is in `stored` (px), after the picture's EXIF turn, which is in `turns`.
     """
     named = {split: [(path, [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name])
                      for path in pictures[split]] for split in splits}
@@ -42,7 +43,8 @@ def with_mask_files(
     for name, split in splits.items():
         files[name] = [PictureFile(mask, *split.cameras.size(view), turn=turns[name][view])
                        for view, mask in enumerate(masks[name])]
-    return apply_masks(splits, files, pictures, threads, stored)
+    sized = {name: list(zip(pictures[name], stored[name], strict=True)) for name in splits}
+    return apply_masks(splits, files, sized, threads)
 
 
 def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: Path) -> dict[str, list[Path]]:
@@ -86,28 +88,29 @@ def _candidates(names: Sequence[str]) -> list[str]:
 
 
 def apply_masks(
-    splits: dict[str, Split], files: dict[str, list[PictureFile]], pictures: dict[str, list[Path]], threads: int,
-    stored: dict[str, list[tuple[int, int]]] | None = None,
+    splits: dict[str, Split], files: dict[str, list[PictureFile]],
+    pictures: dict[str, list[tuple[Path, tuple[int, int]]]], threads: int,
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves), with a mask file a view.
 
     A split whose pictures have no alpha channel, or an opaque one, takes its masks as alpha and turns black outside them; where
-    the training pictures have one, the masks carve and the pictures stay as they are. `pictures` are the views' files, whose
-    sizes are `stored` (px), read from them if that is None. Raises InputError, naming the file, for a mask that is missing,
-    unreadable or of another size.
+    the training pictures have one, the masks carve and the pictures stay as they are. `files` have the EXIF turns of the
+    views' pictures, to which masks are turned (`mask_turn`); `pictures` are these pictures and their sizes (px) after the turn.
+    Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
     """
     carving, masked = None, dict(splits)
     for name, split in splits.items():
         if not len(split) or (name != "train" and not _is_opaque(split)):
             continue
-        found = []
-        for view, (file, picture) in enumerate(zip(files[name], pictures[name], strict=True)):
+        masks = []
+        for file, (picture, size) in zip(files[name], pictures[name], strict=True):
             if not file.path.is_file():
                 raise InputError(f"the mask {file.path} of {picture} is missing: each picture needs a PNG of its name "
                                  "(<name>.png or <name>.<ext>.png, in the same folders or in none); --no_masks does without")
-            size = stored[name][view] if stored else read_header(picture).size(file.turn)
-            found.append(_turned(file, picture, size))
-        alpha = read_masks(found, threads, f"{name} masks")
+            header = read_header(file.path)
+            masks.append(replace(file, turn=mask_turn(header, picture, size, file.turn)))
+            _check_size(masks[-1], header, size)
+        alpha = read_masks(masks, threads, f"{name} masks")
         if _is_opaque(split):
             masked[name] = replace(split, alpha=alpha, stored_over_black=False, images=joined(
                 [np.where(mask[..., None] > 0, image, 0) for image, mask in zip(split.images, alpha, strict=True)]))
@@ -120,12 +123,8 @@ def _is_opaque(split: Split) -> bool:
     return split.alpha is None or all((mask == 255).all() for mask in split.alpha)
 
 
-def _turned(file: PictureFile, picture: Path, stored: tuple[int, int]) -> PictureFile:
-    """A mask's file with the EXIF turn that fits its picture, which has the size `stored`. Raises InputError for another size."""
-    header, lens = read_header(file.path), file.lens
-    turn = mask_turn(header, picture, stored, file.turn)
-    size = header.size(turn)
+def _check_size(file: PictureFile, header: Header, stored: tuple[int, int]) -> None:
+    size, lens = header.size(file.turn), file.lens
     if size != stored and (lens is None or size != (lens.width, lens.height)):
         raise InputError(f"the mask {file.path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save "
                          "the mask at the picture's size")
-    return replace(file, turn=turn)

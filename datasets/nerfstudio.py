@@ -9,12 +9,12 @@ from torch import Tensor
 
 from datasets.bounds import depth_range, odd_views, scene_box
 from datasets.file_names import find_files, normal, shown
+from datasets.image_files import read_header
 from datasets.image_folders import choose_files, image_files, image_folders
 from datasets.lenses import Lens
 from datasets.nerfstudio_splits import split_views
 from datasets.orientation import stated_size, turns
 from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell, tell_odd_views
-from datasets.pictures import read_header
 from datasets.scene import Scene
 from datasets.sizes import Size, working_sizes
 from datasets.transforms import View, frame_files, intrinsics, read_json, read_views
@@ -59,8 +59,8 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     files = frame_files(top, path)
     views = sorted(_views_on_disk(folder, top, path, files), key=lambda view: normal(view.frame["file_path"]))
     headers = [read_header(view.path) for view in views]
-    turn = turns(headers, [stated_size(view.lens) for view in views], options.orientation, path)
-    photos = [_photo(view, top, header.size(way), way) for view, header, way in zip(views, headers, turn, strict=True)]
+    ways = turns(headers, [stated_size(view.lens) for view in views], options.orientation, path)
+    photos = [_photo(view, top, header.size(way), way) for view, header, way in zip(views, headers, ways, strict=True)]
     missing = len(files) - len(photos)
     if missing:
         there = {photo.file for photo in photos}
@@ -68,7 +68,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
         tell(f"{path}: {missing} of {len(files)} images are missing and left out ({shown(first)} first)")
     full = [photo.full for photo in photos]
     photos = [replace(photo, size=size) for photo, size in zip(photos, working_sizes(options, full), strict=True)]
-    photos = fitted(_smaller(photos, folder), str(path), options.orientation)
+    photos = fitted(_smaller(photos, folder), path, options)
     _tell_without_pose(photos, folder, top, path)
     photos = _with_masks(photos, folder, views, path, options)
     tell_odd_views(photos, str(path))
@@ -163,7 +163,7 @@ def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
         return photos
     source, paths, said = choose_files(root, names, [photo.full for photo in photos], [photo.size for photo in photos])
     tell(said)
-    return [replace(photo, path=path, divisor=source.divisor, turn=None) if path else photo
+    return [photo if path in (None, photo.path) else replace(photo, path=path, divisor=source.divisor, turn=None)
             for photo, path in zip(photos, paths, strict=True)]
 
 

@@ -10,12 +10,12 @@ import torch
 
 from datasets.bounds import odd_views
 from datasets.cameras import Cameras
-from datasets.image_files import Header
+from datasets.image_files import Header, read_header
 from datasets.image_files import tell as tell_pixels
 from datasets.lenses import Lens
 from datasets.mask_files import apply_masks, find_masks, require_masks
 from datasets.orientation import turns
-from datasets.pictures import PictureFile, read_header, read_pictures
+from datasets.pictures import PictureFile, read_pictures
 from datasets.scene import Split
 from datasets.sizes import Size, common_size, list_of_sizes
 from settings.errors import InputError
@@ -32,10 +32,11 @@ class Photo:
     lens: Lens  # for the photograph at its full size
     file: str = ""  # the photograph's path below the scene's folder, with slashes, which its mask is named after
     mask: Path | None = None  # the mask that the scene's own files name
-    turn: int | None = None  # EXIF's, by which the file is read; None: not decided yet
     divisor: int = 1  # the file is a copy at 1/divisor of the photograph's size
     size: Size = (0, 0)  # px, that it is shrunk to
     cut: Size | None = None  # px, from the top left, that are kept of that, if not all
+    turn: int | None = None  # EXIF's, by which the file is read; None: not decided yet
+    stored: Size = (0, 0)  # px, of the file after its turn
     has_alpha: bool = False
 
     @property
@@ -75,17 +76,19 @@ def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int
     return [view for view in range(count) if view % every], test
 
 
-def fitted(photos: Sequence[Photo], where: str, orientation: str | None) -> list[Photo]:
-    """The photographs with the sizes and the EXIF turns that they are read at, and whether their files have an alpha channel.
+def fitted(photos: Sequence[Photo], where: Path, options: Options) -> list[Photo]:
+    """The photographs with their EXIF turns, the sizes that they are read at, and whether their files have an alpha channel.
 
-    `orientation` is --orientation. The working size of a copy that another program rounded in another way is the copy's. If the
-    photographs' sizes differ by rounding only, all are cut to the smallest width and height, at the right and at the bottom; if
-    they differ more, each keeps its own, and stderr is told. Raises InputError for files that are unreadable, smaller than the
-    working size or out of their camera's proportion, and if only some have an alpha channel.
+    The working size of a copy that another program rounded in another way is the copy's. If the photographs' sizes differ by
+    rounding only, all are cut to the smallest width and height, at the right and at the bottom; if they differ more, each keeps
+    its own, and stderr is told. Raises InputError for files that are unreadable, smaller than the working size or out of their
+    camera's proportion, and if only some have an alpha channel.
     """
     headers = [read_header(photo.path) for photo in photos]
     tell_pixels(headers, where)
-    photos = _with_turns(photos, headers, where, orientation)
+    if any(photo.turn is None for photo in photos):
+        found = turns(headers, [photo.full for photo in photos], options.orientation, where)
+        photos = [replace(photo, turn=turn) if photo.turn is None else photo for photo, turn in zip(photos, found, strict=True)]
     found = [_fitted(photo, header) for photo, header in zip(photos, headers, strict=True)]
     for photo in found:
         if photo.has_alpha != found[0].has_alpha:
@@ -103,14 +106,6 @@ def fitted(photos: Sequence[Photo], where: str, orientation: str | None) -> list
     return [replace(photo, cut=None if photo.size == common else common) for photo in found]
 
 
-def _with_turns(photos: Sequence[Photo], headers: list[Header], where: str, orientation: str | None) -> list[Photo]:
-    """The photographs with the EXIF turns that fit their cameras."""
-    if all(photo.turn is not None for photo in photos):
-        return list(photos)
-    found = turns(headers, [photo.full for photo in photos], orientation, where)
-    return [replace(photo, turn=photo.turn or turn) for photo, turn in zip(photos, found, strict=True)]
-
-
 def _fitted(photo: Photo, header: Header) -> Photo:
     width, height = header.size(photo.turn)
     full, size = photo.full, photo.size
@@ -122,7 +117,7 @@ def _fitted(photo: Photo, header: Header) -> Photo:
     if size[0] > width or size[1] > height:
         raise InputError(f"{photo.path} is {width}x{height} px, smaller than the {size[0]}x{size[1]} px to work at: give a "
                          "larger --factor, or a smaller --img_s")
-    return replace(photo, size=size, has_alpha=header.alpha)
+    return replace(photo, size=size, stored=(width, height), has_alpha=header.alpha)
 
 
 def stored_size(photos: Sequence[Photo]) -> Size:
@@ -154,8 +149,8 @@ def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, na
         masks = {split: [photo.mask for photo in views] for split, views in photos.items()}
     files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(views, masks[split], strict=True)]
              for split, views in photos.items()}
-    splits, carving = apply_masks(splits, files, {split: [photo.path for photo in views] for split, views in photos.items()},
-                                  options.threads)
+    pictures = {split: [(photo.path, photo.stored) for photo in views] for split, views in photos.items()}
+    splits, carving = apply_masks(splits, files, pictures, options.threads)
     return PhotosRead(splits, carving, carving is None)
 
 

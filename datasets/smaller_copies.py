@@ -11,10 +11,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from datasets.file_names import is_image
 from datasets.image_files import ORIENTATION
 from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
-from datasets.transforms import EXTENSIONS
 from settings.files import write_json
 
 MANIFEST = ".copies.json"
@@ -31,7 +31,7 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
     """
     if len({path.stem for path in photographs}) < len(photographs):  # a.png and a.jpg would become one
         return False
-    if folder.exists() and _manifest(folder) is None:
+    if folder.exists() and any(folder.iterdir()) and _manifest(folder) is None:
         return False
     sources = {path.name: _facts(path) for path in photographs}
     try:
@@ -63,13 +63,15 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
 def usable(folder: Path, photographs: Path) -> bool:
     """Whether the copies in a folder may be read in place of those in the folder `photographs`, if there is one.
 
-    False for copies that the program made of photographs that have changed since, or of which one is missing. A line on stderr
-    says where copies of the user's are plainly not those of the photographs: their number or their names differ.
+    False for copies that the program made of photographs that have changed since, or of which one is missing.
     """
-    if not photographs.is_dir():
-        return True
-    if _manifest(folder) is not None:
-        return is_current(folder, _pictures(photographs))
+    return not photographs.is_dir() or _manifest(folder) is None or is_current(folder, _pictures(photographs))
+
+
+def check_names(folder: Path, photographs: Path) -> None:
+    """A line on stderr if the copies in a folder, which the user made, have other names than the photographs."""
+    if folder == photographs or not photographs.is_dir() or _manifest(folder) is not None:
+        return
     copies, originals = (sorted(path.relative_to(place).with_suffix("").as_posix() for path in _pictures(place))
                          for place in (folder, photographs))
     if len(copies) != len(originals):
@@ -79,7 +81,6 @@ def usable(folder: Path, photographs: Path) -> bool:
         one, other = next(pair for pair in zip(copies, originals, strict=True) if pair[0] != pair[1])
         print(f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
               "photographs, in the same order", file=sys.stderr)
-    return True
 
 
 def is_current(folder: Path, photographs: list[Path]) -> bool:
@@ -113,7 +114,7 @@ def _manifest(folder: Path) -> dict | None:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+    return [path for path in folder.rglob("*") if is_image(path)]
 
 
 def _facts(path: Path) -> tuple[int, int]:

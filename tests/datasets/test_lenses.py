@@ -70,7 +70,7 @@ def test_the_field_of_very_wide_lenses_is_cut(degrees):
 
 
 def test_fisheyes_that_cannot_be():
-    with pytest.raises(InputError, match=r"here: the lens distortion .k1 -2. folds the picture over"):
+    with pytest.raises(InputError, match=r"here: the lens distortion \(k1 -2\) folds the picture over"):
         Lens(50, 50, 50, 50, 100, 100, k1=-2, projection="fisheye").check("here")
     with pytest.raises(InputError, match="folds"):
         Lens(50, 50, -200, 50, 100, 100, projection="fisheye").check("here")  # the middle is outside the picture

@@ -15,7 +15,6 @@ from datasets import smaller_copies
 from datasets.llff import read_poses_bounds
 from datasets.pictures import shrink
 from datasets.protocols import evaluation_views
-from datasets.smaller_copies import MANIFEST
 from settings.options import Options
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
@@ -271,15 +270,15 @@ def test_a_camera_that_looks_back_is_named(tmp_path):
 
 
 def test_copies_of_some_are_no_copies(tmp_path, capsys):
-    """The program's own are made anew; a folder of the user's is left as it is, and not read."""
-    scene, copies = load(write_llff(tmp_path)), tmp_path / "images_2"
-    (copies / "image003.png").unlink()
-    assert np.array_equal(load(tmp_path).train.images, scene.train.images) and len(list(copies.glob("*.png"))) == 9
-    (copies / MANIFEST).unlink()
-    (copies / "image003.png").unlink()
-    capsys.readouterr()
-    assert np.array_equal(load(tmp_path).train.images, scene.train.images) and len(list(copies.glob("*.png"))) == 8
+    scene = load(write_llff(tmp_path))
+    (tmp_path / "images_2/image003.png").unlink()
+    (tmp_path / "images_2" / smaller_copies.MANIFEST).unlink()  # they are the user's
+    assert np.array_equal(load(tmp_path).train.images, scene.train.images)
     assert "images_2 holds 8 images" in capsys.readouterr().err
+    for path in (tmp_path / "images_2").iterdir():
+        path.unlink()
+    load(tmp_path)  # an empty folder is filled
+    assert len(list((tmp_path / "images_2").glob("*.png"))) == 9
 
 
 def test_mirrored_axes_are_found(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datasets import smaller_copies
-from datasets.smaller_copies import MANIFEST, make_copies, usable
+from datasets.smaller_copies import MANIFEST, check_names, make_copies, usable
 from tests.datasets import written_photos
 from tests.datasets.written_scene import load
 
@@ -85,10 +85,13 @@ def test_a_folder_of_the_users_is_never_replaced(photographs, capsys):
     for k in range(4):
         Image.new("RGB", (8, 6), (1, 2, 3)).save(folder / f"{k}.jpg")
     assert not make_copies(sorted(photographs.iterdir()), folder, 8, 6, 1)
+    check_names(folder, photographs)
     assert usable(folder, photographs) and capsys.readouterr().err == ""
     (folder / "3.jpg").rename(folder / "other.jpg")
+    check_names(folder, photographs)
     assert usable(folder, photographs) and "has other names than" in capsys.readouterr().err
     (folder / "other.jpg").unlink()
+    check_names(folder, photographs)
     assert usable(folder, photographs) and "holds 3 pictures, but" in capsys.readouterr().err
     assert sorted(path.name for path in folder.iterdir()) == ["0.jpg", "1.jpg", "2.jpg"]
 
