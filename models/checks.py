@@ -33,8 +33,8 @@ def check_range(name: str, values: Tensor, low: float, high: float, what: str) -
 
 
 def _refuse(name: str, values: Tensor, wrong: Tensor, what: str) -> None:
-    place = torch.nonzero(wrong)[0].tolist()
-    raise ValueError(f"{name}{place if place else ''} is {values[tuple(place)].item():g}, which is {what}")
+    index = torch.nonzero(wrong)[0].tolist()
+    raise ValueError(f"{name}{index if index else ''} is {values[tuple(index)].item():g}, which is {what}")
 
 
 def like(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -56,9 +56,9 @@ def check_tensors(found: Any, expected: dict[str, Tensor], optional: dict[str, T
         if name not in known:
             raise ValueError(f"it has a tensor {name}, which is not part of this model")
         if not isinstance(values, Tensor):
-            raise ValueError(f"{name} is {type(values).__name__} in place of a tensor")
+            raise ValueError(f"{name} is {type(values).__name__} instead of a tensor")
         if (values.dtype, values.shape) != (known[name].dtype, known[name].shape):
-            raise ValueError(f"{name} is {_in_words(values)} in place of {_in_words(known[name])}")
+            raise ValueError(f"{name} is {_in_words(values)} instead of {_in_words(known[name])}")
         if values.is_floating_point():
             check_finite(name, values)
     return found
@@ -71,7 +71,7 @@ def _in_words(values: Tensor) -> str:
 def check_mapping(name: str, found: Any, keys: tuple = ()) -> dict:
     """`found` is a dict with text for keys, these among them; returns it."""
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise ValueError(f"{name}: {type(found).__name__} in place of entries with names")
+        raise ValueError(f"{name}: {type(found).__name__} instead of entries with names")
     missing = [key for key in keys if key not in found]
     if missing:
         raise ValueError(f"{name}: the entry {missing[0]!r} is missing")

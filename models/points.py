@@ -93,7 +93,7 @@ class PointCloud(nn.Module):
     @staticmethod
     def checked(tensors: dict[str, Tensor], settings: dict) -> "PointCloud":
         """A cloud from what a file holds: `tensors()` and `settings()` of another one. Raises ValueError where they are not that:
-        names, shapes, types, values that are not finite, and radii that are none."""
+        names, shapes, types, values that are not finite, and radii out of range."""
         check_mapping("its tensors", tensors, ("positions",))
         count = len(tensors["positions"]) if isinstance(tensors["positions"], Tensor) and tensors["positions"].ndim else 0
         expected = {"positions": like(count, 3), "base": like(count, 3), "sh": like(count, SH_COEFFICIENTS, 3)}

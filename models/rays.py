@@ -74,7 +74,7 @@ class Ndc(NamedTuple):
 
 
 def ndc_from(saved: tuple | list | None) -> Ndc | None:
-    """The normalised device coordinates of a saved model, None where it has none. Raises ValueError for values that are none."""
+    """The normalised device coordinates of a saved model, None where it has none. Raises ValueError for other values."""
     if saved is None:
         return None
     if not isinstance(saved, (tuple, list)) or len(saved) != len(Ndc._fields):

@@ -81,10 +81,10 @@ class SampledField(RayModel):
         """The model of `state`. Raises ValueError for one that this version would show as something else."""
         check_mapping("its field", state, ("settings", "tensors"))
         settings = check_mapping("its settings", state["settings"], ("coarse", "fine", "sampling", "ndc", "through_corners"))
-        places = check_mapping("its sampling", settings["sampling"])
-        if places.get("correcting") and "through_places" not in places:
+        saved = check_mapping("its sampling", settings["sampling"])
+        if saved.get("correcting") and "through_places" not in saved:
             raise ValueError("its networks are of an earlier version, whose fine density was corrected in another way")
-        sampling = check_record(Sampling, places, "its sampling")
+        sampling = check_record(Sampling, saved, "its sampling")
         check_number("its samples", sampling.samples, 2, 65536, whole=True)
         check_number("its importance", sampling.importance, 0, 65536, whole=True)
         if not sampling.near < sampling.far:

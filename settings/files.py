@@ -92,9 +92,9 @@ def append_text(path: Path, text: str) -> None:
 
 def remove_partial(folder: Path) -> None:
     """Removes the temporary files that killed runs left in a run's folder, which no other process may be writing to."""
-    inner = [place for place in folder.iterdir() if _SUBFOLDERS.fullmatch(place.name) and place.is_dir()]
-    for place in (folder, *inner):
-        for path in place.iterdir():
+    inner = [path for path in folder.iterdir() if _SUBFOLDERS.fullmatch(path.name) and path.is_dir()]
+    for parent in (folder, *inner):
+        for path in parent.iterdir():
             if _PARTIAL.fullmatch(path.name) and path.is_file():
                 with writing(path):
                     path.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def check_writable(folder: Path, flag: str = "--basedir") -> None:
     made; makes nothing."""
     nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if os.path.islink(nearest) and not nearest.exists():
-        raise InputError(f"--basedir {folder}: {nearest} is a link to a folder that is not there; choose another place")
+        raise InputError(f"--basedir {folder}: {nearest} is a link to a folder that does not exist; choose another folder")
     if not nearest.is_dir():
         raise InputError(f"{flag} {folder}: {nearest} is not a folder; choose another place")
     if not os.access(nearest, os.W_OK | os.X_OK):

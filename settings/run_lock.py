@@ -34,7 +34,7 @@ LOCK = "run.lock"
 _RENEWED = 15.0  # seconds between two signs of life
 _SILENT = 300.0  # seconds without one after which an owner on another machine is gone
 _PATIENCE = 900.0  # seconds that a job which was put back into the queue waits for its first copy to end
-_SETTLED = 3.0  # seconds after which what two machines wrote into a file at once is seen by both
+_SETTLED = 3.0  # seconds after which two machines that write a file at once both read the last version
 _held: dict[Path, "_Lock"] = {}
 
 
@@ -87,12 +87,12 @@ class _Lock:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Have a run's folder for this process alone, and made where it is not there; the rests of killed runs in it are removed.
+    """Reserve a run's folder for this process, and make it if it does not exist. Temporary files of killed runs are removed.
 
     A folder that was made and is still empty at the end is removed again. Raises InputError, which names the owner, where another
     process has the folder: at once, or, in a SLURM job whose first copy still runs, after 15 minutes. Raises CannotWrite.
     """
-    missing = [place for place in (folder, *folder.absolute().parents) if not os.path.exists(place)]
+    missing = [path for path in (folder, *folder.absolute().parents) if not os.path.exists(path)]
     lock = _taken(folder / LOCK)
     key = folder.absolute()
     _held[key] = lock
@@ -104,8 +104,8 @@ def held(folder: Path) -> Iterator[None]:
         del _held[key]
         lock.release()
         with suppress(OSError):  # until the first that is not empty
-            for place in missing:
-                place.rmdir()
+            for path in missing:
+                path.rmdir()
 
 
 def check(folder: Path) -> None:
@@ -210,7 +210,7 @@ def _text(path: Path) -> str:
 
 
 def _owner(path: Path, patience: float = 0.0) -> Owner | None:
-    """Whom the file names; waits some seconds where it names nobody yet."""
+    """The owner that the file names. Waits up to `patience` seconds while the file is still empty."""
     until = time.monotonic() + patience
     while True:
         try:

@@ -24,28 +24,28 @@ _VALUES = [
 def damaged_bytes(draw, content: bytes) -> bytes:
     """The file cut short, with some bits flipped, or with bytes taken out."""
     what = draw(st.sampled_from(["cut", "flipped", "taken out"]))
-    place = draw(st.integers(0, len(content) - 1))
+    start = draw(st.integers(0, len(content) - 1))
     if what == "cut":
-        return content[:place]
+        return content[:start]
     if what == "taken out":
-        return content[:place] + content[place + draw(st.integers(1, 64)) :]
+        return content[:start] + content[start + draw(st.integers(1, 64)) :]
     spoiled = bytearray(content)
-    for at in [place, *draw(st.lists(st.integers(0, len(content) - 1), max_size=3))]:
+    for at in [start, *draw(st.lists(st.integers(0, len(content) - 1), max_size=3))]:
         spoiled[at] ^= 1 << draw(st.integers(0, 7))
     return bytes(spoiled)
 
 
 @st.composite
 def damaged_content(draw, content):
-    """A copy in which one entry, however deep, is taken out, of another type, or has a value that is none."""
+    """A copy in which one entry, however deep, is removed, has another type, or has a value out of range."""
     if isinstance(content, dict) and content and draw(st.integers(0, 5)):
         key = draw(st.sampled_from(sorted(content, key=str)))
         if not draw(st.integers(0, 7)):
             return {k: v for k, v in content.items() if k != key}
         return content | {key: draw(damaged_content(content[key]))}
     if isinstance(content, list) and content and draw(st.booleans()):
-        place = draw(st.integers(0, len(content) - 1))
-        return [*content[:place], draw(damaged_content(content[place])), *content[place + 1 :]]
+        index = draw(st.integers(0, len(content) - 1))
+        return [*content[:index], draw(damaged_content(content[index])), *content[index + 1 :]]
     if isinstance(content, torch.Tensor) and content.numel() and draw(st.booleans()):
         return draw(st.sampled_from([
             _spoiled(content, math.nan), _spoiled(content, -math.inf), _spoiled(content, -1e30), content[None],

@@ -39,7 +39,7 @@ def _alike(value: Any, known: Any) -> bool:
 
 def _check_history(history: Any) -> None:
     if not isinstance(history, list):
-        raise ValueError(f"its history is {type(history).__name__} in place of a list")
+        raise ValueError(f"its history is {type(history).__name__} instead of a list")
     for number, epoch in enumerate(history, 1):
         name = f"its history, epoch {number}"
         check_mapping(name, epoch, ("epoch", "step", "seconds", "train_psnr", "validation_psnr", "stage"))

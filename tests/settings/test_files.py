@@ -70,7 +70,7 @@ def test_other_errors_pass(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_the_rests_of_killed_runs_are_removed(tmp_path):
+def test_temporary_files_of_killed_runs_are_removed(tmp_path):
     ours = [".checkpoint.123.partial.pt", ".log.7.partial.txt", "pictures/.000_r_0_30.1dB.99.partial.png",
             "testset_000500/.001_a.5.partial.png"]
     others = ["checkpoint.pt", ".partial", "notes.partial.txt", "mine/.a.3.partial.txt", ".config.txt"]
@@ -83,5 +83,5 @@ def test_the_rests_of_killed_runs_are_removed(tmp_path):
 
 def test_a_link_to_nowhere_is_told(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    with pytest.raises(InputError, match="a link to a folder that is not there"):
+    with pytest.raises(InputError, match="a link to a folder that does not exist"):
         check_writable(tmp_path / "link" / "run")
