@@ -6,18 +6,19 @@ import torch
 
 from datasets.scene import Split
 from models.ray_model import RayModel
+from models.repeatable import mean, total
 from training.ray_batches import RayBatches
 
 
 @torch.no_grad()
 def mean_psnr(model, views: Split, background: str) -> float:
     """Mean over the views of the PSNR, dB, of what `model.render` shows of them; there is at least one view."""
-    total = 0.0
+    decibels = 0.0
     for view in range(len(views)):
         image = model.render(views.cameras, view, background, with_depth=False).image.cpu()
-        squared = ((image - views.picture(view, background)) ** 2).mean()
-        total += -10 * math.log10(max(float(squared), 1e-12))
-    return total / len(views)
+        squared = mean((image - views.picture(view, background)) ** 2)
+        decibels += -10 * math.log10(max(float(squared), 1e-12))
+    return decibels / len(views)
 
 
 @torch.no_grad()
@@ -27,5 +28,5 @@ def rays_psnr(model: RayModel, batches: RayBatches, count: int) -> float:
     for some in torch.arange(count, device=batch.colours.device).split(model.chunk):
         colour, clear, _ = model.look(model.enter(batch.rays[some]))
         shown = (colour + clear[:, None] * batch.background[some]).clamp(0, 1)
-        squared += float(((shown - batch.colours[some]) ** 2).sum())
+        squared += float(total((shown - batch.colours[some]) ** 2))
     return -10 * math.log10(max(squared / (3 * count), 1e-12))
