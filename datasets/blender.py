@@ -11,6 +11,7 @@ from datasets.cameras import Cameras
 from datasets.image_files import Header, tell
 from datasets.mask_files import require_masks, with_mask_files
 from datasets.orientation import stated_size, turns
+from datasets.photographs import tell_odd_views
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
@@ -53,6 +54,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
         splits, carving = with_mask_files(splits, pictures, folder, maskdir, stored, options.threads, turn)
     require_masks(options, splits["train"].alpha is not None, views["train"][0].path)
     cameras = splits["train"].cameras
+    tell_odd_views(cameras, splits["train"].names, folder)
     bounds, bounds_from = scene_box(cameras)
     ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
     extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": largest, "val_ids": ids["val"],

@@ -56,7 +56,7 @@ def load_colmap(folder: Path, options: Options, name: str = "") -> Scene:
     ids, points = _plain_points(model)
     if not len(points):
         tell(f"{where}: {len(model.points)} points are too few to tell where the scene is: bounds are found from the cameras")
-    tell_odd_views(photos, str(where))
+    tell_odd_views(cameras_of(photos), [photo.name for photo in photos], where)
     world = standard_world(poses, points, where)
     points = points @ world[:3, :3].T + world[:3, 3]
     photos = with_poses(photos, moved(poses, world))

@@ -18,6 +18,7 @@ from datasets.lenses import Lens
 from datasets.paths import along, circle, spiral
 from datasets.photographs import (
     Photo,
+    cameras_of,
     fitted,
     hold_out,
     read_splits,
@@ -65,8 +66,8 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     photos = [Photo(*photo, f"images/{photo[0].name}", divisor=divisor, size=size)
               for *photo, size in zip(paths, names, matrices, lenses, sizes, strict=True)]
     photos = fitted(photos, folder / FILE, options)
-    tell_odd_views(photos, str(folder / FILE))
-    odd = odd_views(Cameras(torch.eye(3).expand(len(photos), 3, 3), torch.from_numpy(matrices), 1, 1))
+    tell_odd_views(cameras_of(photos), names, folder / FILE)
+    odd = odd_views(cameras_of(photos))
     usual = [view for view in range(len(photos)) if view not in odd]
     bounds = _usual_bounds(bounds, names, odd, folder / FILE)
 

@@ -71,7 +71,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     photos = fitted(_smaller(photos, folder), path, options)
     _tell_without_pose(photos, folder, top, path)
     photos = _with_masks(photos, folder, views, path, options)
-    tell_odd_views(photos, str(path))
+    tell_odd_views(cameras_of(photos), [photo.name for photo in photos], path)
     picked, test = split_views(top, path, files, photos, options)
     name = name or folder.resolve().name
     read = read_splits(picked, options, folder, name)
@@ -126,7 +126,8 @@ def _projection(view: View, top: dict) -> tuple[str, tuple[str, ...]]:
     """The projection of a frame's lens and the names of its coefficients; InputError for a camera that is not supported."""
     said = {key: view.frame.get(key, top.get(key)) for key in ("camera_model", "is_fisheye", "fisheye", *_OTHER_LENSES)}
     model = said["camera_model"] or "OPENCV"
-    wrong = model if model not in MODELS else next((key for key in _OTHER_LENSES if said[key]), None)
+    known = isinstance(model, str) and model in MODELS
+    wrong = next((key for key in _OTHER_LENSES if said[key]), None) if known else model
     if wrong is not None:
         raise InputError(f"{view.where}: the camera model {wrong} is not supported: choose one of {', '.join(MODELS)}, or "
                          "undistort the images first")

@@ -114,6 +114,8 @@ def _fitted(photo: Photo, header: Header) -> Photo:
                          "camera is stated for")
     if photo.divisor > 1 and max(abs(width - size[0]), abs(height - size[1])) == 1:
         size = width, height  # other programs round the size of smaller copies in other ways
+    if 0 < max(size[0] - width, size[1] - height) <= 1:
+        size = min(size[0], width), min(size[1], height)  # a camera that is stated for a pixel more than its file has
     if size[0] > width or size[1] > height:
         raise InputError(f"{photo.path} is {width}x{height} px, smaller than the {size[0]}x{size[1]} px to work at: give a "
                          "larger --factor, or a smaller --img_s")
@@ -176,12 +178,12 @@ def cameras_of(photos: Sequence[Photo]) -> Cameras:
                    *torch.tensor([photo.full for photo in photos]).reshape(-1, 2).T)
 
 
-def tell_odd_views(photos: Sequence[Photo], where: str) -> None:
-    """A line that names the photographs whose poses are unlike the others' (`odd_views`)."""
-    odd = odd_views(cameras_of(photos))
+def tell_odd_views(cameras: Cameras, names: Sequence[str], where: Path) -> None:
+    """A line that names the views whose poses are unlike the others' (`odd_views`)."""
+    odd = odd_views(cameras)
     if odd:
-        names = ", ".join(photos[view].name for view in odd)
-        tell(f"{where}: the pose of {names} is unlike the others': the scene's box, scale and directions are found without it")
+        tell(f"{where}: the pose of {', '.join(names[view] for view in odd)} is unlike the others': the scene's box, scale and "
+             "directions are found without it")
 
 
 def with_poses(photos: Sequence[Photo], poses: np.ndarray) -> list[Photo]:

@@ -212,6 +212,21 @@ def test_only_the_splits_that_are_needed_are_read(tmp_path):
     assert "--render_test renders its views" in refusal(tmp_path, render_only=True, render_test=True)
 
 
+def test_one_odd_pose_does_not_move_the_box(tmp_path, capsys):
+    """Five of six cameras look at the origin from 4 units, which gives the cube [-2, 2]^3; the sixth stands 4000 away."""
+    write_scene(tmp_path, {"train": 6, "test": 2})
+    assert load(tmp_path, protocol="standard").bounds.tolist() == [[-2.0] * 3, [2.0] * 3]
+    assert "unlike" not in capsys.readouterr().err
+    content = read(tmp_path)
+    content["frames"][4]["transform_matrix"] = pose(4, 4000.0)
+    content["frames"][0]["time"] = 0.5
+    save(tmp_path, "train", content)
+    scene = load(tmp_path, protocol="standard")
+    said = capsys.readouterr().err
+    assert "the pose of r_4 is unlike the others'" in said and "time: the scene moves" in said
+    assert scene.bounds.tolist() == [[-2.0] * 3, [2.0] * 3] and scene.far < 10
+
+
 def test_the_paper_views_are_15_to_37(tmp_path):
     scene = load(write_scene(tmp_path, {"train": 1, "val": 40}))
     views, label = evaluation_views(scene, "paper")

@@ -347,6 +347,7 @@ def test_one_odd_pose_does_not_move_the_box(tmp_path, capsys):
     ({"camera_model": "FISHEYE624"}, "the camera model FISHEYE624 is not supported"),
     ({"camera_model": "EQUIRECTANGULAR"}, "the camera model EQUIRECTANGULAR is not supported"),
     ({"is_fisheye": True, "p1": 0.01}, "frame 0 has lens distortion p1, which is not supported for its camera model"),
+    ({"camera_model": ["OPENCV"]}, "the camera model ['OPENCV'] is not supported"),
     ({"latlong": True}, "the camera model latlong is not supported"),
     ({"k4": 0.01}, "frame 0 has lens distortion k4, which is not supported"),
     ({"k1": "strong"}, "k1 is 'strong', not a finite number"),

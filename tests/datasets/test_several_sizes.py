@@ -93,6 +93,14 @@ def test_a_cut_picture_is_the_top_left_of_the_whole(tmp_path):
     assert scene.train.cameras.intrinsics[0, :2, 2].tolist() == pytest.approx([323 / 2 + 3, 215 / 2 - 2])
 
 
+def test_a_camera_for_one_pixel_more_than_the_file_has(tmp_path):
+    folder = write(tmp_path, "colmap", [(320, 216)])
+    for path in (folder / "images").iterdir():
+        Image.open(path).crop((0, 0, 320, 215)).save(path)
+    scene = load(folder, factor=1)
+    assert scene.train.images.shape == (7, 215, 320, 3)
+
+
 def test_the_width_is_that_of_the_widest():
     options = Options(img_s=100)
     assert working_sizes(options, [(200, 100), (100, 200), (150, 90)]) == [(100, 50), (50, 100), (75, 45)]
