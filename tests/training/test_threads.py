@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.products import skip_unless_even
 from tests.training.threads_worker import TRAININGS
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ def found(tmp_path_factory):
     """What the trainings with one, two and three threads end with."""
     if os.environ.get("RADIANCE_DEVICE", "cpu") != "cpu":
         pytest.skip("a GPU's kernels have no workers")
+    skip_unless_even()
     outs = [tmp_path_factory.mktemp("threads") / str(threads) for threads in (1, 2, 3)]
     for out in outs:
         command = [sys.executable, "-m", "tests.training.threads_worker", str(out), out.name]
