@@ -101,12 +101,12 @@ def image_names(folder: Path, ending: str) -> list[str]:
 
 
 def _read(path: Path, reader: Callable):
-    with reading(path, "is damaged, or no file of COLMAP",
+    with reading(path, "is damaged, or not a file of COLMAP",
                  "a COLMAP model is cameras, images and points3D, all of them .bin or all .txt"):
         try:
             return reader(path)
         except (struct.error, IndexError):
-            raise InputError(f"{path} ends too early: it is cut off, or no file of COLMAP") from None
+            raise InputError(f"{path} ends too early: it is cut off, or not a file of COLMAP") from None
 
 
 class _Stream:
