@@ -51,7 +51,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     if options.maskdir is not None:
         pictures = {split: [view.path for view in found] for split, found in views.items()}
         maskdir = Path(options.maskdir).expanduser()
-        splits, carving = with_mask_files(splits, pictures, folder, maskdir, stored, turn, options.threads)
+        splits, carving = with_mask_files(splits, pictures, folder, maskdir, stored, options.threads, turn)
     require_masks(options, splits["train"].alpha is not None, views["train"][0].path)
     cameras = splits["train"].cameras
     tell_odd_views(cameras, splits["train"].names, folder)

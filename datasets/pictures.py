@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,8 @@ def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
     """
     twice = 2 if file.lens is not None and file.lens.is_distorted else 1
     size = file.stored(twice)
-    with _decoding(file.path, mode, size) as (picture, extent):
+    with ExitStack() as held:
+        picture, extent = _decode(held, file.path, mode, size)
         black = mode != "RGBA" or _black_if_transparent(picture)
         picture = picture if black else _multiplied(picture)
         if twice > 1 and (picture.shape[1] < size[0] or picture.shape[0] < size[1]):
@@ -145,7 +146,8 @@ def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") 
 
     def read(view: int) -> None:
         file = files[view]
-        with _decoding(file.path, "RGBA", labels=True) as (picture, _):
+        with ExitStack() as held:
+            picture, _ = _decode(held, file.path, "RGBA", labels=True)
             mask = turned(np.uint8(255) * _foreground(picture)[..., None], file.turn)
             if file.lens is not None and file.lens.is_distorted:
                 mask = undistort(mask, file.lens)
@@ -170,7 +172,7 @@ def _foreground(mask: np.ndarray) -> np.ndarray:
 def for_each(read: Callable[[int], None], count: int, threads: int, title: str) -> None:
     """Call read(k) for every k below `count`, some at a time, behind a progress bar; the first error ends it.
 
-    `threads`: 0 = up to 8. Pictures that are large together wait for each other (`_decoding`).
+    `threads`: 0 = up to 8. Pictures that are large together wait for each other (`_BUDGET`).
     """
     pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1))
     try:
@@ -205,10 +207,9 @@ class _Budget:
 _BUDGET = _Budget(_AT_ONCE)
 
 
-@contextmanager
-def _decoding(path: Path, mode: str, size: tuple[int, int] | None = None,
-              labels: bool = False) -> Iterator[tuple[np.ndarray, tuple[float, float]]]:
-    """Pixels (H, W, C) uint8 as stored, and the columns and rows of them that the picture covers, within `_BUDGET`.
+def _decode(held: ExitStack, path: Path, mode: str, size: tuple[int, int] | None = None,
+            labels: bool = False) -> tuple[np.ndarray, tuple[float, float]]:
+    """Pixels (H, W, C) uint8 as stored, and the columns and rows of them that the picture covers; `held` holds their `_BUDGET`.
 
     With a size, a JPEG is decoded at the smallest fraction of its own that is not below it. Its last blocks of pixels
     then reach beyond the picture: 3001 rows at an eighth are 376, of which the picture covers 375.125.
@@ -220,9 +221,8 @@ def _decoding(path: Path, mode: str, size: tuple[int, int] | None = None,
             if size is not None and file.format in ("JPEG", "MPO"):
                 file.draft(None, size)
             divisor = next(n for n in (1, 2, 4, 8) if file.size == (-(-whole[0] // n), -(-whole[1] // n)))
-        with _BUDGET.taken(file.width * file.height):
-            check_memory(path, file)
-            with reading(path, _DAMAGED):
-                pixels = decoded(path, file, mode, profile, labels)
-            extent = pixels.shape[1::-1] if divisor == 1 else (whole[0] / divisor, whole[1] / divisor)
-            yield pixels, extent
+        held.enter_context(_BUDGET.taken(file.width * file.height))
+        check_memory(path, file)
+        with reading(path, _DAMAGED):
+            pixels = decoded(path, file, mode, profile, labels)
+        return pixels, pixels.shape[1::-1] if divisor == 1 else (whole[0] / divisor, whole[1] / divisor)

@@ -59,9 +59,6 @@ def main(argv: list[str]) -> int:
     except InputError as mistake:
         print(f"collect: {mistake}", file=sys.stderr)
         return 2
-    except OSError as problem:
-        print(f"collect: cannot write the tables in {sweep}: {problem.strerror or problem}", file=sys.stderr)
-        return 2
     print((sweep / "table.md").read_text(encoding="utf-8"), end="")
     for run, state in others:
         print(f"{run.name}: {state.state}. {state.remark}".rstrip())

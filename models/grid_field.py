@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import check_grid, check_network, density_of, network, start_uniform
+from models.repeatable import sigmoid
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 
 
@@ -100,4 +101,4 @@ class GridField(nn.Module):
 
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
         """Colours (M, 3) in [0, 1] from codes and the directions' harmonics (M, K)."""
-        return torch.sigmoid(self._network(torch.cat([code, directions], 1), self.colour_hidden, self.colour_out))
+        return sigmoid(self._network(torch.cat([code, directions], 1), self.colour_hidden, self.colour_out))

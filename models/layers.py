@@ -1,13 +1,12 @@
 """Parts of small networks that the fields of grids share."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.checks import check_number
+from models.repeatable import linear, padded
 
 _MOST_RAW = 15.0  # gradients of exp(raw) are those of at most exp(15)
-_ROUND = 2048  # samples: multiplications in bfloat16 are compiled anew for each size that they meet
 
 
 class _Exp(torch.autograd.Function):
@@ -31,17 +30,10 @@ def density_of(raw: Tensor) -> Tensor:
 
 def network(inputs: Tensor, *weights: Tensor, in_bfloat16: bool) -> Tensor:
     """Linear layers (M, outputs) of inputs (M, inputs), with weights (outputs, inputs) each and a ReLU between them."""
-    if not in_bfloat16:
-        return _layers(inputs, weights)
-    with torch.autocast(inputs.device.type, torch.bfloat16):
-        padded = F.pad(inputs.bfloat16(), (0, 0, 0, -len(inputs) % _ROUND))
-        return _layers(padded, weights)[: len(inputs)].to(inputs)
-
-
-def _layers(values: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+    values = padded(inputs.bfloat16() if in_bfloat16 else inputs)
     for weight in weights[:-1]:
-        values = torch.relu(values @ weight.T)
-    return values @ weights[-1].T
+        values = torch.relu(linear(values, weight))
+    return linear(values, weights[-1])[: len(inputs)].to(inputs)
 
 
 def start_uniform(outputs: int, inputs: int, generator: torch.Generator) -> Tensor:

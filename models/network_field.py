@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.checks import check_number, like
+from models.repeatable import linear, padded, sigmoid, softplus
 from taichi_kernels.frequencies import encode_frequencies
 
 _SKIP = 5  # the layer that sees the encoded position again
@@ -81,32 +81,48 @@ class NetworkField(nn.Module):
     def raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor | None]:
         """Raw densities (R, N) and colours (R, N, 3) in [0, 1], or None, at positions (R, N, 3), world, looked at along looking
         (R, 3), unit."""
-        with torch.autocast(positions.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            return self._raw(positions, looking)
-
-    def _raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor | None]:
         rays, count = positions.shape[:2]
-        encoded = encode_frequencies(positions.reshape(-1, 3), self.shape.octaves)
-        hidden = encoded
+        hidden = self._hidden(padded(self._encoded(positions.reshape(-1, 3), self.shape.octaves)))
+        if not self.shape.colours:
+            return self._of_samples(hidden, self.density, rays, count).squeeze(2).to(positions), None
+        if not self.shape.use_directions:
+            out = self._of_samples(hidden, self.both, rays, count).to(positions)
+            return out[..., 3], sigmoid(out[..., :3])
+        seen = self._encoded(looking, self.shape.direction_octaves)
+        feature, mixed = _through(self.feature, hidden), self.mixed.weight
+        from_feature = linear(feature, mixed[:, : self.shape.width], self.mixed.bias)[: rays * count].view(rays, count, -1)
+        from_direction = linear(seen, mixed[:, self.shape.width :])  # once a ray
+        colour = self._of_samples(torch.relu(from_feature + from_direction[:, None]).flatten(0, 1), self.colour, rays, count)
+        density = self._of_samples(hidden, self.density, rays, count)
+        return density.squeeze(2).to(positions), sigmoid(colour.to(positions))
+
+    def _encoded(self, values: Tensor, octaves: int) -> Tensor:
+        encoded = encode_frequencies(values, octaves)
+        return encoded.bfloat16() if self.in_bfloat16 else encoded
+
+    def _hidden(self, encoded: Tensor) -> Tensor:
+        """What the layers with ReLU make of encoded positions (M, inputs)."""
+        hidden, inputs = encoded, self.layers[0].in_features
         for number, layer in enumerate(self.layers):
             if number == _SKIP:
-                hidden = torch.cat([encoded, hidden], 1)
-            hidden = torch.relu(layer(hidden))
-        if not self.shape.colours:
-            return self.density(hidden).view(rays, count).to(positions), None
-        if not self.shape.use_directions:
-            out = self.both(hidden).view(rays, count, 4)
-            return out[..., 3].to(positions), torch.sigmoid(out[..., :3].to(positions))
-        seen = encode_frequencies(looking, self.shape.direction_octaves)
-        feature, mixed = self.feature(hidden), self.mixed.weight
-        from_feature = F.linear(feature, mixed[:, : self.shape.width], self.mixed.bias).view(rays, count, -1)
-        from_direction = F.linear(seen, mixed[:, self.shape.width :])  # once a ray
-        colour = self.colour(torch.relu(from_feature + from_direction[:, None]))
-        return self.density(hidden).view(rays, count).to(positions), torch.sigmoid(colour.to(positions))
+                again = linear(encoded, layer.weight[:, :inputs])
+                hidden = torch.relu(again + linear(hidden, layer.weight[:, inputs:], layer.bias))
+            else:
+                hidden = torch.relu(_through(layer, hidden))
+        return hidden
+
+    @staticmethod
+    def _of_samples(values: Tensor, layer: nn.Linear, rays: int, count: int) -> Tensor:
+        """A layer of all samples' values (M, K), without those that only fill them up: (rays, count, outputs)."""
+        return _through(layer, values)[: rays * count].view(rays, count, -1)
 
     def activate(self, raw: Tensor) -> Tensor:
         """Densities per world unit of raw ones."""
-        return torch.relu(raw) if self.shape.density_shift is None else F.softplus(raw + self.shape.density_shift)
+        return torch.relu(raw) if self.shape.density_shift is None else softplus(raw + self.shape.density_shift)
+
+
+def _through(layer: nn.Linear, values: Tensor) -> Tensor:
+    return linear(values, layer.weight, layer.bias)
 
 
 def _start(layer: nn.Linear, generator: torch.Generator) -> None:

@@ -55,7 +55,8 @@ class OccupancyGrid(nn.Module):
             numbers = torch.cat(picked)
         found = [density_at(self._places(part, generator)) for part in numbers.split(1 << 18)]
         flat = self.density.view(-1)
-        flat[numbers] = torch.maximum(flat[numbers] * decay, torch.cat(found))
+        flat[numbers] = flat[numbers] * decay
+        flat.scatter_reduce_(0, numbers, torch.cat(found), "amax")  # a cell may have been looked at more than once
         self.set_occupied(self.density * self.step > threshold)
 
     def samples(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from datasets.cameras import Cameras
 from models.checks import check_log_radii, check_mapping, check_number, check_tensors, like
 from models.rendering import Rendering
+from models.repeatable import sigmoid
 from taichi_kernels.projection import pack_camera, project_points
 from taichi_kernels.splatting import MIN_TRANSMITTANCE, splat, splat_packed
 from taichi_kernels.splatting.profiles import PROFILES
@@ -118,7 +119,7 @@ class PointCloud(nn.Module):
         """Opacity of every point, (N,) in [0, 1]."""
         if self.opacity_logits is None:
             return self.positions.new_ones(self.point_count())
-        return torch.sigmoid(self.opacity_logits)
+        return sigmoid(self.opacity_logits)
 
     def radii(self, unit: float) -> Tensor:
         """Screen radius of every point, (N,) px, in a picture in which an NDC radius of 1 is `unit` px."""

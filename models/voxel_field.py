@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import check_grid, check_network, density_of, network, start_uniform
+from models.repeatable import sigmoid
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 
 
@@ -97,7 +98,7 @@ class VoxelField(nn.Module):
 
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
         """Colours (M, 3) in [0, 1] from codes and the directions' harmonics (M, K)."""
-        return torch.sigmoid(network(torch.cat([code, directions], 1), *self.layers, in_bfloat16=self.in_bfloat16))
+        return sigmoid(network(torch.cat([code, directions], 1), *self.layers, in_bfloat16=self.in_bfloat16))
 
     def _unit(self, positions: Tensor) -> Tensor:
         return (positions - self.box[0]) / (self.box[1] - self.box[0])

@@ -36,14 +36,15 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's error of a write to `path` into CannotWrite: one sentence that says why, and what to do."""
+    """Turn the system's error of a write to `path` into CannotWrite: one sentence that says why, and what to do. Errors that
+    name a file elsewhere, or no reason of the system's, pass."""
     try:
         yield
     except CannotWrite:
         raise
     except (OSError, RuntimeError) as problem:
         cause = _system_error(problem)
-        if cause is None:
+        if cause is None or cause.errno is None or not _is_in(path.parent, cause.filename):
             raise
         raise _cannot_write(path, cause) from problem
 
@@ -57,11 +58,19 @@ def writing_into(folder: Path) -> Iterator[None]:
     except CannotWrite:
         raise
     except OSError as problem:
-        path = Path(os.fsdecode(problem.filename)) if isinstance(problem.filename, (str, bytes)) else folder
-        named = problem.filename is not None and path.absolute().is_relative_to(folder.absolute())
+        named = problem.filename is not None and _is_in(folder, problem.filename)
+        path = Path(os.fsdecode(problem.filename)) if named else folder
         if not named and problem.errno not in _FULL:
             raise
-        raise _cannot_write(path if named else folder, problem) from problem
+        raise _cannot_write(path, problem) from problem
+
+
+def _is_in(folder: Path, filename) -> bool:
+    """Whether the file that an error names, if it names one, is in a folder or is one of the folders that lead there."""
+    if not isinstance(filename, (str, bytes)):
+        return filename is None
+    path, folder = Path(os.fsdecode(filename)).absolute(), folder.absolute()
+    return path.is_relative_to(folder) or folder.is_relative_to(path)
 
 
 def _system_error(problem: BaseException | None) -> OSError | None:

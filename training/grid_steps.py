@@ -5,6 +5,7 @@ from torch import Tensor
 
 from models.marched_field import MarchedField
 from models.rays import Rays
+from models.repeatable import mean
 from settings.options import Options
 from taichi_kernels.compositing import composite
 from taichi_kernels.distortion import distortion
@@ -83,15 +84,15 @@ class GridSteps:
         """
         two = self.options.two_estimates
         errors = [batch.error(seen) for seen in self.model.estimates(rays, samples, features, generator, number=1 + two)]
-        loss = (errors[0] * errors[-1]).mean()
+        loss = mean(errors[0] * errors[-1])
         if self.distortion:
             densities = self.model.field.density(samples.positions, features)
             shown = composite(densities, densities[:, None].detach(), samples.starts, samples.ends, offsets=samples.offsets,
                               lengths=rays.lengths, depth=False)
             loss = loss + self._spread(shown.weights, samples, rays)
-        return loss, (sum(errors) / len(errors)).square().mean()
+        return loss, mean((sum(errors) / len(errors)).square())
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
         """What the rays' distortion costs, as a share of the box's diagonal."""
         share = rays.lengths / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
-        return self.distortion * (share * distortion(weights, samples.starts, samples.ends, samples.offsets)).mean()
+        return self.distortion * mean(share * distortion(weights, samples.starts, samples.ends, samples.offsets))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.repeatable import mean
+
 _STEEPNESS = 5.0
 
 
@@ -19,6 +21,6 @@ def silhouette_loss(image: Tensor, target: Tensor, positions: Tensor, *, ridge: 
     """
     if target.dtype == torch.uint8:
         target = target / 255
-    squared = ((silhouette(image.clamp(0, 1)) - silhouette(target)) ** 2).mean()
-    loss = squared + ridge * (positions**2).mean() if ridge else squared
+    squared = mean((silhouette(image.clamp(0, 1)) - silhouette(target)) ** 2)
+    loss = squared + ridge * mean(positions**2) if ridge else squared
     return loss, squared.detach()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datasets.scene import Pictures, Split
 from models.rays import Rays, pack_cameras, pixel_rays
+from models.repeatable import mean
 from settings import ranks
 from settings.options import Options
 from taichi_kernels.compositing import Composite
@@ -28,7 +29,7 @@ class Batch(NamedTuple):
 
     def squared_error(self, seen: Composite) -> Tensor:
         """Mean squared error, over rays and channels."""
-        return (self.error(seen) ** 2).mean()
+        return mean(self.error(seen) ** 2)
 
 
 class RayBatches:

@@ -6,6 +6,7 @@ import torch
 
 from datasets.scene import Split
 from models.ray_model import RayModel
+from models.repeatable import mean, total
 from settings import cut_off
 from training.ray_batches import RayBatches
 
@@ -13,13 +14,13 @@ from training.ray_batches import RayBatches
 @torch.no_grad()
 def mean_psnr(model, views: Split, background: str) -> float:
     """Mean over the views of the PSNR, dB, of what `model.render` shows of them; there is at least one view."""
-    total = 0.0
+    decibels = 0.0
     for view in range(len(views)):
         cut_off.answer()
         image = model.render(views.cameras, view, background, with_depth=False).image.cpu()
-        squared = ((image - views.picture(view, background)) ** 2).mean()
-        total += -10 * math.log10(max(float(squared), 1e-12))
-    return total / len(views)
+        squared = mean((image - views.picture(view, background)) ** 2)
+        decibels += -10 * math.log10(max(float(squared), 1e-12))
+    return decibels / len(views)
 
 
 @torch.no_grad()
@@ -30,5 +31,5 @@ def rays_psnr(model: RayModel, batches: RayBatches, count: int) -> float:
         cut_off.answer()
         colour, clear, _ = model.look(model.enter(batch.rays[some]))
         shown = (colour + clear[:, None] * batch.background[some]).clamp(0, 1)
-        squared += float(((shown - batch.colours[some]) ** 2).sum())
+        squared += float(total((shown - batch.colours[some]) ** 2))
     return -10 * math.log10(max(squared / (3 * count), 1e-12))

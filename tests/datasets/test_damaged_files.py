@@ -1,7 +1,9 @@
 """Whatever a damaged file holds, its reader gives a sound scene or tells in one sentence what is wrong."""
 
 import io
+import tempfile
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 import datasets
+from datasets.colours import D65, DISPLAY_P3, SRGB_CURVE, matrix_profile
 from datasets.pictures import PictureFile, read_header, read_masks, read_picture
 from settings.flags import parse, to_config_text
 from settings.options import Options
 from tests.datasets.damage import check_scene, damaged, damaged_text, many, sound_or_told
 from tests.datasets.written_photos import around, facing, write_colmap, write_llff, write_transforms
+from tests.datasets.written_pictures import png, tiff
 from tests.datasets.written_scene import write_scene
 
 SIZE = 12, 9
@@ -32,7 +36,8 @@ def sound_pictures() -> dict[str, bytes]:
     exif[0x0112] = 6
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     kinds = {"rgba.png": (Image.fromarray(rgba), {"exif": exif}), "profile.png": (rgb, {"icc_profile": profile}),
-             "grey16.png": (wide, {}), "palette.png": (rgb.quantize(7), {"transparency": 2}), "bits.png": (rgb.convert("1"), {}),
+             "p3.png": (rgb, {"icc_profile": matrix_profile(DISPLAY_P3, D65, SRGB_CURVE)}), "grey16.png": (wide, {}),
+             "palette.png": (rgb.quantize(7), {"transparency": 2}), "bits.png": (rgb.convert("1"), {}),
              "photo.jpg": (rgb, {"exif": exif, "icc_profile": profile}), "grey.jpg": (rgb.convert("L"), {"progressive": True}),
              "inks.jpg": (rgb.convert("CMYK"), {}), "lossy.webp": (rgb, {"exif": exif}),
              "exact.webp": (Image.fromarray(rgba), {"lossless": True}), "raw.tif": (Image.fromarray(rgba), {}),
@@ -44,6 +49,11 @@ def sound_pictures() -> dict[str, bytes]:
         form = {"jpg": "JPEG", "tif": "TIFF"}.get(name.split(".")[1], name.split(".")[1])
         image.save(file, form, **options)
         found[name] = file.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        colours = 257 * rgba.astype(np.uint16)
+        for name, write in {"colours16.png": png, "grey_alpha16.png": png, "colours16.tif": tiff}.items():
+            values = colours[..., 2:] if name.startswith("grey") else colours
+            found[name] = write(Path(folder) / name, values).read_bytes()
     return found
 
 

@@ -171,7 +171,7 @@ def test_a_sweep_that_is_none_is_one_sentence(tmp_path, capsys, tool, content, r
 def test_tables_that_cannot_be_written(sweep, capsys):
     (sweep / "table.md").mkdir()
     assert collect.main([str(sweep)]) == 2
-    assert "cannot write the tables" in capsys.readouterr().err
+    assert f"cannot write {sweep / 'table.md'}" in capsys.readouterr().err
 
 
 def test_squeue_that_fails_or_answers_other_things(sweep, tmp_path, monkeypatch, capsys):
