@@ -30,7 +30,7 @@ def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
 
 def with_mask_files(
     splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
-    stored: dict[str, list[tuple[int, int]]], turns: dict[str, list[int]], threads: int,
+    stored: dict[str, list[tuple[int, int]]], threads: int, turns: dict[str, list[int]],
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
