@@ -32,10 +32,13 @@ def find_scene(options: Options) -> tuple[Path, str]:
         shared = os.environ.get("RADIANCE_DATA")
         roots = [*([Path(shared).expanduser()] if shared else []), Path("data"), Path()]
         tried = [root / collection / (options.dataname or "") for collection in _COLLECTIONS for root in roots]
-    for folder in tried:
-        if kind := format_of(folder, options.dataset_type):
-            _tell_others(folder, kind, options)
-            return folder, kind
+    found = [(folder, kind) for folder in tried if (kind := format_of(folder, options.dataset_type))]
+    if found:
+        _tell_others(*found[0], options)
+        others = list(dict.fromkeys(str(folder) for folder, _ in found if folder.resolve() != found[0][0].resolve()))
+        if others and options.datadir is None:
+            print(f"{found[0][0]} is read, and not {', '.join(others)}: --datadir names another", file=sys.stderr)
+        return found[0]
     if options.datadir is not None and tried[-1].is_dir():
         inside = sorted(path for path in tried[-1].iterdir() if path.is_dir() and format_of(path, options.dataset_type))
         if inside:

@@ -340,10 +340,15 @@ def test_flags_of_other_formats_are_refused(tmp_path):
     assert "--llffhold is for scenes of" in written_scene.refusal(tmp_path / "toy", llffhold=4)
 
 
-def test_a_scene_is_found_by_its_collection(tmp_path, monkeypatch):
+def test_a_scene_is_found_by_its_collection(tmp_path, monkeypatch, capsys):
     write_llff(tmp_path / "nerf_llff_data/fern")
     monkeypatch.setenv("RADIANCE_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     assert len(written_scene.datasets.load(Options(dataname="fern", factor=2, no_masks=True)).train) == 7
+    assert "is read, and not" not in capsys.readouterr().err  # the folder is the same
+    write_llff(tmp_path / "data/nerf_llff_data/fern", facing(5))
+    assert len(written_scene.datasets.load(Options(dataname="fern", factor=2, no_masks=True)).train) == 7
+    assert f"{tmp_path}/nerf_llff_data/fern is read, and not data/nerf_llff_data/fern" in capsys.readouterr().err
 
 
 # The real fern: COLMAP's points, seen by the cameras that poses_bounds.npy has of the same model
