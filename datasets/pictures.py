@@ -23,7 +23,7 @@ __all__ = ["PictureFile", "PicturesRead", "for_each", "read_header", "read_masks
 
 _AT_ONCE = 64_000_000  # pixels of files that are decoded at the same time
 _DAMAGED = "cannot be decoded: the file is damaged"
-_NEARLY_BLACK, _FEW = 16, 1e-3  # of 255; share of the transparent pixels that may be brighter
+_NEARLY_BLACK, _FEW = 16, 0.02  # of 255; fraction of the transparent pixels that may be brighter: rims whose alpha became 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,10 @@ def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
 
 
 def _black_if_transparent(rgba: np.ndarray) -> bool:
-    """Whether all but a few of the pixels with alpha 0 are black, or nearly: lossy formats leave noise."""
+    """Whether all but a few of the pixels with alpha 0 are black, or nearly.
+
+    Lossy formats leave noise, and pictures that were made smaller have rims whose alpha was rounded to 0.
+    """
     hidden = rgba[..., 3] == 0
     count = int(hidden.sum())
     return count == 0 or int((rgba[..., :3][hidden].max(-1) > _NEARLY_BLACK).sum()) <= _FEW * count

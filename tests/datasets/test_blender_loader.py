@@ -149,6 +149,18 @@ def test_black_under_alpha_is_averaged_as_stored_and_hidden_colours_do_not_count
     assert train.images[0, 5, 5].tolist() == colour and train.alpha[0, 5, 5] in (127, 128)
 
 
+@pytest.mark.parametrize(("bright", "stored"), [(0, True), (11, True), (12, False), (600, False)])
+def test_a_rim_that_became_transparent_does_not_make_a_cut_out(tmp_path, bright, stored):
+    """Of 576 pixels under alpha 0, 11 bright ones are fewer than 2 %: pictures that were made smaller have such rims."""
+    write_scene(tmp_path, {"train": 1, "test": 1}, size=(24, 48))
+    pixels = np.zeros((48, 24, 4), np.uint8)
+    pixels[:24] = 200, 100, 40, 255
+    pixels[24:].reshape(-1, 4)[:bright] = 90, 90, 90, 0
+    for split in ("train", "test"):
+        Image.fromarray(pixels).save(tmp_path / split / "r_0.png")
+    assert load(tmp_path, recipe="paper").train.stored_over_black == stored
+
+
 def test_images_of_several_sizes_keep_their_own_and_their_lens(tmp_path):
     """One field of view for the file: the focal length follows each image's width. All are shrunk alike."""
     write_scene(tmp_path, size=(80, 60))
