@@ -36,12 +36,13 @@ def _ended(argv: list[str]) -> int:
     name = "main.py" if ranks.first() else f"main.py (rank {ranks.number()})"
     try:
         run(argv)
-        cut_off.answer()
         if not cut_off.interrupted() or not ranks.first():
             return 0
         print(f"{name}: interrupted; the training is saved, and the same command goes on", file=sys.stderr)
         return cut_off.INTERRUPTED
     except InputError as mistake:
+        if os.environ.get("RADIANCE_TRACEBACK"):  # for whoever looks for a fault of the program's
+            raise
         print(f"{name}: {mistake}", file=sys.stderr)
         return 2
     except ranks.Lost as loss:

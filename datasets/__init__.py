@@ -60,7 +60,7 @@ def _found(options: Options) -> tuple[Path, str]:
 def _loaded(folder: Path, kind: str, options: Options) -> Scene:
     place = staged(folder)
     try:
-        with reading(place, "holds a damaged scene"):  # what its readers say of single files is told as it is
+        with reading(place, "cannot be loaded"):  # what its readers say of single files is told as it is
             return _LOADERS[kind](place, options, options.scene_name)
     except InputError as problem:
         if place == folder:

@@ -124,16 +124,16 @@ def _zoom(lens: Lens) -> float:
     return high
 
 
-def undistort(image: np.ndarray, lens: Lens) -> np.ndarray:
+def undistort(image: np.ndarray, lens: Lens, *, smooth: bool = True) -> np.ndarray:
     """The picture (H, W, C) uint8 that a pinhole with the intrinsics `lens.matrix` would have taken in place of `image`.
 
     `lens` may be stated for another size of the same picture. Channel by channel, bilinear; by cubic splines for a fisheye, whose
-    edges are stretched. Where the pinhole sees more than the lens did, the picture's edge is repeated: no border of another
-    colour is learned as part of the scene.
+    edges are stretched, unless `smooth` is False: splines overshoot beside the outline of a mask. Where the pinhole sees more
+    than the lens did, the picture's edge is repeated: no border of another colour is learned as part of the scene.
     """
     rows, columns, channels = image.shape
     positions = _sources(lens.scaled(columns, rows))
-    pinhole, order, largest = np.empty_like(image), 1 if lens.projection == "radial" else 3, np.iinfo(image.dtype).max
+    pinhole, order, largest = np.empty_like(image), 3 if smooth and lens.projection != "radial" else 1, np.iinfo(image.dtype).max
     for channel in range(channels):
         values = ndimage.map_coordinates(image[..., channel], positions, np.float32, order=order, mode="nearest")
         pinhole[..., channel] = np.rint(values).clip(0, largest)

@@ -45,11 +45,12 @@ class Split:
 
     def over_black(self, view: int) -> Tensor:
         """One view over black, uint8 (H, W, 3): colour * alpha, or the stored colours if `stored_over_black`."""
-        image = torch.from_numpy(self.images[view])
         if self.alpha is None or self.stored_over_black:
-            return image
-        product = image.to(torch.int32) * torch.from_numpy(self.alpha[view])[..., None]
-        return ((product + 127) // 255).to(torch.uint8)
+            return torch.from_numpy(self.images[view])
+        product = np.multiply(self.images[view], self.alpha[view][..., None], dtype=np.uint16)
+        product += 128
+        product += product >> 8  # with the next shift, exactly the rounded product / 255
+        return torch.from_numpy((product >> 8).astype(np.uint8))
 
     def shrunk(self, factor: int) -> "Split":
         """The same views at 1/factor of the size, one pixel at least, by averages over areas; with alpha, colours are averaged

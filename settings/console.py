@@ -1,4 +1,4 @@
-"""The console: standard input, output and errors that a run can always use. It is worth more than its words on the screen."""
+"""The console: standard input, output and errors that a run can always use. A run goes on if its output cannot be written."""
 
 import io
 import os
@@ -6,7 +6,7 @@ import sys
 
 
 class _Lenient(io.FileIO):
-    """A file that takes what cannot be written for written: `| head -1` ends, a terminal is closed, a log's disk is full."""
+    """A file that ignores write errors: `| head -1` has ended, a terminal was closed, a log's disk is full."""
 
     def write(self, data) -> int:
         try:
@@ -29,8 +29,10 @@ def keep_open() -> None:
         before = getattr(sys, name)
         if before is not None:
             before.flush()
+        unbuffered = getattr(before, "write_through", False)  # python -u
+        file = _Lenient(number, "w", closefd=False)
         setattr(sys, name, io.TextIOWrapper(
-            io.BufferedWriter(_Lenient(number, "w", closefd=False)), errors="backslashreplace",
+            file if unbuffered else io.BufferedWriter(file), errors="backslashreplace",
             encoding="utf-8" if before is None else before.encoding,
-            line_buffering=name == "stderr" or os.isatty(number), write_through=getattr(before, "write_through", False),
+            line_buffering=name == "stderr" or os.isatty(number), write_through=unbuffered,
         ))

@@ -29,8 +29,10 @@ class CutOff(Exception):
 
 
 def listen() -> dict:
-    """From now on signals leave notes; returns the handlers that they had. What is ignored stays so: nohup ignores SIGHUP, and a
-    shell ignores SIGINT for what it starts in the background. For the main thread."""
+    """From now on signals are only noted; returns the handlers that they had. For the main thread.
+
+    What is ignored stays so: nohup ignores SIGHUP, and a shell ignores SIGINT for what it starts in the background.
+    """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
     for number in before:
@@ -61,6 +63,8 @@ def _note(number: int, _frame) -> None:
     name = signal.Signals(number).name
     if name == "SIGINT":
         _state["interrupts"] += 1
+        if _state["interrupts"] == 1:  # not by print, which may be at work just now
+            os.write(2, b"\nstopping: Ctrl-C again leaves the report out, and a third time ends at once, without saving\n")
         if _state["interrupts"] > 2:  # nobody waits any longer, whatever is left undone
             os._exit(INTERRUPTED)
     if _state["asked"] in ("", "SIGINT"):  # the first one, but a scheduler's before Ctrl-C

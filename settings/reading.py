@@ -1,6 +1,7 @@
 """One boundary around each reader of a file: whatever it raises becomes one sentence that names the file."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,21 +32,31 @@ def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[No
     except (InputError, CutOff, Lost):
         raise
     except FileNotFoundError as problem:
-        raise InputError(f"{path} is missing" + (f": {missing}" if missing else "")) from problem
+        raise InputError(f"{_named(problem, path)} is missing" + (f": {missing}" if missing else "")) from problem
     except MemoryError as problem:
         raise InputError(f"{path} {wrong or _UNREADABLE} (it needs more memory than there is)") from problem
     except RecursionError as problem:
         raise InputError(f"{path} {wrong or _UNREADABLE} (it is nested too deeply)") from problem
     except OSError as problem:
-        raise InputError(f"{path} {_UNREADABLE if problem.strerror else wrong or _UNREADABLE} ({in_short(problem)})") from problem
+        said = _UNREADABLE if problem.strerror else wrong or _UNREADABLE
+        raise InputError(f"{_named(problem, path)} {said} ({in_short(problem)})") from problem
     except UnpicklingError as problem:
         objects = "Unsupported" in str(problem) or "GLOBAL" in str(problem)
         raise InputError(f"{path} {_UNREADABLE}: {_OBJECTS if objects else _DAMAGED}") from problem
     except Exception as problem:
+        if type(problem).__name__ == "OutOfMemoryError":  # Torch's, of a GPU: the file is sound
+            raise
         if not wrong and isinstance(problem, ValueError):
             raise InputError(f"{path}: {in_short(problem)}") from problem
         damage = wrong or f"{_UNREADABLE}: {_DAMAGED}"
         raise InputError(f"{path} {damage} ({in_short(problem)})") from problem
+
+
+def _named(problem: OSError, path: Path | str) -> Path | str:
+    """The file that an error names, else the one that was to be read."""
+    if not isinstance(problem.filename, (str, bytes)) or os.fsdecode(problem.filename) == str(path):
+        return path
+    return os.fsdecode(problem.filename)
 
 
 def in_short(problem: BaseException) -> str:

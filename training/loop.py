@@ -74,6 +74,7 @@ class _Loop:
         self.scene, self.validation, self.options, self.data = scene, validation, options, data  # data: see `learned_from`
         self.recipe, self.folder, self.run = recipe, folder, run
         self.cameras = scene.train.cameras
+        self.over_black = [scene.train.over_black(view) for view in range(len(scene.train))]  # once, not in every step
         self.views = _views_to_train(scene, run.masks)
         all_views = len(self.views) == len(scene.train)
         self.seen = scene if all_views else replace(scene, train=scene.train.subset(self.views), carving=None)
@@ -195,11 +196,13 @@ class _Loop:
 
     def _loss(self, stage: Stage, view: int, image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         if stage.loss == "silhouette":  # what is not black is the object, so over black whatever the background
-            target = self.scene.train.over_black(view).to(image.device)
+            target = self.over_black[view].to(image.device)
             return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
         if self.scene.background == "white":
             image = image + (1 - alpha)[..., None]
-        target = _target(self.scene, view).to(image.device)
+            target = self.scene.train.picture(view, "white").to(image.device)
+        else:
+            target = self.over_black[view].to(image.device)
         loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
         return loss + self._alpha_loss(view, alpha), squared
 
@@ -246,13 +249,6 @@ def _views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
     return [view for view, good in enumerate(masks.believed) if good]
 
 
-def _target(scene: Scene, view: int) -> Tensor:
-    """The photograph as the loss takes it: bytes over black, composited floats over white."""
-    if scene.background == "black":
-        return scene.train.over_black(view)
-    return scene.train.picture(view, scene.background)
-
-
 def _optimizer(cloud: PointCloud, stage: Stage):
     rates = {
         "positions": stage.position_rate, "base": stage.colour_rate,
@@ -269,7 +265,7 @@ def _warm_up(cloud: PointCloud, scene: Scene) -> float:
     few = cloud.selected(torch.arange(min(cloud.point_count(), 64), device=cloud.positions.device))
     for few.use_sh in (False, True):
         image, _ = few.composite(scene.train.cameras, 0)
-        photometric_loss(image, _target(scene, 0).to(image.device))[0].backward()
+        photometric_loss(image, scene.train.picture(0, scene.background).to(image.device))[0].backward()
     with torch.no_grad():
         few.render(scene.train.cameras, 0)
     return time.perf_counter() - began

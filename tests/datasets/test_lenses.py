@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from datasets import pictures, shrinking
 from datasets.lenses import Lens, undistort
@@ -152,3 +153,15 @@ def test_the_circle_looks_at_the_origin():
     np.testing.assert_allclose((path[:, :, 3] ** 2).sum(1), (10 + 13) / 2)
     distance = np.sqrt(11.5)
     np.testing.assert_allclose(path[:, :, 3], distance * path[:, :, 2], atol=1e-9)
+
+
+@pytest.mark.parametrize("projection", ["radial", "fisheye"])
+def test_masks_stay_masks(projection):
+    """No false foreground beside the outline of a mask: its pinhole picture has nothing where the lens saw nothing near."""
+    lens = Lens(40.0, 40.0, 40, 40, 80, 80, k1=0.1, projection=projection)
+    mask = np.zeros((80, 80, 1), np.uint8)
+    mask[20:60, 20:60] = 255
+    seen, full = undistort(mask, lens, smooth=False), undistort(np.full_like(mask, 255), lens, smooth=False)
+    assert full.min() == 255
+    near = undistort((ndimage.maximum_filter(mask[..., 0], 3) > 0).astype(np.uint8)[..., None] * 255, lens, smooth=False)
+    assert (seen[near == 0] == 0).all() and (seen > 0).any()
