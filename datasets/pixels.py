@@ -50,7 +50,7 @@ def _converted(image: Image.Image, mode: str, profile: Profile | None) -> np.nda
     image = image.convert(_STRAIGHT[image.mode]) if image.mode in _STRAIGHT else image
     transform = from_lab() if image.mode == "LAB" else conversion(profile, image.mode) if profile else None
     if transform is None:
-        return np.asarray(image.convert(mode))
+        return np.asarray(image if image.mode == mode else image.convert(mode))
     colours = np.asarray(ImageCms.applyTransform(image.convert(transform.input_mode), transform))
     if mode == "RGB":
         return colours
