@@ -9,7 +9,7 @@ from torch import Tensor
 from datasets.bounds import depth_range, meeting_point, odd_views, scene_box
 from datasets.cameras import Cameras
 from datasets.colmap_model import Model, Picture, image_names, read_model
-from datasets.file_names import find_files, is_image, shown, view_names
+from datasets.file_names import find_files, images_below, shown, view_names
 from datasets.find import colmap_models
 from datasets.image_folders import ImageFolder, choose_files, image_folders
 from datasets.photographs import (
@@ -165,7 +165,7 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
 
 def _what_is_used(model: Model, count: int, left_out: list[str], source: ImageFolder, others: str) -> str:
     """A sentence on how many photographs and poses have one another, and on other models; nothing if all have."""
-    files = sum(is_image(path) for path in source.path.rglob("*"))
+    files = sum(1 for _ in images_below(source.path))
     said = [f"{count} of {files} photographs in {source.path.name} have a pose"] if files > count else []
     if left_out:
         said.append(f"{len(left_out)} of {len(model.pictures)} registered images are not in {source.path.name} and left out "

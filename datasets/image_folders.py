@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.file_names import find_files, holds_images, is_image, shown
+from datasets.file_names import find_files, holds_images, shown
 from datasets.image_files import read_header
 from datasets.sizes import Size
 from datasets.smaller_copies import usable
@@ -34,11 +34,6 @@ class ImageFolder:
                            for stored in (header.size(), header.size(header.orientation))):
                     return f"{path} is {header.width}x{header.height} px, not 1/{self.divisor} of {size[0]}x{size[1]} px"
         return ""
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name; none if there is no such folder. Hidden files do not count."""
-    return sorted(path for path in folder.iterdir() if is_image(path)) if folder.is_dir() else []
 
 
 def image_folders(root: Path, full: Sequence[Size] = (), sizes: Sequence[Size] = ()) -> list[ImageFolder]:

@@ -12,8 +12,8 @@ import torch
 
 from datasets.bounds import meeting_point, odd_views, scene_box, seen_box
 from datasets.cameras import Cameras
-from datasets.file_names import view_names
-from datasets.image_folders import image_files, image_folders, missing_pictures
+from datasets.file_names import image_files, view_names
+from datasets.image_folders import image_folders, missing_pictures
 from datasets.lenses import Lens
 from datasets.paths import along, circle, spiral
 from datasets.photographs import (

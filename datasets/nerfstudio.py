@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from datasets.bounds import depth_range, odd_views, scene_box
-from datasets.file_names import find_files, normal, shown
+from datasets.file_names import find_files, image_files, normal, shown
 from datasets.image_files import read_header
-from datasets.image_folders import choose_files, image_files, image_folders
+from datasets.image_folders import choose_files, image_folders
 from datasets.lenses import Lens
 from datasets.nerfstudio_splits import split_views
 from datasets.orientation import stated_size, turns

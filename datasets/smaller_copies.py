@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from datasets.file_names import is_image
+from datasets.file_names import image_files
 from datasets.image_files import ORIENTATION
 from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
@@ -65,15 +65,14 @@ def usable(folder: Path, photographs: Path) -> bool:
 
     False for copies that the program made of photographs that have changed since, or of which one is missing.
     """
-    return not photographs.is_dir() or _manifest(folder) is None or is_current(folder, _pictures(photographs))
+    return not photographs.is_dir() or _manifest(folder) is None or is_current(folder, image_files(photographs))
 
 
 def check_names(folder: Path, photographs: Path) -> None:
     """A line on stderr if the copies in a folder, which the user made, have other names than the photographs."""
     if folder == photographs or not photographs.is_dir() or _manifest(folder) is not None:
         return
-    copies, originals = (sorted(path.relative_to(place).with_suffix("").as_posix() for path in _pictures(place))
-                         for place in (folder, photographs))
+    copies, originals = ([path.stem for path in image_files(place)] for place in (folder, photographs))
     if len(copies) != len(originals):
         print(f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
               "the same photographs, or remove the folder", file=sys.stderr)
@@ -111,10 +110,6 @@ def _manifest(folder: Path) -> dict | None:
         return None
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {"photographs": {}, "copies": {}}  # the file is there: the program's, and damaged
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if is_image(path)]
 
 
 def _facts(path: Path) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from datasets import smaller_copies
+from datasets.file_names import holds_images, images_below
 from datasets.smaller_copies import MANIFEST, check_names, make_copies, usable
 from tests.datasets import written_photos
 from tests.datasets.written_scene import load
@@ -43,6 +44,23 @@ def test_copies_are_made_once(photographs):
     assert usable(folder, photographs)
     assert (folder.stat().st_ino, (folder / MANIFEST).read_text()) == before
     assert sorted(path.name for path in folder.parent.iterdir()) == ["images", "images_2"]
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "thumbs", ".thumbnails"])
+def test_a_folder_with_pictures_beside_the_photographs_is_not_theirs(photographs, name):
+    folder = make(photographs)
+    (photographs / name).mkdir()
+    Image.new("RGB", (4, 3)).save(photographs / name / "0.png")
+    assert usable(folder, photographs)
+
+
+def test_previews_of_a_nas_are_no_images(tmp_path):
+    for name in ("images_4/@eaDir", "images_4/.thumbnails"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (4, 3)).save(tmp_path / name / "0.png")
+    assert not holds_images(tmp_path / "images_4")
+    Image.new("RGB", (4, 3)).save(tmp_path / "images_4" / "0.png")
+    assert [path.name for path in images_below(tmp_path)] == ["0.png"]
 
 
 def change(photographs: Path, folder: Path, what: str) -> None:
