@@ -278,16 +278,23 @@ def test_masks_that_are_not_there(tmp_path, capsys):
 
 
 def test_entries_that_are_not_used_are_named_once(tmp_path, capsys):
-    write_transforms(tmp_path, sharpness=3, ply_file_path="a.ply", applied_scale=2.0, K1=0.3, flx=3, n_frames=9, odd=1, scale=0.5)
+    write_transforms(tmp_path, sharpness=3, ply_file_path="a.ply", from_mitsuba=True, K1=0.3, flx=3, n_frames=8, odd=1, scale=0.5)
     for k in range(9):
         change_frame(tmp_path, k, depth_file_path="d.png", time=0.1, colmap_im_id=k)
     load(tmp_path)
     lines = [line for line in capsys.readouterr().err.splitlines() if "not used" in line]
     assert len(lines) == 1 and "sharpness" not in lines[0] and "colmap_im_id" not in lines[0]
-    assert "not used: applied_scale, depth_file_path, n_frames, odd, ply_file_path, scale;" in lines[0]
+    assert "not used: depth_file_path, from_mitsuba, n_frames, odd, scale;" in lines[0]
     assert "K1 is not used: is k1 meant?" in lines[0] and "flx is not used: is fl_x meant?" in lines[0]
     assert "time: the scene moves, and is taken as one that does not" in lines[0]
     load(write_transforms(tmp_path / "b", aabb_scale=4, k4=0, is_fisheye=False))
+    assert "not used" not in capsys.readouterr().err
+
+
+def test_entries_that_only_record_what_was_done_are_silent(tmp_path, capsys):
+    write_transforms(tmp_path, applied_transform=[[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0]], applied_scale=0.5, n_frames=9,
+                     ply_file_path="sparse_pc.ply", from_mitsuba=False)
+    load(tmp_path)
     assert "not used" not in capsys.readouterr().err
 
 
