@@ -8,7 +8,7 @@ import torch
 from datasets import protocols
 from datasets.bounds import depth_range, scene_box
 from datasets.cameras import Cameras
-from datasets.image_files import Header, tell
+from datasets.image_files import Header, describe_pixels
 from datasets.mask_files import require_masks, with_mask_files
 from datasets.orientation import stated_size, turns
 from datasets.photographs import tell_odd_views
@@ -17,6 +17,7 @@ from datasets.scene import Scene, Split
 from datasets.transforms import View, intrinsics, read_transforms
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 from settings.reading import reading
 
 
@@ -113,7 +114,7 @@ def _turns(headers: dict[str, list[Header]], views: dict[str, list[View]], optio
            folder: Path) -> dict[str, list[int]]:
     """The EXIF turn by which each picture of each split is read. Says on stderr what is done with their pixels."""
     together = [header for found in headers.values() for header in found]
-    tell(together, folder)
+    tell(describe_pixels(together, folder))
     cameras = [stated_size(view.lens) for found in views.values() for view in found]
     ways = iter(turns(together, cameras, options.orientation, folder))
     return {split: [next(ways) for _ in found] for split, found in headers.items()}

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -140,16 +139,18 @@ def file_profile(path: Path, file: Image.Image) -> Profile | None:
     return profile_of(path, file, late.get(b"cICP"))
 
 
-def tell(headers: Sequence[Header], where: Path | str) -> None:
-    """Say on stderr, in a line each, for how many pictures colours are converted, and of how many only a part is read."""
+def describe_pixels(headers: Sequence[Header], where: Path | str) -> str:
+    """Sentences, a line each, on how many pictures' colours are converted, and of how many only a part is read; or nothing."""
+    said = []
     names = Counter(header.colours for header in headers if header.colours)
     if names:
         kinds = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
-        print(f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
-              f"profile ({kinds})", file=sys.stderr)
+        said.append(f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
+                    f"profile ({kinds})")
     if several := sum(header.frames > 1 for header in headers):
-        print(f"{where}: {several} of {len(headers)} picture files are animated or hold several pictures: the first one is read",
-              file=sys.stderr)
+        said.append(f"{where}: {several} of {len(headers)} picture files are animated or hold several pictures: the first one is "
+                    "read")
+    return "\n".join(said)
 
 
 def _frames(file: Image.Image) -> int:

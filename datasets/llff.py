@@ -23,7 +23,6 @@ from datasets.photographs import (
     hold_out,
     read_splits,
     stored_size,
-    tell,
     tell_odd_views,
     with_poses,
 )
@@ -33,6 +32,7 @@ from datasets.sizes import Size, working_sizes
 from datasets.smaller_copies import check_names, make_copies
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 from settings.reading import reading
 
 FILE = "poses_bounds.npy"

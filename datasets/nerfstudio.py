@@ -14,13 +14,14 @@ from datasets.image_folders import choose_files, image_folders
 from datasets.lenses import Lens
 from datasets.nerfstudio_splits import split_views
 from datasets.orientation import stated_size, turns
-from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell, tell_odd_views
+from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell_odd_views
 from datasets.scene import Scene
 from datasets.sizes import Size, working_sizes
 from datasets.transforms import View, frame_files, intrinsics, read_json, read_views
 from datasets.transforms_keys import unused_entries
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 
 FILE = "transforms.json"
 # The camera models that are supported, and the projections of their lenses.

@@ -6,13 +6,13 @@ width and height; half turns, mirror images and square pictures look the same bo
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.image_files import Header, read_header
 from datasets.pixels import undo
 from settings.errors import InputError
+from settings.progress import tell
 
 Size = tuple[int, int]  # width and height, px
 _ROUNDING = 1.0  # px by which the size of a smaller copy may be off
@@ -39,9 +39,8 @@ def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str
     if unclear and choice is None:
         how = "as they are stored, which is COLMAP's way" if otherwise == "stored" else "turned upright, as the scene's others"
         other = "upright" if otherwise == "stored" else "stored"
-        print(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
-              f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}",
-              file=sys.stderr)
+        tell(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
+             f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}")
     return [header.orientation if (fit or otherwise) == "upright" else 1 for header, fit in zip(headers, fits, strict=True)]
 
 

@@ -1,6 +1,5 @@
 """What the loaders of real photographs share: each at which size, held out how, read into splits."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,7 @@ import torch
 
 from datasets.bounds import odd_views
 from datasets.cameras import Cameras
-from datasets.image_files import Header, read_header
-from datasets.image_files import tell as tell_pixels
+from datasets.image_files import Header, describe_pixels, read_header
 from datasets.lenses import Lens
 from datasets.mask_files import apply_masks, find_masks, require_masks
 from datasets.orientation import turns
@@ -20,6 +18,7 @@ from datasets.scene import Split
 from datasets.sizes import Size, common_size, list_of_sizes
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,6 @@ class PhotosRead:
     cut_out: bool  # whether masks from files made the pictures black outside them
 
 
-def tell(text: str) -> None:
-    """A line on stderr, if there is anything to say."""
-    if text:
-        print(text, file=sys.stderr)
-
-
 def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int], list[int]]:
     """(training views, test views) of `count`: every n-th, from the first, is kept for testing (nerf-pytorch's --llffhold).
 
@@ -85,7 +78,7 @@ def fitted(photos: Sequence[Photo], where: Path, options: Options) -> list[Photo
     camera's proportion, and if only some have an alpha channel.
     """
     headers = [read_header(photo.path) for photo in photos]
-    tell_pixels(headers, where)
+    tell(describe_pixels(headers, where))
     if any(photo.turn is None for photo in photos):
         found = turns(headers, [photo.full for photo in photos], options.orientation, where)
         photos = [replace(photo, turn=turn) if photo.turn is None else photo for photo, turn in zip(photos, found, strict=True)]

@@ -6,7 +6,6 @@ folder is not read any more, and made again. A folder without that file is the u
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -16,6 +15,7 @@ from datasets.image_files import ORIENTATION
 from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
 from settings.files import write_json
+from settings.progress import tell
 
 MANIFEST = ".copies.json"
 FORMAT = "taichi-radiance smaller copies"
@@ -55,7 +55,7 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
         if is_current(folder, photographs):  # another process was faster
             return True
         reason = problem.strerror or problem
-        print(f"{folder} cannot be written ({reason}): the photographs are shrunk in memory", file=sys.stderr)
+        tell(f"{folder} cannot be written ({reason}): the photographs are shrunk in memory")
         return False
     return True
 
@@ -74,12 +74,12 @@ def check_names(folder: Path, photographs: Path) -> None:
         return
     copies, originals = ([path.stem for path in image_files(place)] for place in (folder, photographs))
     if len(copies) != len(originals):
-        print(f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
-              "the same photographs, or remove the folder", file=sys.stderr)
+        tell(f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
+             "the same photographs, or remove the folder")
     elif copies != originals:
         one, other = next(pair for pair in zip(copies, originals, strict=True) if pair[0] != pair[1])
-        print(f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
-              "photographs, in the same order", file=sys.stderr)
+        tell(f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
+             "photographs, in the same order")
 
 
 def is_current(folder: Path, photographs: list[Path]) -> bool:
