@@ -58,9 +58,11 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
         raise InputError(f"{path} lists no frames")
     tell(unused_entries(top, path))
     files = frame_files(top, path)
-    views = sorted(_views_on_disk(folder, top, path, files), key=lambda view: normal(view.frame["file_path"]))
+    views, divisor = _views_on_disk(folder, top, path, files)
+    views.sort(key=lambda view: normal(view.frame["file_path"]))
     headers = [read_header(view.path) for view in views]
     ways = turns(headers, [stated_size(view.lens) for view in views], options.orientation, path)
+    views = [_with_size(view, header.size(way), divisor) for view, header, way in zip(views, headers, ways, strict=True)]
     photos = [_photo(view, top, header.size(way), way) for view, header, way in zip(views, headers, ways, strict=True)]
     missing = len(files) - len(photos)
     if missing:
@@ -69,7 +71,8 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
         tell(f"{path}: {missing} of {len(files)} images are missing and left out ({shown(first)} first)")
     full = [photo.full for photo in photos]
     photos = [replace(photo, size=size) for photo, size in zip(photos, working_sizes(options, full), strict=True)]
-    photos = fitted(_smaller(photos, folder), path, options)
+    turned = any(header.orientation > 1 for header in headers)
+    photos = fitted(_smaller(photos, folder), path, options, turns_told=turned)
     _tell_without_pose(photos, folder, top, path)
     photos = _with_masks(photos, folder, views, path, options)
     tell_odd_views(cameras_of(photos), [photo.name for photo in photos], path)
@@ -109,18 +112,23 @@ def ngp_box(top: dict, path: Path) -> Tensor:
     return (torch.stack([middle - side / 2, middle + side / 2]) / scale).float()
 
 
-def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> list[View]:
-    """The frames whose photographs are there; if none is, those with smaller copies in a folder images_N."""
+def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> tuple[list[View], int]:
+    """(the frames whose photographs are there, 1); if none is, (those with smaller copies in a folder images_N, N)."""
     views = read_views(folder, top, path, there=True)
     if not views and all(file.startswith("images/") for file in files):
         for copies in image_folders(folder):
             found = find_files(copies.path, [file.removeprefix("images/") for file in files])
             views = [replace(view, path=found[k]) for k, view in enumerate(read_views(folder, top, path)) if found[k] is not None]
             if views:
-                return views
+                return views, copies.divisor
     if not views:
         raise InputError(f"{path} lists {len(files)} images, and none of them is there: {folder / shown(files[0])} is the first")
-    return views
+    return views, 1
+
+
+def _with_size(view: View, stored: Size, divisor: int) -> View:
+    """The frame with the photograph's w and h, if the file does not say them: so many times those of its copy."""
+    return replace(view, lens={"w": divisor * stored[0], "h": divisor * stored[1]} | view.lens) if divisor > 1 else view
 
 
 def _projection(view: View, top: dict) -> tuple[str, tuple[str, ...]]:

@@ -69,18 +69,18 @@ def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int
     return [view for view in range(count) if view % every], test
 
 
-def fitted(photos: Sequence[Photo], where: Path, options: Options) -> list[Photo]:
+def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: bool = False) -> list[Photo]:
     """The photographs with their EXIF turns, the sizes that they are read at, and whether their files have an alpha channel.
 
     The working size of a copy that another program rounded in another way is the copy's. If the photographs' sizes differ by
     rounding only, all are cut to the smallest width and height, at the right and at the bottom; if they differ more, each keeps
-    its own, and stderr is told. Raises InputError for files that are unreadable, smaller than the working size or out of their
-    camera's proportion, and if only some have an alpha channel.
+    its own, and stderr is told. With `turns_told`, the line on EXIF turns was printed already. Raises InputError for files that
+    are unreadable, smaller than the working size or out of their camera's proportion, and if only some have an alpha channel.
     """
     headers = [read_header(photo.path) for photo in photos]
     tell(describe_pixels(headers, where))
     if any(photo.turn is None for photo in photos):
-        found = turns(headers, [photo.full for photo in photos], options.orientation, where)
+        found = turns(headers, [photo.full for photo in photos], options.orientation, where, silent=turns_told)
         photos = [replace(photo, turn=turn) if photo.turn is None else photo for photo, turn in zip(photos, found, strict=True)]
     found = [_fitted(photo, header) for photo, header in zip(photos, headers, strict=True)]
     for photo in found:

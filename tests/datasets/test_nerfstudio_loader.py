@@ -208,6 +208,22 @@ def test_copies_alone_are_enough(tmp_path):
     assert "has no folder `images`" in refusal(tmp_path, factor=1)
 
 
+def test_copies_alone_are_enough_where_no_size_is_stated(tmp_path):
+    """The photographs are then as many times as large as the folder's name says."""
+    write_transforms(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "images_4")
+    for path in (tmp_path / "images_4").iterdir():
+        Image.open(path).reduce(4).save(path)
+    content = read_json(tmp_path)
+    for key in ("w", "h"):
+        del content[key]
+    write_json(tmp_path, content)
+    scene = load(tmp_path, factor=4)
+    assert scene.extras["stored_size"] == (320, 216) and scene.train.images.shape[1:3] == (54, 80)
+    check_dots(scene.train, POINTS)
+    assert "images_4 is smaller: give --factor 4" in refusal(tmp_path, factor=1)
+
+
 def test_photographs_without_a_pose_are_counted(tmp_path, capsys):
     write_transforms(tmp_path)
     load(tmp_path)
