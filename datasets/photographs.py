@@ -11,7 +11,7 @@ from datasets.bounds import odd_views
 from datasets.cameras import Cameras
 from datasets.image_files import Header, describe_pixels, read_header
 from datasets.lenses import Lens
-from datasets.mask_files import apply_masks, find_masks, require_masks
+from datasets.mask_files import apply_masks, find_masks, masked_splits, require_masks
 from datasets.orientation import turns
 from datasets.pictures import PictureFile, read_pictures
 from datasets.scene import Split
@@ -136,14 +136,14 @@ def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, na
         return PhotosRead(splits, None, False)
     if options.maskdir is not None:
         maskdir = Path(options.maskdir).expanduser()
-        names = {split: [(photo.path, _names(photo, root)) for photo in views] for split, views in photos.items()}
+        names = {split: [(photo.path, _names(photo, root)) for photo in photos[split]] for split in masked_splits(splits)}
         masks = find_masks(names, maskdir)
         if named:
             tell(f"--maskdir {maskdir} wins over the masks that the scene's own files name")
     else:
-        masks = {split: [photo.mask for photo in views] for split, views in photos.items()}
-    files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(views, masks[split], strict=True)]
-             for split, views in photos.items()}
+        masks = {split: [photo.mask for photo in photos[split]] for split in masked_splits(splits)}
+    files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(photos[split], found, strict=True)]
+             for split, found in masks.items()}
     pictures = {split: [(photo.path, photo.stored) for photo in views] for split, views in photos.items()}
     splits, carving = apply_masks(splits, files, pictures, options.threads)
     return PhotosRead(splits, carving, carving is None)
