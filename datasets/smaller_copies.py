@@ -14,8 +14,10 @@ from datasets.file_names import image_files
 from datasets.image_files import ORIENTATION
 from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
+from settings.errors import CannotWrite
 from settings.files import write_json
 from settings.progress import tell
+from settings.reading import in_short, reading
 
 MANIFEST = ".copies.json"
 FORMAT = "taichi-radiance smaller copies"
@@ -27,37 +29,41 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
     It is made in a hidden folder beside it and renamed at the end, so that it is there whole or not at all. A photograph that
     is upright at width x height by its EXIF orientation is shrunk as it is stored, and its copy says the same orientation.
     False for a folder of the user's; and, with a line on stderr, where it cannot be written: the photographs are then shrunk
-    in memory, by the same averaging. Raises InputError, naming the file, for a photograph that cannot be decoded.
+    in memory, by the same averaging. Raises InputError, naming the file, for a photograph that cannot be read.
     """
     if len({path.stem for path in photographs}) < len(photographs):  # a.png and a.jpg would become one
         return False
     if folder.exists() and any(folder.iterdir()) and _manifest(folder) is None:
         return False
-    sources = {path.name: _facts(path) for path in photographs}
+    known = {}
     try:
         with made(folder, lambda: is_current(folder, photographs)) as making:
 
             def copy(k: int) -> None:
-                header = read_header(photographs[k])
-                lies = abs(header.width * height - header.height * width) > abs(header.height * height - header.width * width)
-                file = PictureFile(photographs[k], *((height, width) if header.orientation > 4 and lies else (width, height)))
-                picture, _ = read_picture(file, "RGBA" if header.alpha else "RGB")
-                tags = Image.Exif()
-                tags[ORIENTATION] = header.orientation
-                exif = {"exif": tags} if header.orientation > 1 else {}
-                Image.fromarray(picture).save(making / f"{photographs[k].stem}.png", **exif)
+                with reading(photographs[k], "cannot be read"):
+                    known[photographs[k].name] = [*_facts(photographs[k]), _digest(photographs[k])]
+                _write_copy(photographs[k], making / f"{photographs[k].stem}.png", width, height)
 
             for_each(copy, len(photographs), threads, f"Making {folder.name}")
             copies = {path.name: path.stat().st_size for path in making.iterdir()}
-            digests = {path.name: [*sources[path.name], _digest(path)] for path in photographs}
-            write_json(making / MANIFEST, {"format": FORMAT, "photographs": digests, "copies": copies})
+            write_json(making / MANIFEST, {"format": FORMAT, "photographs": known, "copies": copies})
     except OSError as problem:
         if is_current(folder, photographs):  # another process was faster
             return True
-        reason = problem.strerror or problem
+        reason = in_short(problem.__cause__ if isinstance(problem, CannotWrite) and problem.__cause__ else problem)
         tell(f"{folder} cannot be written ({reason}): the photographs are shrunk in memory")
         return False
     return True
+
+
+def _write_copy(photograph: Path, copy: Path, width: int, height: int) -> None:
+    header = read_header(photograph)
+    lies = abs(header.width * height - header.height * width) > abs(header.height * height - header.width * width)
+    file = PictureFile(photograph, *((height, width) if header.orientation > 4 and lies else (width, height)))
+    picture, _ = read_picture(file, "RGBA" if header.alpha else "RGB")
+    tags = Image.Exif()
+    tags[ORIENTATION] = header.orientation
+    Image.fromarray(picture).save(copy, **({"exif": tags} if header.orientation > 1 else {}))
 
 
 def usable(folder: Path, photographs: Path) -> bool:

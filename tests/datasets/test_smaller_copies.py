@@ -1,5 +1,6 @@
 """Copies of photographs know what they were made from: they are made again, or left alone, as they should be."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -11,6 +12,8 @@ from PIL import Image
 from datasets import smaller_copies
 from datasets.file_names import holds_images, images_below
 from datasets.smaller_copies import MANIFEST, check_names, make_copies, usable
+from settings.errors import InputError
+from settings.files import writing
 from tests.datasets import written_photos
 from tests.datasets.written_scene import load
 
@@ -146,6 +149,28 @@ def test_a_folder_that_cannot_be_written(photographs, monkeypatch, capsys):
     monkeypatch.setattr(Path, "mkdir", denied)
     assert not make_copies(sorted(photographs.iterdir()), photographs.parent / "images_2", 8, 6, 1)
     assert "cannot be written (Permission denied): the photographs are shrunk in memory" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_sentence(photographs, monkeypatch, capsys):
+    def full(path, _):
+        with writing(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(smaller_copies, "write_json", full)
+    folder = photographs.parent / "images_2"
+    assert not make_copies(sorted(photographs.iterdir()), folder, 8, 6, 1)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"{folder} cannot be written (No space left on device): the photographs are shrunk in memory"
+
+
+def test_a_photograph_that_cannot_be_read_is_named(photographs, monkeypatch):
+    def broken(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(smaller_copies, "_digest", broken)
+    with pytest.raises(InputError, match=r"images/0\.png cannot be read \(Input/output error\)"):
+        make_copies(sorted(photographs.iterdir()), photographs.parent / "images_2", 8, 6, 1)
+    assert sorted(path.name for path in photographs.parent.iterdir()) == ["images"]
 
 
 def test_a_scene_whose_photographs_change_is_loaded_as_it_is_now(tmp_path):
