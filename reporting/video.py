@@ -82,7 +82,7 @@ def save_orbit(
 
 @contextmanager
 def _writer(path: Path, frames_per_second: float) -> Iterator[Any]:
-    """imageio's writer of an H.264 file, which is closed after an exception too; its own block would leave the encoder running."""
+    """imageio's writer of an H.264 file, closed after an exception too; its own block would leave the encoder running."""
     with _encoding():
         writer = imageio.get_writer(
             path,
