@@ -11,10 +11,10 @@ from pathlib import Path
 
 from datasets.image_files import Header, read_header
 from datasets.pixels import undo
+from datasets.sizes import Size
 from settings.errors import InputError
 from settings.progress import tell
 
-Size = tuple[int, int]  # width and height, px
 _ROUNDING = 1.0  # px by which the size of a smaller copy may be off
 
 
