@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
 from PIL import (  # the plugins: known to Image.open from here on
     BmpImagePlugin,  # noqa: F401
     Image,
@@ -22,6 +21,7 @@ from PIL import (  # the plugins: known to Image.open from here on
 )
 
 from datasets.colours import METADATA_ERRORS, Profile, conversion, profile_of
+from settings import memory
 from settings.errors import InputError
 from settings.reading import reading
 
@@ -32,6 +32,7 @@ _EIGHT_BITS = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB",
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _LATE_CHUNKS = (b"eXIf", b"cICP")  # of a PNG, that Pillow does not look at, or not before it decodes the picture
 _LONGEST_CHUNK = 1 << 20  # bytes
+_ALWAYS_FITS = 1 << 25  # bytes of a picture for which it is not asked how much memory is free
 
 # Pillow's own limit holds for the whole process and for whoever reads there. It is switched off once, so that no thread changes
 # it under another; `opened` has a limit of its own instead. What Pillow warns of (odd EXIF data, palettes) is read all the same.
@@ -93,7 +94,7 @@ def _check_content(path: Path, file: Image.Image) -> None:
 def check_memory(path: Path, file: Image.Image) -> None:
     """Raise InputError for a picture that, at the size it is decoded at, does not fit into the free memory."""
     needed = 2 * file.width * file.height * max(3, len(file.getbands()))  # as Pillow's, and as an array
-    if needed > (free := psutil.virtual_memory().available):
+    if needed > _ALWAYS_FITS and needed > (free := memory.available()):
         raise InputError(f"{path} is {file.width}x{file.height} px and needs {needed / 2**30:.1f} GiB of memory, where "
                          f"{free / 2**30:.1f} GiB are free: save it smaller")
 
