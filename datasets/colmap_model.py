@@ -19,12 +19,10 @@ _MOST_PARAMETERS = 20  # of a camera model that is not known
 class Picture:
     """One registered image of a model."""
 
-    number: int  # its id in the model
     name: str  # its file's path below the folder of images
     camera: int  # the id of its camera
     motion: tuple[float, ...]  # qw, qx, qy, qz, tx, ty, tz: takes the world to the camera's axes right, down, forwards
-    seen: np.ndarray  # (M, 2) float64: the positions of its features, px
-    points: np.ndarray  # (M,) int64: the point that each of them is of, -1 for none
+    points: np.ndarray  # (M,) int64: the point that each of its features is of, -1 for none
     path: Path  # the model's file, for messages
 
     @property
@@ -166,10 +164,10 @@ def _binary_cameras(path: Path) -> dict[int, Camera]:
 def _binary_pictures(path: Path) -> list[Picture]:
     stream, pictures = _Stream(path), []
     for _ in range(stream.take("Q")[0]):
-        number, *motion, camera = stream.take("i7di")
+        _, *motion, camera = stream.take("i7di")  # without its id
         name = stream.text()
-        features = stream.records([("seen", "<f8", 2), ("point", "<i8")], stream.take("Q")[0])
-        pictures.append(Picture(number, name, camera, tuple(motion), features["seen"], features["point"], path))
+        features = stream.records([("position", "<f8", 2), ("point", "<i8")], stream.take("Q")[0])
+        pictures.append(Picture(name, camera, tuple(motion), features["point"], path))
     return pictures
 
 
@@ -206,10 +204,9 @@ def _text_pictures(path: Path) -> list[Picture]:
     for line in lines:
         if not line.strip():
             continue
-        number, *motion, camera, name = line.strip().split(maxsplit=9)
+        _, *motion, camera, name = line.strip().split(maxsplit=9)
         features = np.array(next(lines, "").split(), np.float64).reshape(-1, 3)  # the line may be empty
-        pictures.append(Picture(int(number), name, int(camera), tuple(map(float, motion)), features[:, :2],
-                                features[:, 2].astype(np.int64), path))
+        pictures.append(Picture(name, int(camera), tuple(map(float, motion)), features[:, 2].astype(np.int64), path))
     return pictures
 
 

@@ -75,10 +75,9 @@ def test_features_are_read(tmp_path):
         write_colmap(tmp_path / kind, kind, "PINHOLE")
         model = read_model(tmp_path / kind / "sparse/0", kind)
         pictures, ids, points = model.pictures, model.ids, model.points
-        assert list(model.cameras) == [5] and [picture.number for picture in pictures] == list(range(9, 0, -1))
+        assert list(model.cameras) == [5] and len(pictures) == 9
         np.testing.assert_allclose(pictures[2].camera_to_world, opengl(around()[2])[:3], atol=1e-12)
         assert pictures[3].points.tolist() == [66, 59, 52, 45, 38, -1] and ids[:5].tolist() == [66, 59, 52, 45, 38]
-        assert pictures[3].seen[5].tolist() == [3, 4]
         np.testing.assert_allclose(points[:5], POINTS, atol=1e-12)
 
 
