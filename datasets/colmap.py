@@ -9,7 +9,7 @@ from torch import Tensor
 from datasets.bounds import depth_range, meeting_point, odd_views, scene_box
 from datasets.cameras import Cameras
 from datasets.colmap_model import Model, Picture, image_names, read_model
-from datasets.file_names import find_files, images_below, shown, view_names
+from datasets.file_names import images_below, shown, view_names
 from datasets.find import colmap_models
 from datasets.image_folders import ImageFolder, choose_files, image_folders
 from datasets.photographs import (
@@ -134,7 +134,7 @@ def _count_on_disk(folder: Path, where: Path, ending: str) -> int:
     """How many of a model's registered images are on disk; 0 for a model that cannot be read."""
     try:
         names = image_names(where, ending)
-        found = [find_files(source.path, names) for source in image_folders(folder)]
+        found = [source.find(names)[0] for source in image_folders(folder)]
     except InputError:
         return 0
     return max((sum(path is not None for path in paths) for paths in found), default=0)
@@ -146,7 +146,7 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     known = {number: (camera.width, camera.height) for number, camera in model.cameras.items()}
     first = next(iter(known.values()), (1, 1))
     full = [known.get(picture.camera, first) for picture in model.pictures]
-    on_disk = [any(paths) for paths in zip(*(find_files(source.path, names) for source in image_folders(folder)), strict=True)]
+    on_disk = [any(paths) for paths in zip(*(source.find(names)[0] for source in image_folders(folder)), strict=True)]
     used = [k for k, there in enumerate(on_disk) if there] or list(range(len(names)))
     names, full, pictures = ([values[k] for k in used] for values in (names, full, model.pictures))
     lenses = [model.lens(picture) for picture in pictures]

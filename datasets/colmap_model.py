@@ -103,7 +103,7 @@ def _read(path: Path, reader: Callable):
                  "a COLMAP model is cameras, images and points3D, all of them .bin or all .txt"):
         try:
             return reader(path)
-        except (struct.error, IndexError):
+        except struct.error:
             raise InputError(f"{path} ends too early: it is cut off, or not a file of COLMAP") from None
 
 
@@ -214,14 +214,23 @@ def _text_names(path: Path) -> list[str]:
     """The names alone: features are most of the file."""
     lines, names = iter(_lines(path)), []
     for line in filter(str.strip, lines):
-        names.append(line.strip().split(maxsplit=9)[9])
+        values = line.strip().split(maxsplit=9)
+        if len(values) < 10:
+            raise ValueError(f"an image has {len(values)} values, not 10")
+        names.append(values[9])
         next(lines, "")
     return names
 
 
 def _text_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    rows = [line.split(maxsplit=4)[:4] for line in filter(str.strip, _lines(path))]
-    return _points([int(row[0]) for row in rows], [tuple(map(float, row[1:])) for row in rows])
+    ids, points = [], []
+    for line in filter(str.strip, _lines(path)):
+        number, *position = line.split(maxsplit=4)[:4]
+        if len(position) < 3:
+            raise ValueError(f"point {number} has {len(position)} coordinates")
+        ids.append(int(number))
+        points.append(tuple(map(float, position)))
+    return _points(ids, points)
 
 
 def _points(ids: list[int], points: list) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,13 @@ class ImageFolder:
     path: Path
     divisor: int
 
+    def find(self, names: Sequence[str]) -> tuple[list[Path | None], str]:
+        """(the file of each name, or None; what is wrong if two names mean one file, and nothing is found then)."""
+        try:
+            return find_files(self.path, names), ""
+        except InputError as problem:
+            return [None] * len(names), str(problem)
+
     def wrong_copy(self, paths: Sequence[Path | None], full: Sequence[Size]) -> str:
         """What is wrong with the first copy that is not 1/divisor of its photograph, to a pixel; empty if all are."""
         for path, size in zip(paths, full, strict=True):
@@ -56,12 +63,12 @@ def choose_files(root: Path, names: Sequence[str], full: Sequence[Size],
     """(the folder that serves best, its file for each name or None, what is to be said about that or nothing).
 
     The first of `image_folders` that has as many of the files as any other. Copies count if all of them are 1/N of their
-    photographs. Raises InputError if no folder has any of the files.
+    photographs. A folder in which two names mean one file is not read. Raises InputError if no folder has any of the files.
     """
-    best, most, wrong, counts = None, 0, [], []
+    best, most, wrong, counts, unclear = None, 0, [], [], ""
     for folder in image_folders(root, full, sizes):
-        paths = find_files(folder.path, names)
-        problem = folder.wrong_copy(paths, full)
+        paths, unclear_here = folder.find(names)
+        problem, unclear = unclear_here or folder.wrong_copy(paths, full), unclear or unclear_here
         count = 0 if problem else sum(path is not None for path in paths)
         wrong += [problem] if problem else []
         counts += [] if problem else [f"{folder.path.name} has {count}"]
@@ -70,7 +77,7 @@ def choose_files(root: Path, names: Sequence[str], full: Sequence[Size],
         if count == len(names):
             break
     if best is None:
-        raise _no_files(root, names, sizes, wrong)
+        raise InputError(unclear) if unclear else _no_files(root, names, sizes, wrong)
     remarks = [f"{problem}, so that {best[0].path.name} is read" for problem in wrong]
     if len(counts) > 1:
         remarks.append(f"{best[0].path.name} is read: of {len(names)} photographs, {', '.join(counts)}")

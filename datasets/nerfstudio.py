@@ -117,7 +117,7 @@ def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> tup
     views = read_views(folder, top, path, there=True)
     if not views and all(file.startswith("images/") for file in files):
         for copies in image_folders(folder):
-            found = find_files(copies.path, [file.removeprefix("images/") for file in files])
+            found, _ = copies.find([file.removeprefix("images/") for file in files])
             views = [replace(view, path=found[k]) for k, view in enumerate(read_views(folder, top, path)) if found[k] is not None]
             if views:
                 return views, copies.divisor

@@ -284,12 +284,28 @@ def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name, 
     ("cameras", "5 OPENCV", "6 OPENCV", "was taken by camera 5, which is not in cameras.txt"),
     ("images", " 5 view_3.png", " 5", "is damaged, or not a file of COLMAP"),
     ("points3D", "0.9 0.5", "0.9 high", "is damaged, or not a file of COLMAP"),
+    ("points3D", "0.9 0.5 -0.4 9 9 9 0.5 1 0", "0.9", "is damaged, or not a file of COLMAP (point 59 has 1 coordinates)"),
 ])
 def test_texts_that_make_no_sense(tmp_path, name, old, new, words):
     path = write_colmap(tmp_path, "txt") / f"sparse/0/{name}.txt"
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
     assert words in refusal(tmp_path)
+
+
+def test_copies_that_are_not_read_may_have_unclear_names(tmp_path):
+    """images_8/view_1.webp could be the copy of view_1.png and of view_1.jpg."""
+    path = write_colmap(tmp_path, "txt") / "sparse/0/images.txt"
+    path.write_text(path.read_text().replace("view_2.png", "view_1.jpg"))
+    (tmp_path / "images/view_2.png").rename(tmp_path / "images/view_1.jpg")
+    (tmp_path / "images_8").mkdir()
+    Image.new("RGB", (40, 27)).save(tmp_path / "images_8/view_1.webp")
+    scene = load(tmp_path)
+    assert len(scene.train) + len(scene.test) == 9 and scene.extras["pictures"] == str(tmp_path / "images")
+    (tmp_path / "images/view_1.jpg").unlink()
+    (tmp_path / "images/view_1.png").unlink()
+    Image.new("RGB", (320, 216)).save(tmp_path / "images/view_1.webp")
+    assert "would both be the file" in refusal(tmp_path)
 
 
 def test_models_with_next_to_nothing_in_them(tmp_path, capsys):
