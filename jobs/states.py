@@ -14,6 +14,7 @@ from settings.errors import InputError
 
 STATES = ("done", "running", "queued", "cut off", "failed", "damaged", "unknown", "not submitted")
 _ERROR = re.compile(r"^(main\.py: .*|run_one: .*|\w*(?:Error|Exception)\b.*|slurmstepd: error: .*|.*\bKilled\b.*)$")
+_CUT_OFF = re.compile(r"^main\.py: cut off by ")  # what main.py ends with where a signal ended it
 _JOB = re.compile(r"[0-9]+_[0-9]+")
 
 
@@ -83,7 +84,7 @@ def known(run: SweepRun, queue: dict[str, str] | None, sweep: Path) -> Known:
     if queue is None:
         return Known("unknown", last, job)
     told = _last_words(sweep / "output" / f"{job}.out")
-    return Known("cut off" if "cut off by" in told else "failed", told, job)
+    return Known("cut off" if _CUT_OFF.match(told) else "failed", told, job)
 
 
 def _last_words(output: Path) -> str:
