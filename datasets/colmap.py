@@ -156,15 +156,19 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     called = view_names(names)
     used = [k for k, path in enumerate(paths) if path is not None]
     pictures = [pictures[k] for k in used]
-    photos = [Photo(paths[k], called[k], picture.camera_to_world, lenses[k], f"images/{shown(names[k])}", divisor=source.divisor,
-                    size=sizes[k]) for k, picture in zip(used, pictures, strict=True)]
+    photos = [Photo(path=paths[k], name=called[k], camera_to_world=picture.camera_to_world, lens=lenses[k],
+                    file=f"images/{shown(names[k])}", divisor=source.divisor, size=sizes[k])
+              for k, picture in zip(used, pictures, strict=True)]
     left_out = sorted({picture.name for picture in model.pictures} - {picture.name for picture in pictures})
     tell(_what_is_used(model, len(photos), left_out, source, others))
     return pictures, fitted(photos, model.path.parent, options), source
 
 
 def _what_is_used(model: Model, count: int, left_out: list[str], source: ImageFolder, others: str) -> str:
-    """A sentence on how many photographs and poses have one another, and on other models; nothing if all have."""
+    """How many photographs have a pose, and how many poses have a photograph; and what is said of other models.
+
+    Nothing if all have and there is one model.
+    """
     files = sum(1 for _ in images_below(source.path))
     said = [f"{count} of {files} photographs in {source.path.name} have a pose"] if files > count else []
     if left_out:

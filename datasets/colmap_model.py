@@ -27,11 +27,11 @@ class Picture:
 
     @property
     def camera_to_world(self) -> np.ndarray:
-        """(3, 4) float64, OpenGL axes, the model's world. Raises InputError if the motion is none."""
+        """(3, 4) float64, OpenGL axes, the model's world. Raises InputError if the motion is not valid."""
         motion = np.array(self.motion, np.float64)
         length = np.linalg.norm(motion[:4])
         if motion.shape != (7,) or not np.isfinite(motion).all() or length == 0:
-            raise InputError(f"{self.path}: the pose of the image {self.name} is none (quaternion and translation "
+            raise InputError(f"{self.path}: the pose of image {self.name} is not valid (quaternion and translation "
                              f"{motion.tolist()})")
         w, x, y, z = motion[:4] / length
         rotation = np.array([
@@ -56,7 +56,7 @@ class Camera:
 
     @property
     def lens(self) -> Lens:
-        """Raises InputError for a model that is not supported, and for parameters that are those of no camera."""
+        """Raises InputError for a model that is not supported, and for parameters that are not valid."""
         return camera_lens(self.model, self.width, self.height, self.values, self.where)
 
 

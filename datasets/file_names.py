@@ -48,7 +48,7 @@ class Folder:
         self.root, self._listed = root, {}
 
     def exact(self, name: str) -> Path | None:
-        """The file of exactly this name, or without what stands before the folder's own files in it (`_spellings`)."""
+        """The file of exactly this name, or its last parts, if the path begins outside the folder (`_spellings`)."""
         return next((path for path in (self.root / spelling for spelling in _spellings(name, self.root)) if _is_file(path)), None)
 
     def like(self, name: str) -> list[Path]:

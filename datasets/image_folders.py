@@ -44,7 +44,7 @@ class ImageFolder:
 
 
 def image_folders(root: Path, full: Sequence[Size] = (), sizes: Sequence[Size] = ()) -> list[ImageFolder]:
-    """The folders that hold images, in the order in which they serve photographs of the sizes `full` at the working sizes.
+    """The folders with images, best first, for photographs of the sizes `full` and the working sizes.
 
     images_N if 1/N of the widths are the working widths; then `images`, which are shrunk while they are read; then the other
     images_N that are not too small, the smallest first. Without sizes all of them, `images` first.

@@ -159,7 +159,8 @@ def _photo(view: View, top: dict, stored: Size, turn: int) -> Photo:
                              "the images first")
     lens = Lens(*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), width, height, projection=projection, **view.distortion)
     lens.check(view.where)
-    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size), normal(view.frame["file_path"]), turn=turn)
+    return Photo(path=view.path, name=view.name, camera_to_world=view.camera_to_world, lens=lens.scaled(*size),
+                 file=normal(view.frame["file_path"]), turn=turn)
 
 
 def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:

@@ -139,7 +139,7 @@ def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, na
         names = {split: [(photo.path, _names(photo, root)) for photo in photos[split]] for split in masked_splits(splits)}
         masks = find_masks(names, maskdir)
         if named:
-            tell(f"--maskdir {maskdir} wins over the masks that the scene's own files name")
+            tell(f"--maskdir {maskdir} is used; the masks named in the scene's files are not")
     else:
         masks = {split: [photo.mask for photo in photos[split]] for split in masked_splits(splits)}
     files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(photos[split], found, strict=True)]

@@ -38,7 +38,7 @@ def unused_entries(top: dict, path: Path, used: set[str] = USED) -> str:
     keys = set(top).union(*(frame for frame in top["frames"] if isinstance(frame, dict)))
     found = []
     if moving := sorted(keys & MOVING):
-        found.append(f"{', '.join(moving)}: the scene moves, and is taken as one that does not")
+        found.append(f"{', '.join(moving)}: the file has times, but the scene is learned as static")
     unknown = sorted(keys - used - HARMLESS - MOVING - UNUSED)
     meant = {key: close for key in unknown if key not in USED and (close := _close(key))}
     plain = sorted(keys & UNUSED | set(unknown) - set(meant))

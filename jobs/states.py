@@ -31,7 +31,7 @@ class Known:
 def in_queue() -> dict[str, str]:
     """The states of the user's jobs that have not ended, {"12_3": "RUNNING"}; empty where there is no SLURM.
 
-    Raises InputError where SLURM does not answer: nobody knows then which runs are in the queue.
+    Raises InputError where SLURM does not answer: the state of the queue is unknown then.
     """
     try:
         done = subprocess.run(["squeue", "--me", "-h", "-r", "-o", "%i %T"], capture_output=True, encoding="utf-8",
@@ -94,7 +94,7 @@ def _last_words(output: Path) -> str:
     if errors:
         return one_line(errors[-1])
     end = f"; its output ends with: {lines[-1].strip()}" if lines else ""
-    return unread or one_line(f"it left no word of why: the job was cancelled, or its node was lost{end}")
+    return unread or one_line(f"its output does not say why: the job was cancelled, or its node was lost{end}")
 
 
 def _tried(read: Callable, *what: Any) -> tuple[Any, str]:

@@ -114,11 +114,11 @@ def check_writable(folder: Path, flag: str = "--basedir") -> None:
     made; makes nothing."""
     nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if os.path.islink(nearest) and not nearest.exists():
-        raise InputError(f"--basedir {folder}: {nearest} is a link to a folder that does not exist; choose another folder")
+        raise InputError(f"{flag} {folder}: {nearest} is a link to a folder that does not exist; choose another folder")
     if not nearest.is_dir():
-        raise InputError(f"{flag} {folder}: {nearest} is not a folder; choose another place")
+        raise InputError(f"{flag} {folder}: {nearest} is not a folder; choose another folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"{flag} {folder}: {nearest} cannot be written to; choose another place")
+        raise InputError(f"{flag} {folder}: {nearest} cannot be written to; choose another folder")
 
 
 def write_text(path: Path, text: str) -> None:

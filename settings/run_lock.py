@@ -2,9 +2,9 @@
 
 On one machine the kernel's lock on that file (flock) decides, which ends with its process, however that ends: after kill -9 the
 next start has the folder at once. Most network file systems hand that lock to all machines. Some keep it to one machine, or have
-none. So the file also holds host, process and job of its owner, who renews its time every 15 seconds, and it belongs to another
-machine until that time is 5 minutes old. Times are compared on the file server's clock alone. A file whose owner is gone is
-taken over in place, and never removed by anyone but its owner: so two processes cannot both remove it and both go on.
+none. So the file also holds host, process and job of its owner, who renews its time every 15 seconds. Another machine owns the
+folder until the file is older than 5 minutes. Times are compared on the file server's clock alone. A file whose owner is gone
+is taken over in place, and never removed by anyone but its owner: so two processes cannot both remove it and both go on.
 """
 
 import errno

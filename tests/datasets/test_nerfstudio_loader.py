@@ -274,7 +274,7 @@ def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
     for path in (tmp_path / "images").iterdir():
         Image.new("L", (320, 216), 255).save(other / f"{path.name}.png")  # COLMAP's names
     assert (load(tmp_path, no_masks=False, method=method, maskdir=str(other)).train.alpha == 255).all()
-    assert f"--maskdir {other} wins" in capsys.readouterr().err
+    assert f"--maskdir {other} is used; the masks named in the scene's files are not" in capsys.readouterr().err
 
 
 def test_masks_that_are_not_there(tmp_path, capsys):
@@ -302,7 +302,7 @@ def test_entries_that_are_not_used_are_named_once(tmp_path, capsys):
     assert len(lines) == 1 and "sharpness" not in lines[0] and "colmap_im_id" not in lines[0]
     assert "not used: depth_file_path, from_mitsuba, n_frames, odd, scale;" in lines[0]
     assert "K1 is not used: is k1 meant?" in lines[0] and "flx is not used: is fl_x meant?" in lines[0]
-    assert "time: the scene moves, and is taken as one that does not" in lines[0]
+    assert "time: the file has times, but the scene is learned as static" in lines[0]
     load(write_transforms(tmp_path / "b", aabb_scale=4, k4=0, is_fisheye=False))
     assert "not used" not in capsys.readouterr().err
 

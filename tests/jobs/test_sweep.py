@@ -91,7 +91,7 @@ def test_what_is_known_of_a_run(tmp_path, monkeypatch, capsys):
     assert known(run, {"12_0": "PENDING"}, tmp_path).state == "queued"
     running = known(run, {"12_0": "RUNNING"}, tmp_path)
     assert (running.state, running.remark) == ("running", "epoch 1: train 20 dB")
-    assert "no word" in known(run, {}, tmp_path).remark
+    assert "does not say why" in known(run, {}, tmp_path).remark
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "12_0.out").write_text("training: 3%\nmain.py: --lr1 is out of range\n")
     assert known(run, {}, tmp_path) == type(running)("failed", "main.py: --lr1 is out of range", "12_0")
