@@ -8,22 +8,24 @@ import torch
 from datasets import protocols
 from datasets.bounds import depth_range, scene_box
 from datasets.cameras import Cameras
-from datasets.image_files import Header, tell
+from datasets.image_files import Header, describe_pixels
 from datasets.mask_files import require_masks, with_mask_files
 from datasets.orientation import stated_size, turns
 from datasets.photographs import tell_odd_views
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Scene, Split
+from datasets.sizes import Size, of_width
 from datasets.transforms import View, intrinsics, read_transforms
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 from settings.reading import reading
 
 
 def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     """Read a NeRF-synthetic scene: train always, val and test only where the protocol or a flag needs them.
 
-    Images are shrunk to --img_s or --half_res (`working_size`), cameras with them. Each split keeps its own
+    Images are shrunk to --img_s or --half_res (`working_width`), cameras with them. Each split keeps its own
     field of view and each frame its own intrinsics. `extras` says where everything came from: `folder`,
     `format`, `stored_size` (width, height in px), `val_ids` and `test_ids` (index of each view in its file),
     `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
@@ -45,7 +47,9 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     turn = _turns(headers, views, options, folder)
     stored = {split: _sizes(found, turn[split]) for split, found in headers.items()}
     largest = max(size for split in stored.values() for size in split)
-    splits = {split: _read_split(found, headers[split], turn[split], largest[0], options, f"{name} {split}")
+    sizes = iter(of_width([size for split in stored.values() for size in split], working_width(options, largest[0])))
+    sizes = {split: [next(sizes) for _ in found] for split, found in views.items()}
+    splits = {split: _read_split(found, headers[split], turn[split], sizes[split], options, f"{name} {split}")
               for split, found in views.items()}
     carving = None
     if options.maskdir is not None:
@@ -65,23 +69,17 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
                  cut_out=options.maskdir is not None and carving is None)
 
 
-def working_size(options: Options, width: int, height: int, largest: int) -> tuple[int, int]:
-    """Width and height (px) to work at for images stored at width x height, where the widest of the scene has `largest` px.
+def working_width(options: Options, stored: int) -> int:
+    """The width (px) to work at for the widest image of a scene, which is `stored` px wide; all are shrunk alike (`of_width`).
 
-    All images of a scene are shrunk alike and keep their proportion. --half_res halves; --img_s is the width of the widest, 0
-    the stored one; with neither, protocol paper means 400 px or the stored width if that is less, and protocol standard the
-    stored size. Raises InputError for a larger width.
+    --half_res halves; --img_s is the width, 0 the stored one; with neither, protocol paper means 400 px or the stored width if
+    that is less, and protocol standard the stored size.
     """
     if options.half_res:
-        wanted = max(1, largest // 2)
-    elif options.img_s is None:
-        wanted = min(protocols.PAPER_WIDTH, largest) if options.protocol == "paper" else largest
-    else:
-        wanted = options.img_s or largest
-    if wanted > largest:
-        raise InputError(f"--img_s {wanted} is larger than the images, which are {width}x{height} px: "
-                         f"give at most {largest}, or 0 for the stored size")
-    return max(1, int(width * wanted / largest + 0.5)), max(1, int(height * wanted / largest + 0.5))
+        return max(1, stored // 2)
+    if options.img_s is None:
+        return min(protocols.PAPER_WIDTH, stored) if options.protocol == "paper" else stored
+    return options.img_s or stored
 
 
 def _read_views(folder: Path, split: str) -> list[View]:
@@ -113,20 +111,20 @@ def _turns(headers: dict[str, list[Header]], views: dict[str, list[View]], optio
            folder: Path) -> dict[str, list[int]]:
     """The EXIF turn by which each picture of each split is read. Says on stderr what is done with their pixels."""
     together = [header for found in headers.values() for header in found]
-    tell(together, folder)
+    tell(describe_pixels(together, folder))
     cameras = [stated_size(view.lens) for found in views.values() for view in found]
     ways = iter(turns(together, cameras, options.orientation, folder))
     return {split: [next(ways) for _ in found] for split, found in headers.items()}
 
 
-def _read_split(views: list[View], headers: list[Header], turn: list[int], largest: int, options: Options, title: str) -> Split:
-    """The views of a split, whose files are read by EXIF turns. All are shrunk alike, the largest to the working width."""
+def _read_split(views: list[View], headers: list[Header], turn: list[int], sizes: list[Size], options: Options,
+                title: str) -> Split:
+    """The views of a split, whose files are read by EXIF turns and shrunk to the sizes (px)."""
     with_alpha = [header.alpha for header in headers]
     stored = _sizes(headers, turn)
     if any(with_alpha) and not all(with_alpha):
         raise InputError(f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "
                          "its split have: save all of them as RGBA, or none")
-    sizes = [working_size(options, *size, largest) for size in stored]
     files = [PictureFile(view.path, *size, turn=way) for view, size, way in zip(views, sizes, turn, strict=True)]
     read = read_pictures(files, all(with_alpha), options.threads, title)
     lenses = np.array([intrinsics(view, *size) for view, size in zip(views, stored, strict=True)]).reshape(-1, 3, 3)

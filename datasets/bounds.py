@@ -14,7 +14,7 @@ _LEAST = 5  # views of which one can be called odd
 
 
 def odd_views(cameras: Cameras) -> list[int]:
-    """Views whose pose is unlike the others' and that no statistics of the cameras count; at most a tenth, or one.
+    """Views whose pose is unlike the others'; at most a tenth, or one. These views are left out of all statistics.
 
     A view is odd if it is more than 10 times as far from the median of the centres as half of the views are, or if it looks
     more than 60 degrees, and 5 times the median angle, away from where the axes meet (from the mean direction if they do not).

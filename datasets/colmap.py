@@ -9,7 +9,7 @@ from torch import Tensor
 from datasets.bounds import depth_range, meeting_point, odd_views, scene_box
 from datasets.cameras import Cameras
 from datasets.colmap_model import Model, Picture, image_names, read_model
-from datasets.file_names import find_files, is_image, shown, view_names
+from datasets.file_names import images_below, shown, view_names
 from datasets.find import colmap_models
 from datasets.image_folders import ImageFolder, choose_files, image_folders
 from datasets.photographs import (
@@ -19,7 +19,6 @@ from datasets.photographs import (
     hold_out,
     read_splits,
     stored_size,
-    tell,
     tell_odd_views,
     with_poses,
 )
@@ -28,6 +27,7 @@ from datasets.scene import Scene
 from datasets.sizes import working_sizes
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 
 CAMERA_DISTANCE = 4.0  # world units, as in NeRF-synthetic: step sizes and other lengths keep their meaning
 _STRAYS = 1.0  # % of the points at either end, along each axis and in depth, that count as mistakes of the matching
@@ -134,7 +134,7 @@ def _count_on_disk(folder: Path, where: Path, ending: str) -> int:
     """How many of a model's registered images are on disk; 0 for a model that cannot be read."""
     try:
         names = image_names(where, ending)
-        found = [find_files(source.path, names) for source in image_folders(folder)]
+        found = [source.find(names)[0] for source in image_folders(folder)]
     except InputError:
         return 0
     return max((sum(path is not None for path in paths) for paths in found), default=0)
@@ -146,7 +146,7 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     known = {number: (camera.width, camera.height) for number, camera in model.cameras.items()}
     first = next(iter(known.values()), (1, 1))
     full = [known.get(picture.camera, first) for picture in model.pictures]
-    on_disk = [any(paths) for paths in zip(*(find_files(source.path, names) for source in image_folders(folder)), strict=True)]
+    on_disk = [any(paths) for paths in zip(*(source.find(names)[0] for source in image_folders(folder)), strict=True)]
     used = [k for k, there in enumerate(on_disk) if there] or list(range(len(names)))
     names, full, pictures = ([values[k] for k in used] for values in (names, full, model.pictures))
     lenses = [model.lens(picture) for picture in pictures]
@@ -156,16 +156,20 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     called = view_names(names)
     used = [k for k, path in enumerate(paths) if path is not None]
     pictures = [pictures[k] for k in used]
-    photos = [Photo(paths[k], called[k], picture.camera_to_world, lenses[k], f"images/{shown(names[k])}", divisor=source.divisor,
-                    size=sizes[k]) for k, picture in zip(used, pictures, strict=True)]
+    photos = [Photo(path=paths[k], name=called[k], camera_to_world=picture.camera_to_world, lens=lenses[k],
+                    file=f"images/{shown(names[k])}", divisor=source.divisor, size=sizes[k])
+              for k, picture in zip(used, pictures, strict=True)]
     left_out = sorted({picture.name for picture in model.pictures} - {picture.name for picture in pictures})
     tell(_what_is_used(model, len(photos), left_out, source, others))
     return pictures, fitted(photos, model.path.parent, options), source
 
 
 def _what_is_used(model: Model, count: int, left_out: list[str], source: ImageFolder, others: str) -> str:
-    """A sentence on how many photographs and poses have one another, and on other models; nothing if all have."""
-    files = sum(is_image(path) for path in source.path.rglob("*"))
+    """How many photographs have a pose, and how many poses have a photograph; and what is said of other models.
+
+    Nothing if all have and there is one model.
+    """
+    files = sum(1 for _ in images_below(source.path))
     said = [f"{count} of {files} photographs in {source.path.name} have a pose"] if files > count else []
     if left_out:
         said.append(f"{len(left_out)} of {len(model.pictures)} registered images are not in {source.path.name} and left out "

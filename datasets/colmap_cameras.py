@@ -47,6 +47,6 @@ def camera_lens(name: str, width: int, height: int, values: tuple[float, ...], w
     lens = Lens(width=width, height=height, projection=projection, **parameters)
     if not (np.isfinite(values).all() and min(lens.fx, lens.fy) > 0 and min(width, height) >= 1):
         stated = ", ".join(f"{value:g}" for value in values)
-        raise InputError(f"{where}: {name} of {width}x{height} px with parameters {stated} is no camera")
+        raise InputError(f"{where}: {name} of {width}x{height} px has parameters that are not valid: {stated}")
     lens.check(where)
     return lens

@@ -19,21 +19,19 @@ _MOST_PARAMETERS = 20  # of a camera model that is not known
 class Picture:
     """One registered image of a model."""
 
-    number: int  # its id in the model
     name: str  # its file's path below the folder of images
     camera: int  # the id of its camera
     motion: tuple[float, ...]  # qw, qx, qy, qz, tx, ty, tz: takes the world to the camera's axes right, down, forwards
-    seen: np.ndarray  # (M, 2) float64: the positions of its features, px
-    points: np.ndarray  # (M,) int64: the point that each of them is of, -1 for none
+    points: np.ndarray  # (M,) int64: the point that each of its features is of, -1 for none
     path: Path  # the model's file, for messages
 
     @property
     def camera_to_world(self) -> np.ndarray:
-        """(3, 4) float64, OpenGL axes, the model's world. Raises InputError if the motion is none."""
+        """(3, 4) float64, OpenGL axes, the model's world. Raises InputError if the motion is not valid."""
         motion = np.array(self.motion, np.float64)
         length = np.linalg.norm(motion[:4])
         if motion.shape != (7,) or not np.isfinite(motion).all() or length == 0:
-            raise InputError(f"{self.path}: the pose of the image {self.name} is none (quaternion and translation "
+            raise InputError(f"{self.path}: the pose of image {self.name} is not valid (quaternion and translation "
                              f"{motion.tolist()})")
         w, x, y, z = motion[:4] / length
         rotation = np.array([
@@ -58,7 +56,7 @@ class Camera:
 
     @property
     def lens(self) -> Lens:
-        """Raises InputError for a model that is not supported, and for parameters that are those of no camera."""
+        """Raises InputError for a model that is not supported, and for parameters that are not valid."""
         return camera_lens(self.model, self.width, self.height, self.values, self.where)
 
 
@@ -105,7 +103,7 @@ def _read(path: Path, reader: Callable):
                  "a COLMAP model is cameras, images and points3D, all of them .bin or all .txt"):
         try:
             return reader(path)
-        except (struct.error, IndexError):
+        except struct.error:
             raise InputError(f"{path} ends too early: it is cut off, or not a file of COLMAP") from None
 
 
@@ -166,10 +164,10 @@ def _binary_cameras(path: Path) -> dict[int, Camera]:
 def _binary_pictures(path: Path) -> list[Picture]:
     stream, pictures = _Stream(path), []
     for _ in range(stream.take("Q")[0]):
-        number, *motion, camera = stream.take("i7di")
+        _, *motion, camera = stream.take("i7di")  # without its id
         name = stream.text()
-        features = stream.records([("seen", "<f8", 2), ("point", "<i8")], stream.take("Q")[0])
-        pictures.append(Picture(number, name, camera, tuple(motion), features["seen"], features["point"], path))
+        features = stream.records([("position", "<f8", 2), ("point", "<i8")], stream.take("Q")[0])
+        pictures.append(Picture(name, camera, tuple(motion), features["point"], path))
     return pictures
 
 
@@ -206,10 +204,9 @@ def _text_pictures(path: Path) -> list[Picture]:
     for line in lines:
         if not line.strip():
             continue
-        number, *motion, camera, name = line.strip().split(maxsplit=9)
+        _, *motion, camera, name = line.strip().split(maxsplit=9)
         features = np.array(next(lines, "").split(), np.float64).reshape(-1, 3)  # the line may be empty
-        pictures.append(Picture(int(number), name, int(camera), tuple(map(float, motion)), features[:, :2],
-                                features[:, 2].astype(np.int64), path))
+        pictures.append(Picture(name, int(camera), tuple(map(float, motion)), features[:, 2].astype(np.int64), path))
     return pictures
 
 
@@ -217,14 +214,23 @@ def _text_names(path: Path) -> list[str]:
     """The names alone: features are most of the file."""
     lines, names = iter(_lines(path)), []
     for line in filter(str.strip, lines):
-        names.append(line.strip().split(maxsplit=9)[9])
+        values = line.strip().split(maxsplit=9)
+        if len(values) < 10:
+            raise ValueError(f"an image has {len(values)} values, not 10")
+        names.append(values[9])
         next(lines, "")
     return names
 
 
 def _text_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    rows = [line.split(maxsplit=4)[:4] for line in filter(str.strip, _lines(path))]
-    return _points([int(row[0]) for row in rows], [tuple(map(float, row[1:])) for row in rows])
+    ids, points = [], []
+    for line in filter(str.strip, _lines(path)):
+        number, *position = line.split(maxsplit=4)[:4]
+        if len(position) < 3:
+            raise ValueError(f"point {number} has {len(position)} coordinates")
+        ids.append(int(number))
+        points.append(tuple(map(float, position)))
+    return _points(ids, points)
 
 
 def _points(ids: list[int], points: list) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,9 @@
 """Which file a name in a data set means, and what views are called: one rule for all loaders and for masks."""
 
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from settings.errors import InputError
@@ -23,8 +24,21 @@ def is_image(path: Path) -> bool:
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether there is an image in a folder or below it."""
-    return any(is_image(path) for path in folder.rglob("*"))
+    """Whether there is an image in a folder or below it (`images_below`)."""
+    return next(images_below(folder), None) is not None
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder, sorted by name; none if there is no such folder. Hidden files do not count."""
+    return sorted(path for path in folder.iterdir() if is_image(path)) if folder.is_dir() else []
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """The image files in a folder and below it. Hidden folders, and those that a NAS keeps its previews in (@eaDir), do not
+    count."""
+    for here, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "@"))]
+        yield from (path for path in (Path(here, name) for name in files) if is_image(path))
 
 
 class Folder:
@@ -34,7 +48,7 @@ class Folder:
         self.root, self._listed = root, {}
 
     def exact(self, name: str) -> Path | None:
-        """The file of exactly this name, or without what stands before the folder's own files in it (`_spellings`)."""
+        """The file of exactly this name, or its last parts, if the path begins outside the folder (`_spellings`)."""
         return next((path for path in (self.root / spelling for spelling in _spellings(name, self.root)) if _is_file(path)), None)
 
     def like(self, name: str) -> list[Path]:

@@ -2,11 +2,11 @@
 
 import os
 import re
-import sys
 from pathlib import Path
 
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 
 # The file that shows a format, in the order in which a folder that holds several of them is read; for COLMAP `colmap_models`.
 MARKS = {
@@ -37,7 +37,7 @@ def find_scene(options: Options) -> tuple[Path, str]:
         _tell_others(*found[0], options)
         others = list(dict.fromkeys(str(folder) for folder, _ in found if folder.resolve() != found[0][0].resolve()))
         if others and options.datadir is None:
-            print(f"{found[0][0]} is read, and not {', '.join(others)}: --datadir names another", file=sys.stderr)
+            tell(f"{found[0][0]} is read, and not {', '.join(others)}: --datadir names another")
         return found[0]
     if options.datadir is not None and tried[-1].is_dir():
         inside = sorted(path for path in tried[-1].iterdir() if path.is_dir() and format_of(path, options.dataset_type))
@@ -81,4 +81,4 @@ def _tell_others(folder: Path, kind: str, options: Options) -> None:
     if others:
         places = {"colmap": str(colmap_models(folder)[0][0].relative_to(folder)) if "colmap" in others else ""}
         named = " and ".join(f"{places.get(other) or MARKS[other]} (--dataset_type {other})" for other in others)
-        print(f"{folder}: {MARKS[kind]} is read, and not {named}", file=sys.stderr)
+        tell(f"{folder}: {MARKS[kind]} is read, and not {named}")

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
 from PIL import (  # the plugins: known to Image.open from here on
     BmpImagePlugin,  # noqa: F401
     Image,
@@ -23,6 +21,7 @@ from PIL import (  # the plugins: known to Image.open from here on
 )
 
 from datasets.colours import METADATA_ERRORS, Profile, conversion, profile_of
+from settings import memory
 from settings.errors import InputError
 from settings.reading import reading
 
@@ -33,6 +32,7 @@ _EIGHT_BITS = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB",
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _LATE_CHUNKS = (b"eXIf", b"cICP")  # of a PNG, that Pillow does not look at, or not before it decodes the picture
 _LONGEST_CHUNK = 1 << 20  # bytes
+_ALWAYS_FITS = 1 << 25  # bytes of a picture for which it is not asked how much memory is free
 
 # Pillow's own limit holds for the whole process and for whoever reads there. It is switched off once, so that no thread changes
 # it under another; `opened` has a limit of its own instead. What Pillow warns of (odd EXIF data, palettes) is read all the same.
@@ -94,7 +94,7 @@ def _check_content(path: Path, file: Image.Image) -> None:
 def check_memory(path: Path, file: Image.Image) -> None:
     """Raise InputError for a picture that, at the size it is decoded at, does not fit into the free memory."""
     needed = 2 * file.width * file.height * max(3, len(file.getbands()))  # as Pillow's, and as an array
-    if needed > (free := psutil.virtual_memory().available):
+    if needed > _ALWAYS_FITS and needed > (free := memory.available()):
         raise InputError(f"{path} is {file.width}x{file.height} px and needs {needed / 2**30:.1f} GiB of memory, where "
                          f"{free / 2**30:.1f} GiB are free: save it smaller")
 
@@ -140,16 +140,18 @@ def file_profile(path: Path, file: Image.Image) -> Profile | None:
     return profile_of(path, file, late.get(b"cICP"))
 
 
-def tell(headers: Sequence[Header], where: Path | str) -> None:
-    """Say on stderr, in a line each, for how many pictures colours are converted, and of how many only a part is read."""
+def describe_pixels(headers: Sequence[Header], where: Path | str) -> str:
+    """Sentences, a line each, on how many pictures' colours are converted, and of how many only a part is read; or nothing."""
+    said = []
     names = Counter(header.colours for header in headers if header.colours)
     if names:
         kinds = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
-        print(f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
-              f"profile ({kinds})", file=sys.stderr)
+        said.append(f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
+                    f"profile ({kinds})")
     if several := sum(header.frames > 1 for header in headers):
-        print(f"{where}: {several} of {len(headers)} picture files are animated or hold several pictures: the first one is read",
-              file=sys.stderr)
+        said.append(f"{where}: {several} of {len(headers)} picture files are animated or hold several pictures: the first one is "
+                    "read")
+    return "\n".join(said)
 
 
 def _frames(file: Image.Image) -> int:

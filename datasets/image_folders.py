@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.file_names import find_files, holds_images, is_image, shown
+from datasets.file_names import find_files, holds_images, shown
 from datasets.image_files import read_header
 from datasets.sizes import Size
 from datasets.smaller_copies import usable
@@ -20,6 +20,13 @@ class ImageFolder:
 
     path: Path
     divisor: int
+
+    def find(self, names: Sequence[str]) -> tuple[list[Path | None], str]:
+        """(the file of each name, or None; what is wrong if two names mean one file, and nothing is found then)."""
+        try:
+            return find_files(self.path, names), ""
+        except InputError as problem:
+            return [None] * len(names), str(problem)
 
     def wrong_copy(self, paths: Sequence[Path | None], full: Sequence[Size]) -> str:
         """What is wrong with the first copy that is not 1/divisor of its photograph, to a pixel; empty if all are."""
@@ -36,13 +43,8 @@ class ImageFolder:
         return ""
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name; none if there is no such folder. Hidden files do not count."""
-    return sorted(path for path in folder.iterdir() if is_image(path)) if folder.is_dir() else []
-
-
 def image_folders(root: Path, full: Sequence[Size] = (), sizes: Sequence[Size] = ()) -> list[ImageFolder]:
-    """The folders that hold images, in the order in which they serve photographs of the sizes `full` at the working sizes.
+    """The folders with images, best first, for photographs of the sizes `full` and the working sizes.
 
     images_N if 1/N of the widths are the working widths; then `images`, which are shrunk while they are read; then the other
     images_N that are not too small, the smallest first. Without sizes all of them, `images` first.
@@ -61,12 +63,12 @@ def choose_files(root: Path, names: Sequence[str], full: Sequence[Size],
     """(the folder that serves best, its file for each name or None, what is to be said about that or nothing).
 
     The first of `image_folders` that has as many of the files as any other. Copies count if all of them are 1/N of their
-    photographs. Raises InputError if no folder has any of the files.
+    photographs. A folder in which two names mean one file is not read. Raises InputError if no folder has any of the files.
     """
-    best, most, wrong, counts = None, 0, [], []
+    best, most, wrong, counts, unclear = None, 0, [], [], ""
     for folder in image_folders(root, full, sizes):
-        paths = find_files(folder.path, names)
-        problem = folder.wrong_copy(paths, full)
+        paths, unclear_here = folder.find(names)
+        problem, unclear = unclear_here or folder.wrong_copy(paths, full), unclear or unclear_here
         count = 0 if problem else sum(path is not None for path in paths)
         wrong += [problem] if problem else []
         counts += [] if problem else [f"{folder.path.name} has {count}"]
@@ -75,7 +77,7 @@ def choose_files(root: Path, names: Sequence[str], full: Sequence[Size],
         if count == len(names):
             break
     if best is None:
-        raise _no_files(root, names, sizes, wrong)
+        raise InputError(unclear) if unclear else _no_files(root, names, sizes, wrong)
     remarks = [f"{problem}, so that {best[0].path.name} is read" for problem in wrong]
     if len(counts) > 1:
         remarks.append(f"{best[0].path.name} is read: of {len(names)} photographs, {', '.join(counts)}")

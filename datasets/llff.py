@@ -12,8 +12,8 @@ import torch
 
 from datasets.bounds import meeting_point, odd_views, scene_box, seen_box
 from datasets.cameras import Cameras
-from datasets.file_names import view_names
-from datasets.image_folders import image_files, image_folders, missing_pictures
+from datasets.file_names import image_files, view_names
+from datasets.image_folders import image_folders, missing_pictures
 from datasets.lenses import Lens
 from datasets.paths import along, circle, spiral
 from datasets.photographs import (
@@ -23,7 +23,6 @@ from datasets.photographs import (
     hold_out,
     read_splits,
     stored_size,
-    tell,
     tell_odd_views,
     with_poses,
 )
@@ -33,6 +32,7 @@ from datasets.sizes import Size, working_sizes
 from datasets.smaller_copies import check_names, make_copies
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 from settings.reading import reading
 
 FILE = "poses_bounds.npy"
@@ -63,8 +63,9 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     sizes = working_sizes(options, full)
     paths, divisor = _pictures(folder, options, full, sizes)
     names = view_names([path.name for path in paths])
-    photos = [Photo(*photo, f"images/{photo[0].name}", divisor=divisor, size=size)
-              for *photo, size in zip(paths, names, matrices, lenses, sizes, strict=True)]
+    photos = [Photo(path=path, name=called, camera_to_world=matrix, lens=lens, file=f"images/{path.name}", divisor=divisor,
+                    size=size)
+              for path, called, matrix, lens, size in zip(paths, names, matrices, lenses, sizes, strict=True)]
     photos = fitted(photos, folder / FILE, options)
     tell_odd_views(cameras_of(photos), names, folder / FILE)
     odd = odd_views(cameras_of(photos))
@@ -170,8 +171,8 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
 def _usual_bounds(bounds: np.ndarray, names: list[str], odd: list[int], path: Path) -> np.ndarray:
     """The bounds (V, 2) with the nearest, or the farthest, of the usual ones in place of those that are not, which stderr names.
 
-    A bound is unusual that is nearer than a quarter of the photographs' median, or farther than 4 times, and that at most a
-    tenth of them (or one) is; so are those of odd views. None is among fewer than 5 photographs.
+    A bound is unusual if it is below a quarter of the median, or above 4 times it. If more than a tenth are, none is; one may
+    always be. Those of odd views are unusual, too. None is among fewer than 5 photographs.
     """
     usual = np.ones(bounds.shape, bool)
     usual[odd] = False

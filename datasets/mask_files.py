@@ -38,13 +38,18 @@ def with_mask_files(
     its picture's size, which is in `stored` (px), after the picture's EXIF turn, which is in `turns`.
     """
     named = {split: [(path, [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name])
-                     for path in pictures[split]] for split in splits}
+                     for path in pictures[split]] for split in masked_splits(splits)}
     masks, files = find_masks(named, maskdir), {}
-    for name, split in splits.items():
-        files[name] = [PictureFile(mask, *split.cameras.size(view), turn=turns[name][view])
-                       for view, mask in enumerate(masks[name])]
+    for name, found in masks.items():
+        files[name] = [PictureFile(mask, *splits[name].cameras.size(view), turn=turns[name][view])
+                       for view, mask in enumerate(found)]
     sized = {name: list(zip(pictures[name], stored[name], strict=True)) for name in splits}
     return apply_masks(splits, files, sized, threads)
+
+
+def masked_splits(splits: dict[str, Split]) -> list[str]:
+    """The splits that masks are read for: the training views, and others whose pictures have no alpha channel of their own."""
+    return [name for name, split in splits.items() if len(split) and (name == "train" or _is_opaque(split))]
 
 
 def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: Path) -> dict[str, list[Path]]:
@@ -53,7 +58,7 @@ def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: P
     A picture is given as its file and the paths that its mask may be named after: <folder>/<name>.<ext>. Its mask is
     <maskdir>/<folder>/<name>.png, <maskdir>/<name>.png or <maskdir>/<name>.<ext>.png (COLMAP's), in this order; of a folder the
     first parts may be missing, and the letter case may be another. A path that several pictures might mean is none of theirs.
-    Raises InputError for a folder without masks.
+    Raises InputError for a folder without masks, and for a picture that has none but one that others might mean, too.
     """
     if not maskdir.is_dir():
         raise InputError(f"--maskdir {maskdir} is not a folder")
@@ -69,7 +74,18 @@ def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: P
         names = [name for name in candidates[path] if meant[name] == 1] or candidates[path][:1]
         found = (file for file in map(listed.same, names) if file is not None and not file.samefile(path))
         missing = (maskdir / name for name in names if not (maskdir / name).exists())
-        return next(found, next(missing, maskdir / f"{path.name}.png"))
+        file = next(found, None)
+        if file is None:
+            check_not_shared(path)
+        return file or next(missing, maskdir / f"{path.name}.png")
+
+    def check_not_shared(path: Path) -> None:
+        for name in candidates[path]:
+            if meant[name] > 1 and listed.same(name) not in (None, path):
+                sharing = [names for names in candidates.values() if name in names]
+                own = [next((own for own in names if meant[own] == 1), names[0]) for names in sharing]
+                raise InputError(f"{maskdir / name} could be the mask of {meant[name]} pictures: name their masks "
+                                 f"{', '.join(own[:3])}{', ...' if len(own) > 3 else ''} in {maskdir}")
 
     return {split: [mask(path) for path, _ in views] for split, views in pictures.items()}
 
@@ -99,14 +115,12 @@ def apply_masks(
     Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
     """
     carving, masked = None, dict(splits)
-    for name, split in splits.items():
-        if not len(split) or (name != "train" and not _is_opaque(split)):
-            continue
-        masks = []
+    for name in masked_splits(splits):
+        split, masks = splits[name], []
         for file, (picture, size) in zip(files[name], pictures[name], strict=True):
             if not file.path.is_file():
                 raise InputError(f"the mask {file.path} of {picture} is missing: each picture needs a PNG of its name "
-                                 "(<name>.png or <name>.<ext>.png, in the same folders or in none); --no_masks does without")
+                                 "(<name>.png or <name>.<ext>.png), in the same folder; --no_masks does without")
             header = read_header(file.path)
             masks.append(replace(file, turn=mask_turn(header, picture, size, file.turn)))
             _check_size(masks[-1], header, size)

@@ -8,19 +8,20 @@ import torch
 from torch import Tensor
 
 from datasets.bounds import depth_range, odd_views, scene_box
-from datasets.file_names import find_files, normal, shown
+from datasets.file_names import find_files, image_files, normal, shown
 from datasets.image_files import read_header
-from datasets.image_folders import choose_files, image_files, image_folders
+from datasets.image_folders import choose_files, image_folders
 from datasets.lenses import Lens
 from datasets.nerfstudio_splits import split_views
 from datasets.orientation import stated_size, turns
-from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell, tell_odd_views
+from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell_odd_views
 from datasets.scene import Scene
 from datasets.sizes import Size, working_sizes
 from datasets.transforms import View, frame_files, intrinsics, read_json, read_views
 from datasets.transforms_keys import unused_entries
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 
 FILE = "transforms.json"
 # The camera models that are supported, and the projections of their lenses.
@@ -57,9 +58,11 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
         raise InputError(f"{path} lists no frames")
     tell(unused_entries(top, path))
     files = frame_files(top, path)
-    views = sorted(_views_on_disk(folder, top, path, files), key=lambda view: normal(view.frame["file_path"]))
+    views, divisor = _views_on_disk(folder, top, path, files)
+    views.sort(key=lambda view: normal(view.frame["file_path"]))
     headers = [read_header(view.path) for view in views]
     ways = turns(headers, [stated_size(view.lens) for view in views], options.orientation, path)
+    views = [_with_size(view, header.size(way), divisor) for view, header, way in zip(views, headers, ways, strict=True)]
     photos = [_photo(view, top, header.size(way), way) for view, header, way in zip(views, headers, ways, strict=True)]
     missing = len(files) - len(photos)
     if missing:
@@ -68,7 +71,8 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
         tell(f"{path}: {missing} of {len(files)} images are missing and left out ({shown(first)} first)")
     full = [photo.full for photo in photos]
     photos = [replace(photo, size=size) for photo, size in zip(photos, working_sizes(options, full), strict=True)]
-    photos = fitted(_smaller(photos, folder), path, options)
+    turned = any(header.orientation > 1 for header in headers)
+    photos = fitted(_smaller(photos, folder), path, options, turns_told=turned)
     _tell_without_pose(photos, folder, top, path)
     photos = _with_masks(photos, folder, views, path, options)
     tell_odd_views(cameras_of(photos), [photo.name for photo in photos], path)
@@ -108,18 +112,23 @@ def ngp_box(top: dict, path: Path) -> Tensor:
     return (torch.stack([middle - side / 2, middle + side / 2]) / scale).float()
 
 
-def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> list[View]:
-    """The frames whose photographs are there; if none is, those with smaller copies in a folder images_N."""
+def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> tuple[list[View], int]:
+    """(the frames whose photographs are there, 1); if none is, (those with smaller copies in a folder images_N, N)."""
     views = read_views(folder, top, path, there=True)
     if not views and all(file.startswith("images/") for file in files):
         for copies in image_folders(folder):
-            found = find_files(copies.path, [file.removeprefix("images/") for file in files])
+            found, _ = copies.find([file.removeprefix("images/") for file in files])
             views = [replace(view, path=found[k]) for k, view in enumerate(read_views(folder, top, path)) if found[k] is not None]
             if views:
-                return views
+                return views, copies.divisor
     if not views:
         raise InputError(f"{path} lists {len(files)} images, and none of them is there: {folder / shown(files[0])} is the first")
-    return views
+    return views, 1
+
+
+def _with_size(view: View, stored: Size, divisor: int) -> View:
+    """The frame with the photograph's w and h, if the file does not say them: so many times those of its copy."""
+    return replace(view, lens={"w": divisor * stored[0], "h": divisor * stored[1]} | view.lens) if divisor > 1 else view
 
 
 def _projection(view: View, top: dict) -> tuple[str, tuple[str, ...]]:
@@ -150,7 +159,8 @@ def _photo(view: View, top: dict, stored: Size, turn: int) -> Photo:
                              "the images first")
     lens = Lens(*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), width, height, projection=projection, **view.distortion)
     lens.check(view.where)
-    return Photo(view.path, view.name, view.camera_to_world, lens.scaled(*size), normal(view.frame["file_path"]), turn=turn)
+    return Photo(path=view.path, name=view.name, camera_to_world=view.camera_to_world, lens=lens.scaled(*size),
+                 file=normal(view.frame["file_path"]), turn=turn)
 
 
 def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:

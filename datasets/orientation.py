@@ -6,25 +6,26 @@ width and height; half turns, mirror images and square pictures look the same bo
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.image_files import Header, read_header
 from datasets.pixels import undo
+from datasets.sizes import Size
 from settings.errors import InputError
+from settings.progress import tell
 
-Size = tuple[int, int]  # width and height, px
 _ROUNDING = 1.0  # px by which the size of a smaller copy may be off
 
 
-def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str | None, where: Path | str) -> list[int]:
+def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str | None, where: Path | str,
+          silent: bool = False) -> list[int]:
     """The EXIF turn, 1 to 8, by which each picture is read; 1 is as stored.
 
     `cameras` are the sizes that the pictures' cameras are stated for, at any scale, or None if none is stated; `choice` is
     --orientation: stored, upright, or None. Without it, a reading that fits the camera alone is taken. Where both fit, it is
-    that of the scene's other pictures, else as stored, and a line on stderr says so. Raises InputError for a choice that
-    contradicts a camera.
+    that of the scene's other pictures, else as stored, and a line on stderr says so, unless `silent`. Raises
+    InputError for a choice that contradicts a camera.
     """
     fits = [_fits(header, camera) for header, camera in zip(headers, cameras, strict=True)]
     for k, (header, fit) in enumerate(zip(headers, fits, strict=True)):
@@ -36,12 +37,11 @@ def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str
     told = {fit for fit in fits if fit is not None}
     otherwise = choice or (told.pop() if len(told) == 1 else "stored")
     unclear = sum(fit is None and header.orientation > 1 for header, fit in zip(headers, fits, strict=True))
-    if unclear and choice is None:
+    if unclear and choice is None and not silent:
         how = "as they are stored, which is COLMAP's way" if otherwise == "stored" else "turned upright, as the scene's others"
         other = "upright" if otherwise == "stored" else "stored"
-        print(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
-              f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}",
-              file=sys.stderr)
+        tell(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
+             f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}")
     return [header.orientation if (fit or otherwise) == "upright" else 1 for header, fit in zip(headers, fits, strict=True)]
 
 

@@ -1,6 +1,5 @@
 """What the loaders of real photographs share: each at which size, held out how, read into splits."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +9,16 @@ import torch
 
 from datasets.bounds import odd_views
 from datasets.cameras import Cameras
-from datasets.image_files import Header, read_header
-from datasets.image_files import tell as tell_pixels
+from datasets.image_files import Header, describe_pixels, read_header
 from datasets.lenses import Lens
-from datasets.mask_files import apply_masks, find_masks, require_masks
+from datasets.mask_files import apply_masks, find_masks, masked_splits, require_masks
 from datasets.orientation import turns
 from datasets.pictures import PictureFile, read_pictures
 from datasets.scene import Split
 from datasets.sizes import Size, common_size, list_of_sizes
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,6 @@ class PhotosRead:
     cut_out: bool  # whether masks from files made the pictures black outside them
 
 
-def tell(text: str) -> None:
-    """A line on stderr, if there is anything to say."""
-    if text:
-        print(text, file=sys.stderr)
-
-
 def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int], list[int]]:
     """(training views, test views) of `count`: every n-th, from the first, is kept for testing (nerf-pytorch's --llffhold).
 
@@ -76,18 +69,18 @@ def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int
     return [view for view in range(count) if view % every], test
 
 
-def fitted(photos: Sequence[Photo], where: Path, options: Options) -> list[Photo]:
+def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: bool = False) -> list[Photo]:
     """The photographs with their EXIF turns, the sizes that they are read at, and whether their files have an alpha channel.
 
     The working size of a copy that another program rounded in another way is the copy's. If the photographs' sizes differ by
     rounding only, all are cut to the smallest width and height, at the right and at the bottom; if they differ more, each keeps
-    its own, and stderr is told. Raises InputError for files that are unreadable, smaller than the working size or out of their
-    camera's proportion, and if only some have an alpha channel.
+    its own, and stderr is told. With `turns_told`, the line on EXIF turns was printed already. Raises InputError for files that
+    are unreadable, smaller than the working size or out of their camera's proportion, and if only some have an alpha channel.
     """
     headers = [read_header(photo.path) for photo in photos]
-    tell_pixels(headers, where)
+    tell(describe_pixels(headers, where))
     if any(photo.turn is None for photo in photos):
-        found = turns(headers, [photo.full for photo in photos], options.orientation, where)
+        found = turns(headers, [photo.full for photo in photos], options.orientation, where, silent=turns_told)
         photos = [replace(photo, turn=turn) if photo.turn is None else photo for photo, turn in zip(photos, found, strict=True)]
     found = [_fitted(photo, header) for photo, header in zip(photos, headers, strict=True)]
     for photo in found:
@@ -143,14 +136,14 @@ def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, na
         return PhotosRead(splits, None, False)
     if options.maskdir is not None:
         maskdir = Path(options.maskdir).expanduser()
-        names = {split: [(photo.path, _names(photo, root)) for photo in views] for split, views in photos.items()}
+        names = {split: [(photo.path, _names(photo, root)) for photo in photos[split]] for split in masked_splits(splits)}
         masks = find_masks(names, maskdir)
         if named:
-            tell(f"--maskdir {maskdir} wins over the masks that the scene's own files name")
+            tell(f"--maskdir {maskdir} is used; the masks named in the scene's files are not")
     else:
-        masks = {split: [photo.mask for photo in views] for split, views in photos.items()}
-    files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(views, masks[split], strict=True)]
-             for split, views in photos.items()}
+        masks = {split: [photo.mask for photo in photos[split]] for split in masked_splits(splits)}
+    files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(photos[split], found, strict=True)]
+             for split, found in masks.items()}
     pictures = {split: [(photo.path, photo.stored) for photo in views] for split, views in photos.items()}
     splits, carving = apply_masks(splits, files, pictures, options.threads)
     return PhotosRead(splits, carving, carving is None)

@@ -27,13 +27,13 @@ def checked_pose(matrix, where: str, what: str = "transform_matrix") -> np.ndarr
         raise InputError(f"{where}: the last row of {what} is not 0 0 0 1")
     rotation = pose[:3, :3]
     if np.abs(rotation).max() > _ABSURD:
-        raise InputError(f"{where}: the pose is not rigid (the 3x3 part of {what} is no rotation)")
+        raise InputError(f"{where}: the pose is not rigid (the 3x3 part of {what} is not a rotation)")
     squared = rotation.T @ rotation
     scale = math.sqrt(np.trace(squared) / 3)
     if np.abs(squared - np.eye(3)).max() > _RIGID:
         if scale > 0 and np.abs(squared / scale**2 - np.eye(3)).max() <= _RIGID:
             raise InputError(f"{where}: the rotation is scaled by {scale:.4g}: divide its 3x3 part by that")
-        raise InputError(f"{where}: the pose is not rigid (the 3x3 part of {what} is no rotation)")
+        raise InputError(f"{where}: the pose is not rigid (the 3x3 part of {what} is not a rotation)")
     if np.linalg.det(rotation) < 0:
         raise InputError(f"{where}: the pose is a mirror image (determinant -1): flip one of its axes")
     return pose[:3]

@@ -20,12 +20,7 @@ def working_sizes(options: Options, full: Sequence[Size]) -> list[Size]:
     """
     widest = max(full)
     if options.img_s is not None and not options.half_res:
-        wanted = options.img_s or widest[0]
-        if wanted > widest[0]:
-            which = "which are" if len(set(full)) == 1 else "of which the widest is"
-            raise InputError(f"--img_s {wanted} is larger than the photographs, {which} {widest[0]}x{widest[1]} px: give at most "
-                             f"{widest[0]}, or 0 for their own size")
-        return [tuple(max(1, int(side * wanted / widest[0] + 0.5)) for side in size) for size in full]
+        return of_width(full, options.img_s or widest[0])
     factor = 2 if options.half_res else options.factor
     small = [tuple(int(side / factor + 0.5) for side in size) for size in full]
     for size, left in zip(full, small, strict=True):
@@ -33,6 +28,19 @@ def working_sizes(options: Options, full: Sequence[Size]) -> list[Size]:
             raise InputError(f"the photographs are {size[0]}x{size[1]} px, and --factor {factor} leaves {left[0]}x{left[1]} of "
                              "them: give a smaller one")
     return small
+
+
+def of_width(full: Sequence[Size], wanted: int) -> list[Size]:
+    """The sizes (px) of photographs that are all shrunk by one factor, so that the widest has the width that is wanted.
+
+    Sizes are rounded. Raises InputError, about --img_s, for a larger width than the photographs have.
+    """
+    widest = max(full)
+    if wanted > widest[0]:
+        which = "which are" if len(set(full)) == 1 else "of which the widest is"
+        raise InputError(f"--img_s {wanted} is larger than the photographs, {which} {widest[0]}x{widest[1]} px: give at most "
+                         f"{widest[0]}, or 0 for their own size")
+    return [tuple(max(1, int(side * wanted / widest[0] + 0.5)) for side in size) for size in full]
 
 
 def common_size(full: Sequence[Size], sizes: Sequence[Size]) -> Size | None:

@@ -6,16 +6,18 @@ folder is not read any more, and made again. A folder without that file is the u
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 from PIL import Image
 
-from datasets.file_names import is_image
+from datasets.file_names import image_files
 from datasets.image_files import ORIENTATION
 from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
+from settings.errors import CannotWrite
 from settings.files import write_json
+from settings.progress import tell
+from settings.reading import in_short, reading
 
 MANIFEST = ".copies.json"
 FORMAT = "taichi-radiance smaller copies"
@@ -27,37 +29,41 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
     It is made in a hidden folder beside it and renamed at the end, so that it is there whole or not at all. A photograph that
     is upright at width x height by its EXIF orientation is shrunk as it is stored, and its copy says the same orientation.
     False for a folder of the user's; and, with a line on stderr, where it cannot be written: the photographs are then shrunk
-    in memory, by the same averaging. Raises InputError, naming the file, for a photograph that cannot be decoded.
+    in memory, by the same averaging. Raises InputError, naming the file, for a photograph that cannot be read.
     """
     if len({path.stem for path in photographs}) < len(photographs):  # a.png and a.jpg would become one
         return False
     if folder.exists() and any(folder.iterdir()) and _manifest(folder) is None:
         return False
-    sources = {path.name: _facts(path) for path in photographs}
+    known = {}
     try:
         with made(folder, lambda: is_current(folder, photographs)) as making:
 
             def copy(k: int) -> None:
-                header = read_header(photographs[k])
-                lies = abs(header.width * height - header.height * width) > abs(header.height * height - header.width * width)
-                file = PictureFile(photographs[k], *((height, width) if header.orientation > 4 and lies else (width, height)))
-                picture, _ = read_picture(file, "RGBA" if header.alpha else "RGB")
-                tags = Image.Exif()
-                tags[ORIENTATION] = header.orientation
-                exif = {"exif": tags} if header.orientation > 1 else {}
-                Image.fromarray(picture).save(making / f"{photographs[k].stem}.png", **exif)
+                with reading(photographs[k], "cannot be read"):
+                    known[photographs[k].name] = [*_facts(photographs[k]), _digest(photographs[k])]
+                _write_copy(photographs[k], making / f"{photographs[k].stem}.png", width, height)
 
             for_each(copy, len(photographs), threads, f"Making {folder.name}")
             copies = {path.name: path.stat().st_size for path in making.iterdir()}
-            digests = {path.name: [*sources[path.name], _digest(path)] for path in photographs}
-            write_json(making / MANIFEST, {"format": FORMAT, "photographs": digests, "copies": copies})
+            write_json(making / MANIFEST, {"format": FORMAT, "photographs": known, "copies": copies})
     except OSError as problem:
         if is_current(folder, photographs):  # another process was faster
             return True
-        reason = problem.strerror or problem
-        print(f"{folder} cannot be written ({reason}): the photographs are shrunk in memory", file=sys.stderr)
+        reason = in_short(problem.__cause__ if isinstance(problem, CannotWrite) and problem.__cause__ else problem)
+        tell(f"{folder} cannot be written ({reason}): the photographs are shrunk in memory")
         return False
     return True
+
+
+def _write_copy(photograph: Path, copy: Path, width: int, height: int) -> None:
+    header = read_header(photograph)
+    lies = abs(header.width * height - header.height * width) > abs(header.height * height - header.width * width)
+    file = PictureFile(photograph, *((height, width) if header.orientation > 4 and lies else (width, height)))
+    picture, _ = read_picture(file, "RGBA" if header.alpha else "RGB")
+    tags = Image.Exif()
+    tags[ORIENTATION] = header.orientation
+    Image.fromarray(picture).save(copy, **({"exif": tags} if header.orientation > 1 else {}))
 
 
 def usable(folder: Path, photographs: Path) -> bool:
@@ -65,22 +71,21 @@ def usable(folder: Path, photographs: Path) -> bool:
 
     False for copies that the program made of photographs that have changed since, or of which one is missing.
     """
-    return not photographs.is_dir() or _manifest(folder) is None or is_current(folder, _pictures(photographs))
+    return not photographs.is_dir() or _manifest(folder) is None or is_current(folder, image_files(photographs))
 
 
 def check_names(folder: Path, photographs: Path) -> None:
     """A line on stderr if the copies in a folder, which the user made, have other names than the photographs."""
     if folder == photographs or not photographs.is_dir() or _manifest(folder) is not None:
         return
-    copies, originals = (sorted(path.relative_to(place).with_suffix("").as_posix() for path in _pictures(place))
-                         for place in (folder, photographs))
+    copies, originals = ([path.stem for path in image_files(place)] for place in (folder, photographs))
     if len(copies) != len(originals):
-        print(f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
-              "the same photographs, or remove the folder", file=sys.stderr)
+        tell(f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
+             "the same photographs, or remove the folder")
     elif copies != originals:
         one, other = next(pair for pair in zip(copies, originals, strict=True) if pair[0] != pair[1])
-        print(f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
-              "photographs, in the same order", file=sys.stderr)
+        tell(f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
+             "photographs, in the same order")
 
 
 def is_current(folder: Path, photographs: list[Path]) -> bool:
@@ -111,10 +116,6 @@ def _manifest(folder: Path) -> dict | None:
         return None
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {"photographs": {}, "copies": {}}  # the file is there: the program's, and damaged
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if is_image(path)]
 
 
 def _facts(path: Path) -> tuple[int, int]:

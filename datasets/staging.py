@@ -14,7 +14,7 @@ def staged(folder: Path) -> Path:
     """Where the scene in `folder` is read from: its copy in $RADIANCE_SCRATCH, where that is set, else the folder itself.
 
     Processes of one machine share a copy, which one of them makes while the others wait. A scene with a file of another size or
-    time gets a new copy, beside the one that others may still read; old ones are left to whoever looks after the disk. A copy
+    time gets a new copy, beside the one that others may still read; Old copies are not removed. A copy
     that lacks a file, or has one of another size, is made again: such disks are swept. Raises InputError where it cannot be made.
     """
     scratch = os.environ.get("RADIANCE_SCRATCH", "")

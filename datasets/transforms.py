@@ -1,7 +1,6 @@
 """transforms.json files of NeRF-synthetic, instant-ngp and nerfstudio: which images, from where, through which lens."""
 
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from datasets.file_names import EXTENSIONS, find_files, normal, view_names
 from datasets.poses import checked_pose
 from datasets.transforms_keys import BLENDER_USED, unused_entries
 from settings.errors import InputError
+from settings.progress import tell
 from settings.reading import read_json as json_content
 
 _LENS = ("camera_angle_x", "camera_angle_y", "fl_x", "fl_y", "cx", "cy", "w", "h")
@@ -41,8 +41,8 @@ def read_transforms(folder: Path, split: str) -> list[View]:
     if not top["frames"]:
         raise InputError(f"{path} lists no frames: the split {split} has no views")
     views = read_views(folder, top, path)
-    if split == "train" and (said := unused_entries(top, path, BLENDER_USED)):
-        print(said, file=sys.stderr)
+    if split == "train":
+        tell(unused_entries(top, path, BLENDER_USED))
     for view in views:
         if any(view.frame.get(key, top.get(key)) for key in ("is_fisheye", "fisheye")):
             raise InputError(f"{view.where} was taken by a fisheye: undistort the images first, or write one transforms.json for "

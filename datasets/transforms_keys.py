@@ -11,17 +11,18 @@ USED = {
 }
 # The same of NeRF-synthetic's files.
 BLENDER_USED = USED - {"mask_path", "aabb_scale", "scale", "offset", "train_filenames", "val_filenames", "test_filenames"}
-# Entries that change no picture, camera or box.
+# Entries that change no picture, camera or box. applied_* say what was already done to the poses.
 HARMLESS = {
     "sharpness", "colmap_im_id", "colmap_image_id", "camera_label", "camera_id", "image_id", "id", "name", "index", "idx",
     "rotation", "description", "comment", "license", "version", "date", "timestamp_utc", "metadata", "meta", "source", "exif",
     "depth_unit_scale_factor", "integer_depth_scale", "camera", "blur_score", "motion_blur_score", "fov", "fov_x", "fov_y",
+    "applied_transform", "applied_scale", "ply_file_path",
 }
 # Entries of nerfstudio and instant-ngp that change what those programs learn, and are not used here.
 UNUSED = {
     "depth_file_path", "depth_path", "normal_file_path", "semantics_path", "enable_depth_loading", "enable_ray_loading",
-    "ply_file_path", "applied_transform", "applied_scale", "orientation_override", "auto_scale_poses_override",
-    "center_method_override", "fisheye_crop_radius", "rolling_shutter", "from_na", "from_mitsuba", "n_frames",
+    "orientation_override", "auto_scale_poses_override", "center_method_override", "fisheye_crop_radius", "rolling_shutter",
+    "from_na", "from_mitsuba", "n_frames",
     "n_extra_learnable_dims", "up", "render_aabb", "white_transparent", "black_transparent", "mask_color", "sharpen",
     "fix_premult", "envmap", "importance_map", "light_dir", "light_dirs", "driver_parameters", "cam_exposure", "exposure",
     "s1", "s2", "s3", "s4", "scene_scale", "scene_center", "crop", "bbox",
@@ -37,16 +38,23 @@ def unused_entries(top: dict, path: Path, used: set[str] = USED) -> str:
     keys = set(top).union(*(frame for frame in top["frames"] if isinstance(frame, dict)))
     found = []
     if moving := sorted(keys & MOVING):
-        found.append(f"{', '.join(moving)}: the scene moves, and is taken as one that does not")
+        found.append(f"{', '.join(moving)}: the file has times, but the scene is learned as static")
     unknown = sorted(keys - used - HARMLESS - MOVING - UNUSED)
     meant = {key: close for key in unknown if key not in USED and (close := _close(key))}
     plain = sorted(keys & UNUSED | set(unknown) - set(meant))
     if "aabb_scale" not in keys:
         plain = sorted({*plain, *keys & {"scale", "offset"}})
+    plain = [key for key in plain if not _changes_nothing(key, top)]
     if plain:
         found.append(f"not used: {', '.join(plain)}")
     found += [f"{key} is not used: is {close} meant?" for key, close in meant.items()]
     return f"{path}: {'; '.join(found)}" if found else ""
+
+
+def _changes_nothing(key: str, top: dict) -> bool:
+    """Whether an entry that is not used changes nothing by its value: a switch that is off, n_frames of all frames."""
+    value = top.get(key)
+    return value is False or (key == "n_frames" and isinstance(value, (int, float)) and value >= len(top["frames"]))
 
 
 def _close(key: str) -> str | None:

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
     for run, state in others:
         print(f"{run.name}: {state.state}. {state.remark}".rstrip())
     if queue_problem:
-        print(f"collect: {queue_problem}; until then, nobody knows which runs are in the queue", file=sys.stderr)
+        print(f"collect: {queue_problem}; until then, the state of the queue is unknown", file=sys.stderr)
     print(f"{len(rows)} of {len(states)} runs are done: {sweep}/table.csv, table.md, table.html")
     return 0
 

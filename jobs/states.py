@@ -14,6 +14,7 @@ from settings.errors import InputError
 
 STATES = ("done", "running", "queued", "cut off", "failed", "damaged", "unknown", "not submitted")
 _ERROR = re.compile(r"^(main\.py: .*|run_one: .*|\w*(?:Error|Exception)\b.*|slurmstepd: error: .*|.*\bKilled\b.*)$")
+_CUT_OFF = re.compile(r"^main\.py: cut off by ")  # what main.py ends with where a signal ended it
 _JOB = re.compile(r"[0-9]+_[0-9]+")
 
 
@@ -30,7 +31,7 @@ class Known:
 def in_queue() -> dict[str, str]:
     """The states of the user's jobs that have not ended, {"12_3": "RUNNING"}; empty where there is no SLURM.
 
-    Raises InputError where SLURM does not answer: nobody knows then which runs are in the queue.
+    Raises InputError where SLURM does not answer: the state of the queue is unknown then.
     """
     try:
         done = subprocess.run(["squeue", "--me", "-h", "-r", "-o", "%i %T"], capture_output=True, encoding="utf-8",
@@ -83,7 +84,7 @@ def known(run: SweepRun, queue: dict[str, str] | None, sweep: Path) -> Known:
     if queue is None:
         return Known("unknown", last, job)
     told = _last_words(sweep / "output" / f"{job}.out")
-    return Known("cut off" if "cut off by" in told else "failed", told, job)
+    return Known("cut off" if _CUT_OFF.match(told) else "failed", told, job)
 
 
 def _last_words(output: Path) -> str:
@@ -93,7 +94,7 @@ def _last_words(output: Path) -> str:
     if errors:
         return one_line(errors[-1])
     end = f"; its output ends with: {lines[-1].strip()}" if lines else ""
-    return unread or one_line(f"it left no word of why: the job was cancelled, or its node was lost{end}")
+    return unread or one_line(f"its output does not say why: the job was cancelled, or its node was lost{end}")
 
 
 def _tried(read: Callable, *what: Any) -> tuple[Any, str]:

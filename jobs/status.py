@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     counts = Counter(state.state for _, state in states)
     print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
     if queue_problem:
-        print(f"status: {queue_problem}; until then, nobody knows which runs are in the queue", file=sys.stderr)
+        print(f"status: {queue_problem}; until then, the state of the queue is unknown", file=sys.stderr)
     return 0
 
 

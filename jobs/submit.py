@@ -102,7 +102,7 @@ def _check_queue(runs: dict[str, SweepRun], states: dict[str, Known], queue: dic
             if state.state in ("running", "queued"):
                 busy.append(run.name)
     except InputError as problem:
-        raise InputError(f"{problem}, so nobody knows which runs are in the queue: remove it when squeue --me shows none of "
+        raise InputError(f"{problem}, so the state of the queue is unknown: remove it when squeue --me shows none of "
                          "them, and submit again") from None
     if busy:
         names = f"{', '.join(busy[:10])}{' …' if len(busy) > 10 else ''} {'is' if len(busy) == 1 else 'are'}"
@@ -120,7 +120,7 @@ def _leave_ticket(folder: Path, job: str, place: int) -> None:
         write_text(folder / TICKET, f"{job}_{place}\n")
     except OSError as problem:
         raise InputError(f"job {job} is submitted, but {folder / TICKET} cannot be written ({problem.strerror or problem}), so "
-                         f"nobody would find it: scancel {job}, and submit again") from problem
+                         f"jobs.status cannot find it: scancel {job}, and submit again") from problem
 
 
 def _sbatch(words: list[str]) -> str:

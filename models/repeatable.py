@@ -3,12 +3,14 @@
 Torch's own do not: they cut a sum over many samples in one part for each thread, and they work out the last values of each
 thread's part by other instructions than the rest, which round otherwise. Here sums are cut in blocks of a fixed size, curves are
 made of steps that round each value alike, and matrices have sizes at which the libraries cut only between whole vectors.
-Libraries promise none of this; tests/training/test_threads.py looks whether it holds.
+Libraries promise none of this; tests/training/test_threads.py looks whether it holds. All are differentiable once; a second
+derivative through a curve or a layer is not to be had (`once_differentiable`).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _BLOCK = 1024  # values, or samples, of a sum: oneDNN cuts a sum in bfloat16 from 2048 on
 _ROWS = 64  # samples of a matrix: a multiple of these
@@ -41,7 +43,10 @@ def softplus(raw: Tensor) -> Tensor:
 
 
 def padded(samples: Tensor) -> Tensor:
-    """Samples (M, K) with rows and columns of zeros behind the last, up to a size at which `linear` need not copy them."""
+    """Samples (M, K) with rows and columns of zeros behind the last, up to a size at which `linear` need not copy them; on a GPU,
+    which needs none, the samples themselves."""
+    if samples.device.type != "cpu":
+        return samples
     rows = _ROWS_BFLOAT16 if samples.dtype == torch.bfloat16 else _ROWS if _single(samples) else 1
     more = -samples.shape[1] % _COLUMNS if _single(samples) else 0, -len(samples) % rows
     return F.pad(samples, (0, more[0], 0, more[1])) if any(more) else samples
@@ -76,6 +81,7 @@ class _Sigmoid(torch.autograd.Function):
         return value
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         (value,) = ctx.saved_tensors
         return grad * (value * (1 - value))
@@ -88,6 +94,7 @@ class _Softplus(torch.autograd.Function):
         return torch.exp(-raw.abs()).log1p_().add_(raw.clamp(min=0))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         (raw,) = ctx.saved_tensors
         return grad * torch.exp(-raw).add_(1).reciprocal_()
@@ -101,6 +108,7 @@ class _Linear(torch.autograd.Function):
         return F.linear(samples, weight, None if bias is None else bias.to(samples.dtype))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         samples, weight = ctx.saved_tensors
         to_samples, to_weight, to_bias = ctx.needs_input_grad

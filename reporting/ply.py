@@ -11,7 +11,6 @@ from plyfile import PlyData, PlyElement
 from torch import Tensor
 
 from models.checks import check_finite, check_range
-from settings import cut_off
 from settings.errors import InputError
 from settings.files import atomic
 from settings.reading import reading
@@ -106,18 +105,9 @@ def load_ply(path: Path) -> dict[str, Tensor]:
     Raises InputError where the file is missing, damaged or from elsewhere, and for values that are not finite, radii that are not
     above 0 and opacities outside [0, 1].
     """
-    try:
+    with reading(path, "is not a complete PLY file of points: export it again", "it is the point cloud to read"):
         _header(path)
         vertices = PlyData.read(str(path), mmap=False)["vertex"].data
-    except OSError as problem:
-        raise InputError(f"cannot read the point cloud {path}: {problem.strerror or problem}") from None
-    except (cut_off.CutOff, InputError):
-        raise
-    except Exception as problem:  # plyfile raises many kinds
-        why = " ".join(str(problem).split())[:200]
-        raise InputError(
-            f"{path} is not a complete PLY file of points ({why}); export it again"
-        ) from None
     missing = [n for n in (*_POSITION, *_BASE, *_SH) if n not in (vertices.dtype.names or ())]
     if missing:
         raise InputError(f"{path} lacks the property {missing[0]}: give a points.ply that this program wrote")
@@ -135,7 +125,7 @@ def load_ply(path: Path) -> dict[str, Tensor]:
         if "opacity" in cloud:
             check_range("opacity", cloud["opacity"], 0, 1, "not in [0, 1]")
         if "radius" in cloud:
-            check_range("radius", cloud["radius"], *_RADII, "no radius")
+            check_range("radius", cloud["radius"], *_RADII, "not a valid radius")
     return cloud
 
 

@@ -1,7 +1,9 @@
 """A video of the model seen from all sides: colour beside depth."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
@@ -15,7 +17,7 @@ from reporting.orbit import of_one_size, orbit
 from reporting.pictures import colour_map, to_bytes
 from reporting.record import RadianceModel
 from settings import cut_off
-from settings.files import atomic
+from settings.files import FULL, atomic
 from settings.progress import progress
 
 SECONDS = 6.0  # of video, whatever the number of frames
@@ -28,16 +30,19 @@ DEPTH_COLOURS = "viridis_r"  # perceptually uniform: near is bright
 _PROBES = 8  # views that the depth scale is taken from
 
 
+class EncoderError(Exception):
+    """The encoder failed, or what it wrote does not play; the message is its first line."""
+
+
 def try_orbit(path: Path, *orbit) -> tuple[dict | None, str]:
     """What `save_orbit` returns and an empty remark; where the encoder fails, None and a remark that says why, and no file: a
-    training is worth its figures without a video."""
+    training is worth its figures without a video. Raises CannotWrite."""
     try:
         return save_orbit(path, *orbit), ""
-    except (OSError, RuntimeError) as problem:
+    except EncoderError as problem:
         path.unlink(missing_ok=True)  # one of an earlier report would show another model
         cut_off.answer()  # the signal may have ended the encoder too
-        reason = (str(problem).strip().splitlines() or [""])[0][:200]
-        return None, f"The orbit video could not be made ({type(problem).__name__}: {reason})."
+        return None, f"The orbit video could not be made ({problem})."
 
 
 def save_orbit(
@@ -54,8 +59,7 @@ def save_orbit(
     cameras: the photographs', which the orbit is estimated from (`orbit.orbit`); bounds (2, 3) world; seconds_per_view: what the
     model takes for a picture of their size. The longer side of a panel is at most `LONGEST_SIDE` pixels, less for models that are
     very slow, and sides are even. Returns frames, width, height (of the whole picture) and the depths, in world units, that the
-    ends of the fixed colour scale stand for. Raises OSError or RuntimeError where the encoder fails, or writes what does not
-    play.
+    ends of the fixed colour scale stand for. Raises EncoderError, and CannotWrite.
     """
     width, height, frames = film_size(*of_one_size(cameras).size(0), seconds_per_view)
     if render_path is None:
@@ -66,25 +70,51 @@ def save_orbit(
     with torch.no_grad():
         near, far = depth_range(model, path_cameras, background)
         with atomic(path) as temporary:
-            writer = imageio.get_writer(
-                temporary,
-                format="FFMPEG",
-                mode="I",
-                fps=frames / SECONDS,
-                codec="libx264",
-                pixelformat="yuv420p",
-                macro_block_size=2,
-                quality=None,
-                ffmpeg_log_level="error",
-                output_params=["-crf", "23", "-movflags", "+faststart"],
-            )
-            with closing(writer):  # its own block would leave the encoder running after an exception
+            with _writer(temporary, frames / SECONDS) as writer:
                 for view in progress(range(frames), desc="video", unit="frame"):
-                    writer.append_data(
-                        frame(model.render(path_cameras, view, background), background, near, far)
-                    )
-            first_frame(temporary)
+                    picture = frame(model.render(path_cameras, view, background), background, near, far)
+                    with _encoding():
+                        writer.append_data(picture)
+            with _encoding():
+                first_frame(temporary)
     return {"frames": frames, "width": 2 * width, "height": height, "depth_near": near, "depth_far": far}
+
+
+@contextmanager
+def _writer(path: Path, frames_per_second: float) -> Iterator[Any]:
+    """imageio's writer of an H.264 file, closed after an exception too; its own block would leave the encoder running."""
+    with _encoding():
+        writer = imageio.get_writer(
+            path,
+            format="FFMPEG",
+            mode="I",
+            fps=frames_per_second,
+            codec="libx264",
+            pixelformat="yuv420p",
+            macro_block_size=2,
+            quality=None,
+            ffmpeg_log_level="error",
+            output_params=["-crf", "23", "-movflags", "+faststart"],
+        )
+    try:
+        yield writer
+    except BaseException:
+        with suppress(OSError, RuntimeError):
+            writer.close()
+        raise
+    with _encoding():
+        writer.close()
+
+
+@contextmanager
+def _encoding() -> Iterator[None]:
+    """An error of the encoder becomes an EncoderError, unless it says that the disk is full."""
+    try:
+        yield
+    except (OSError, RuntimeError) as problem:
+        if isinstance(problem, OSError) and problem.errno in FULL:
+            raise
+        raise EncoderError((str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]) from problem
 
 
 def first_frame(video: Path) -> Image.Image:

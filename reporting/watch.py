@@ -1,18 +1,17 @@
 """Pictures and videos of a model that is still in training."""
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from datasets.scene import Scene, Split
 from reporting.metrics import psnr
 from reporting.pictures import save_comparison
 from reporting.record import RadianceModel
 from reporting.video import try_orbit
+from settings.progress import tell
 
 
 def watch(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int) -> Callable[[RadianceModel, int], None]:
@@ -31,8 +30,7 @@ def watch(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video
             path = folder / f"path_{step:06d}.mp4"
             orbit = model, scene.train.cameras, scene.bounds, scene.background, seconds, scene.render_path
             _, remark = try_orbit(path, *orbit)
-            if remark:
-                tqdm.write(f"warning: {path.name}: {remark}", file=sys.stderr)
+            tell(remark and f"warning: {path.name}: {remark}")
 
     return look
 

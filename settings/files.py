@@ -13,7 +13,7 @@ from typing import Any
 
 from settings.errors import CannotWrite, InputError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REMOVED = {errno.ENOENT, errno.ESTALE}
 _PARTIAL = re.compile(r"\..+\.\d+\.partial(\..*)?")  # the temporary names of `atomic`
 _SUBFOLDERS = re.compile(r"pictures|testset_\d+")  # of a run's folder
@@ -60,7 +60,7 @@ def writing_into(folder: Path) -> Iterator[None]:
     except OSError as problem:
         named = problem.filename is not None and _is_in(folder, problem.filename)
         path = Path(os.fsdecode(problem.filename)) if named else folder
-        if not named and problem.errno not in _FULL:
+        if not named and problem.errno not in FULL:
             raise
         raise _cannot_write(path, problem) from problem
 
@@ -82,7 +82,7 @@ def _system_error(problem: BaseException | None) -> OSError | None:
 
 def _cannot_write(path: Path, cause: OSError) -> CannotWrite:
     reason = cause.strerror or (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-    if cause.errno in _FULL:
+    if cause.errno in FULL:
         advice = "free some space there, and give the same command again"
     elif cause.errno in _REMOVED:
         advice = "its folder cannot be made, or was removed while the program ran; choose another one, or give the command again"
@@ -114,11 +114,11 @@ def check_writable(folder: Path, flag: str = "--basedir") -> None:
     made; makes nothing."""
     nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if os.path.islink(nearest) and not nearest.exists():
-        raise InputError(f"--basedir {folder}: {nearest} is a link to a folder that does not exist; choose another folder")
+        raise InputError(f"{flag} {folder}: {nearest} is a link to a folder that does not exist; choose another folder")
     if not nearest.is_dir():
-        raise InputError(f"{flag} {folder}: {nearest} is not a folder; choose another place")
+        raise InputError(f"{flag} {folder}: {nearest} is not a folder; choose another folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"{flag} {folder}: {nearest} cannot be written to; choose another place")
+        raise InputError(f"{flag} {folder}: {nearest} cannot be written to; choose another folder")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Progress bars: one that moves on a terminal, lines of text now and then in a log file."""
+"""What is said on stderr while a program works: lines, and progress bars, which are lines of text now and then in a log file."""
 
 import sys
 
@@ -7,6 +7,12 @@ from tqdm import tqdm
 from settings import cut_off, ranks
 
 _SECONDS = 30  # between the lines of a log
+
+
+def tell(text: str) -> None:
+    """A line on stderr if there is anything to say; of several ranks the first alone says it. Bars stay whole."""
+    if text and ranks.first():
+        tqdm.write(text, file=sys.stderr)
 
 
 class _Log:

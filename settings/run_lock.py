@@ -2,16 +2,15 @@
 
 On one machine the kernel's lock on that file (flock) decides, which ends with its process, however that ends: after kill -9 the
 next start has the folder at once. Most network file systems hand that lock to all machines. Some keep it to one machine, or have
-none. So the file also holds host, process and job of its owner, who renews its time every 15 seconds, and it belongs to another
-machine until that time is 5 minutes old. Times are compared on the file server's clock alone. A file whose owner is gone is
-taken over in place, and never removed by anyone but its owner: so two processes cannot both remove it and both go on.
+none. So the file also holds host, process and job of its owner, who renews its time every 15 seconds. Another machine owns the
+folder until the file is older than 5 minutes. Times are compared on the file server's clock alone. A file whose owner is gone
+is taken over in place, and never removed by anyone but its owner: so two processes cannot both remove it and both go on.
 """
 
 import errno
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import psutil
 from settings import cut_off
 from settings.errors import CannotWrite, InputError
 from settings.files import remove_partial, writing
+from settings.progress import tell
 
 try:
     import fcntl
@@ -128,7 +128,7 @@ def _taken(path: Path) -> _Lock:
         if not _waits(found) or time.monotonic() > until:
             raise InputError(_sentence(path, found))
         if not told:
-            print(f"main.py: {path.parent} is in use ({found}): this job waits until that run ends", file=sys.stderr)
+            tell(f"{path.parent} is in use ({found}): this job waits until that run ends")
             told = True
         time.sleep(2)
 
@@ -214,11 +214,20 @@ def _owner(path: Path, patience: float = 0.0) -> Owner | None:
     until = time.monotonic() + patience
     while True:
         try:
-            return Owner(**json.loads(_text(path)))
-        except (json.JSONDecodeError, TypeError):
+            return _checked(Owner(**json.loads(_text(path))))
+        except (ValueError, TypeError, RecursionError):
             if time.monotonic() > until:
                 return None
             time.sleep(0.05)
+
+
+def _checked(owner: Owner) -> Owner:
+    """The same owner. Raises ValueError for values that this program does not write."""
+    texts = owner.host, owner.boot, owner.job, owner.since
+    numbers = type(owner.pid) is int and 0 < owner.pid < 1 << 31 and type(owner.started) in (int, float)
+    if not numbers or not all(isinstance(text, str) for text in texts):
+        raise ValueError
+    return owner
 
 
 def _lives(owner: Owner, path: Path, by_kernel: bool) -> bool:

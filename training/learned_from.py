@@ -44,11 +44,12 @@ def difference(then: dict, now: dict, names: list[str]) -> str:
     if other:
         was, is_ = (" x ".join(map(str, known["sizes"][other[0]])) for known in (then, now))
         return f"{names[other[0]]} had {was} pixels, and now has {is_}{_more(other)}"
-    for key, what in (("pictures", "the picture {} is another one"), ("alpha", "the alpha channel of {} is another one"),
-                      ("masks", "the mask of {} is another one"), ("carved", "the masked picture {} is another one")):
+    for key, what in (("pictures", "the picture {} has changed"), ("alpha", "the alpha channel of {} has changed"),
+                      ("masks", "the mask of {} has changed"), ("carved", "the masked picture {} has changed")):
         if (then[key] is None) != (now[key] is None):
-            return f"the {'masks' if key in ('masks', 'carved') else 'alpha channels'} were {_there(then[key])} when it began, " \
-                   f"and are {_there(now[key])} now"
+            kind = "masks" if key in ("masks", "carved") else "alpha channels"
+            return f"the run began without {kind}, and now there are some" if then[key] is None else \
+                   f"the run began with {kind}, and now there are none"
         other = [view for view in range(views) if now[key] is not None and then[key][view] != now[key][view]]
         if other:
             return what.format(names[other[0]]) + _more(other)
@@ -56,14 +57,15 @@ def difference(then: dict, now: dict, names: list[str]) -> str:
                             ("intrinsics", slice(3), "focal length or centre")):
         other = [view for view in range(views) if not _close(then[key][..., part], now[key][..., part], view)]
         if other:
-            return f"the {what} of {names[other[0]]} is another one" + _more(other)
+            return f"the {what} of {names[other[0]]} has changed" + _more(other)
     for key, what in (("bounds", "the scene's box"), ("depths", "the nearest and farthest content")):
         if not _close(then[key], now[key]):
             return f"{what} was {then[key].tolist()} when it began, and is {now[key].tolist()} now"
-    for key, what in (("background", "the background"), ("cut_out", "what masks do to the pictures"),
-                      ("forward_facing", "the coordinates in which rays are learned")):
+    for key, what in (("background", "the background has changed"),
+                      ("cut_out", "what masks do to the pictures has changed"),
+                      ("forward_facing", "the coordinates in which rays are learned have changed")):
         if then[key] != now[key]:
-            return f"{what} is another one"
+            return what
     return _other_start(then["start"], now["start"])
 
 
@@ -98,7 +100,7 @@ def _other_start(then: dict | None, now: dict | None) -> str:
         return f"it began {'without' if then is None else 'with'} --ft_path"
     if then is None or then["path"] == now["path"] or None in (then["sum"], now["sum"]) or then["sum"] == now["sum"]:
         return ""
-    return f"it began from the model in {then['path']}, and --ft_path names another one"
+    return f"it began from the model in {then['path']}, and --ft_path names another model"
 
 
 def _close(then: Tensor, now: Tensor, view: int | None = None) -> bool:
@@ -108,10 +110,6 @@ def _close(then: Tensor, now: Tensor, view: int | None = None) -> bool:
     least = _TOLERANCE * max(1e-12, float(now.abs().max()) if now.numel() else 0.0)
     one, other = (then, now) if view is None else (then[view], now[view])
     return bool(((one - other).abs() <= least).all())
-
-
-def _there(sums: list | None) -> str:
-    return "missing" if sums is None else "there"
 
 
 def _more(views: list[int]) -> str:

@@ -1,13 +1,11 @@
 """A cloud in training: where it starts, where it stands, and how it is found again."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from datasets.scene import Scene
 from models.checks import check_mapping, check_number
@@ -15,6 +13,7 @@ from models.points import PointCloud
 from settings import ranks
 from settings.errors import InputError
 from settings.options import Options
+from settings.progress import tell
 from settings.reading import reading
 from taichi_kernels import runtime
 from training import together
@@ -84,8 +83,7 @@ def start_run(scene: Scene, options: Options, recipe: Recipe, start: PointCloud 
         first = Start(recipe.adopt(start), _facts_without_hull(scene)) if start else recipe.initial_cloud(
             scene, options, random_numbers(options, 0))
         run = PointRun(model=first.cloud, masks=first.masks)
-        if first.masks.remark:
-            tqdm.write(first.masks.remark, file=sys.stderr)
+        tell(first.masks.remark)
         run.seconds["training"] = first.seconds
         run.seconds["hull"] = time.perf_counter() - began - first.seconds
         if begun:

@@ -205,7 +205,10 @@ def test_working_size(tmp_path, settings, size):
 def test_a_small_scene_is_not_enlarged(tmp_path):
     write_scene(tmp_path, size=(20, 12))
     assert load(tmp_path).train.cameras.width == 20
-    assert "--img_s 30 is larger than the images, which are 20x12 px" in refusal(tmp_path, img_s=30)
+    assert "--img_s 30 is larger than the photographs, which are 20x12 px" in refusal(tmp_path, img_s=30)
+    first = tmp_path / "train/r_0.png"
+    Image.open(first).resize((10, 6)).save(first)
+    assert "--img_s 30 is larger than the photographs, of which the widest is 20x12 px" in refusal(tmp_path, img_s=30)
 
 
 # Splits, protocols, background
@@ -235,7 +238,7 @@ def test_one_odd_pose_does_not_move_the_box(tmp_path, capsys):
     save(tmp_path, "train", content)
     scene = load(tmp_path, protocol="standard")
     said = capsys.readouterr().err
-    assert "the pose of r_4 is unlike the others'" in said and "time: the scene moves" in said
+    assert "the pose of r_4 is unlike the others'" in said and "time: the file has times" in said
     assert scene.bounds.tolist() == [[-2.0] * 3, [2.0] * 3] and scene.far < 10
 
 

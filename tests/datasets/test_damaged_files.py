@@ -16,7 +16,7 @@ from datasets.colours import D65, DISPLAY_P3, SRGB_CURVE, matrix_profile
 from datasets.pictures import PictureFile, read_header, read_masks, read_picture
 from settings.flags import parse, to_config_text
 from settings.options import Options
-from tests.datasets.damage import check_scene, damaged, damaged_text, many, sound_or_told
+from tests.damage import MANY, damaged_bytes, damaged_text, sound_or_told
 from tests.datasets.written_photos import around, facing, write_colmap, write_llff, write_transforms
 from tests.datasets.written_pictures import png, tiff
 from tests.datasets.written_scene import write_scene
@@ -67,8 +67,8 @@ def test_pictures(tmp_path_factory, name):
         size = max(1, min(header.width, 8)), max(1, min(header.height, 8))
         return read_picture(PictureFile(file, *size), "RGBA")[0], read_masks([PictureFile(file, *size)]), size
 
-    @many
-    @given(damaged(whole))
+    @MANY
+    @given(damaged_bytes(whole))
     def check(content):
         file = folder / f"damaged.{name.split('.')[1]}"
         file.write_bytes(content)
@@ -104,11 +104,11 @@ def test_scenes(tmp_path_factory, kind):
     check_scene(datasets.load(options))
     text = not names[0].endswith((".bin", ".npy"))
 
-    @many
+    @MANY
     @given(st.sampled_from(names), st.data())
     def check(name, data):
         whole = wholes[name]
-        (folder / name).write_bytes(data.draw(damaged_text(whole.decode()) if text else damaged(whole)))
+        (folder / name).write_bytes(data.draw(damaged_text(whole.decode()) if text else damaged_bytes(whole)))
         try:
             if scene := sound_or_told(lambda: datasets.load(options)):
                 check_scene(scene)
@@ -127,8 +127,8 @@ def test_masks(tmp_path_factory):
     whole = (masks / "r_1.png").read_bytes()
     options = Options(datadir=str(folder), maskdir=str(masks.parent), method="nerf", threads=1)
 
-    @many
-    @given(damaged(whole))
+    @MANY
+    @given(damaged_bytes(whole))
     def check(content):
         (masks / "r_1.png").write_bytes(content)
         sound_or_told(lambda: datasets.load(options))
@@ -140,10 +140,21 @@ def test_config_files(tmp_path_factory):
     file = tmp_path_factory.mktemp("config") / "config.txt"
     whole = to_config_text(parse(["--dataname", "demo"]))
 
-    @many
+    @MANY
     @given(damaged_text(whole))
     def check(content):
         file.write_bytes(content)
         sound_or_told(lambda: parse(["--config", str(file)]))
 
     check()
+
+
+def check_scene(scene) -> None:
+    """All numbers of a loaded scene are finite, and its pictures are where its cameras say."""
+    assert scene.bounds.isfinite().all() and (scene.bounds[0] < scene.bounds[1]).all()
+    assert 0 < scene.near < scene.far < float("inf")
+    for split in (scene.train, scene.val, scene.test):
+        assert split.cameras.intrinsics.isfinite().all() and split.cameras.camera_to_world.isfinite().all()
+        assert len(split.images) == len(split.names) == len(split.cameras.intrinsics)
+        for view in range(len(split)):
+            assert split.images[view].shape == (*split.cameras.size(view)[::-1], 3)

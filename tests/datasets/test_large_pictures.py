@@ -44,14 +44,17 @@ def test_blank_pictures_are_small_and_sound(tmp_path):
 
 
 def test_a_picture_that_the_memory_does_not_hold_is_told(tmp_path, monkeypatch):
-    path = png(tmp_path / "a.png", np.zeros((20, 20, 3), np.uint8))
-
-    class Memory:
-        available = 2000
-
-    monkeypatch.setattr(image_files.psutil, "virtual_memory", Memory)
-    with pytest.raises(InputError, match=r"a\.png is 20x20 px and needs .* GiB of memory"):
+    """3000 x 2000 px of 3 bytes, twice, are 36 MB."""
+    path, small = tmp_path / "a.png", tmp_path / "small.png"
+    Image.new("RGB", (3000, 2000)).save(path)
+    Image.new("RGB", (20, 20)).save(small)
+    monkeypatch.setattr(image_files.memory, "available", lambda: 35_900_000)
+    with pytest.raises(InputError, match=r"a\.png is 3000x2000 px and needs 0\.0 GiB of memory, where 0\.0 GiB are free"):
         read_picture(PictureFile(path, 10, 10), "RGB")
+    monkeypatch.setattr(image_files.memory, "available", lambda: 36_000_000)
+    assert read_picture(PictureFile(path, 10, 10), "RGB")[0].shape == (10, 10, 3)
+    monkeypatch.setattr(image_files.memory, "available", lambda: 0)  # a small one is read all the same
+    assert read_picture(PictureFile(small, 10, 10), "RGB")[0].shape == (10, 10, 3)
 
 
 def test_a_text_that_unpacks_to_a_lot_is_told(tmp_path):

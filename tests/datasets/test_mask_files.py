@@ -112,6 +112,17 @@ def test_the_nearest_name_of_a_mask_wins_and_shared_ones_do_not_count(tmp_path):
         find_masks({"train": pictures}, tmp_path / "empty")
 
 
+def test_a_mask_without_folder_is_shared_only_among_pictures_that_need_one(tmp_path):
+    """train/r_0.png and test/r_0.png: masks are for the training views alone where the others have an alpha channel."""
+    folder, masks = write_scene(tmp_path / "scene"), tmp_path / "masks"
+    flat = write_masks(masks, splits=("train",)) / "train"
+    scene = load(folder, maskdir=str(flat))
+    assert (scene.silhouettes.alpha[:, 3:] == 255).all() and (scene.silhouettes.alpha[:, :3] == 0).all()
+    folder = write_scene(tmp_path / "opaque", mode="RGB")
+    assert f"{flat}/r_0.png could be the mask of 2 pictures: name their masks train/r_0.png, test/r_0.png" in refusal(
+        folder, maskdir=str(flat))
+
+
 def test_pictures_without_alpha_need_masks_or_leave_to_do_without(tmp_path):
     folder = write_scene(tmp_path / "scene", mode="RGB")
     assert "--maskdir" in refusal(folder) and "--no_masks" in refusal(folder)

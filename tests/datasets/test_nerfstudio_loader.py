@@ -208,6 +208,22 @@ def test_copies_alone_are_enough(tmp_path):
     assert "has no folder `images`" in refusal(tmp_path, factor=1)
 
 
+def test_copies_alone_are_enough_where_no_size_is_stated(tmp_path):
+    """The photographs are then as many times as large as the folder's name says."""
+    write_transforms(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "images_4")
+    for path in (tmp_path / "images_4").iterdir():
+        Image.open(path).reduce(4).save(path)
+    content = read_json(tmp_path)
+    for key in ("w", "h"):
+        del content[key]
+    write_json(tmp_path, content)
+    scene = load(tmp_path, factor=4)
+    assert scene.extras["stored_size"] == (320, 216) and scene.train.images.shape[1:3] == (54, 80)
+    check_dots(scene.train, POINTS)
+    assert "images_4 is smaller: give --factor 4" in refusal(tmp_path, factor=1)
+
+
 def test_photographs_without_a_pose_are_counted(tmp_path, capsys):
     write_transforms(tmp_path)
     load(tmp_path)
@@ -258,7 +274,7 @@ def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
     for path in (tmp_path / "images").iterdir():
         Image.new("L", (320, 216), 255).save(other / f"{path.name}.png")  # COLMAP's names
     assert (load(tmp_path, no_masks=False, method=method, maskdir=str(other)).train.alpha == 255).all()
-    assert f"--maskdir {other} wins" in capsys.readouterr().err
+    assert f"--maskdir {other} is used; the masks named in the scene's files are not" in capsys.readouterr().err
 
 
 def test_masks_that_are_not_there(tmp_path, capsys):
@@ -278,16 +294,23 @@ def test_masks_that_are_not_there(tmp_path, capsys):
 
 
 def test_entries_that_are_not_used_are_named_once(tmp_path, capsys):
-    write_transforms(tmp_path, sharpness=3, ply_file_path="a.ply", applied_scale=2.0, K1=0.3, flx=3, n_frames=9, odd=1, scale=0.5)
+    write_transforms(tmp_path, sharpness=3, ply_file_path="a.ply", from_mitsuba=True, K1=0.3, flx=3, n_frames=8, odd=1, scale=0.5)
     for k in range(9):
         change_frame(tmp_path, k, depth_file_path="d.png", time=0.1, colmap_im_id=k)
     load(tmp_path)
     lines = [line for line in capsys.readouterr().err.splitlines() if "not used" in line]
     assert len(lines) == 1 and "sharpness" not in lines[0] and "colmap_im_id" not in lines[0]
-    assert "not used: applied_scale, depth_file_path, n_frames, odd, ply_file_path, scale;" in lines[0]
+    assert "not used: depth_file_path, from_mitsuba, n_frames, odd, scale;" in lines[0]
     assert "K1 is not used: is k1 meant?" in lines[0] and "flx is not used: is fl_x meant?" in lines[0]
-    assert "time: the scene moves, and is taken as one that does not" in lines[0]
+    assert "time: the file has times, but the scene is learned as static" in lines[0]
     load(write_transforms(tmp_path / "b", aabb_scale=4, k4=0, is_fisheye=False))
+    assert "not used" not in capsys.readouterr().err
+
+
+def test_entries_that_only_record_what_was_done_are_silent(tmp_path, capsys):
+    write_transforms(tmp_path, applied_transform=[[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0]], applied_scale=0.5, n_frames=9,
+                     ply_file_path="sparse_pc.ply", from_mitsuba=False)
+    load(tmp_path)
     assert "not used" not in capsys.readouterr().err
 
 

@@ -119,6 +119,18 @@ def test_the_scenes_other_pictures_tell(tmp_path, capsys):
 # In the loaders
 
 
+def test_copies_of_photographs_do_not_bring_the_line_twice(tmp_path, capsys):
+    turn_files(written_photos.write_transforms(tmp_path), 3)
+    (tmp_path / "images_2").mkdir()
+    for path in (tmp_path / "images").iterdir():
+        Image.open(path).reduce(2).save(tmp_path / "images_2" / path.name, exif=exif(3))
+    scene = load(tmp_path, factor=2, no_masks=True)
+    said = capsys.readouterr().err
+    assert said.count("EXIF orientation") == 1, said
+    upright = load(tmp_path, factor=2, no_masks=True, orientation="upright")
+    assert (upright.train.images == scene.train.images[:, ::-1, ::-1]).all()
+
+
 def test_nerf_synthetic(tmp_path, capsys):
     write_scene(tmp_path, mode="RGB", w=8, h=6)
     expected = load(tmp_path, method="nerf").train.images

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import datasets.colours as colours
-from datasets.image_files import read_header, tell
+from datasets.image_files import describe_pixels, read_header
 from datasets.pictures import PictureFile, read_masks, read_picture
 from settings.errors import InputError
 from tests.datasets.written_pictures import grey_profile, png, tiff
@@ -129,13 +129,13 @@ def test_floats_and_whole_numbers_of_32_bits_are_refused(tmp_path):
             read_header(tmp_path / "a.tif")
 
 
-def test_the_first_picture_of_several(tmp_path, capsys):
+def test_the_first_picture_of_several(tmp_path):
     first, second = (Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 0, 255)))
     for name in ("a.png", "a.webp", "a.tif"):
         first.save(tmp_path / name, save_all=True, append_images=[second], **({"lossless": True} if "webp" in name else {}))
         assert read(tmp_path / name)[3, 3].tolist() == [255, 0, 0]
-    tell([read_header(tmp_path / name) for name in ("a.png", "a.webp", "a.tif")], "here")
-    assert "here: 3 of 3 picture files are animated or hold several pictures: the first one is read" in capsys.readouterr().err
+    said = describe_pixels([read_header(tmp_path / name) for name in ("a.png", "a.webp", "a.tif")], "here")
+    assert said == "here: 3 of 3 picture files are animated or hold several pictures: the first one is read"
 
 
 def test_the_content_tells_the_format_whatever_the_name_ends_with(tmp_path):
@@ -164,7 +164,7 @@ def test_colours_of_wider_gamuts(tmp_path, name, primaries, curve, linear, endin
     assert ending != "alpha.png" or (found[..., 3] == 77).all()
 
 
-def test_srgb_and_what_says_nothing_stay_as_they_are(tmp_path, capsys):
+def test_srgb_and_what_says_nothing_stay_as_they_are(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     ours = colours.matrix_profile(colours.SRGB, colours.D65, colours.SRGB_CURVE)
@@ -177,8 +177,7 @@ def test_srgb_and_what_says_nothing_stay_as_they_are(tmp_path, capsys):
         files.append(tmp_path / name)
     for path in files:
         assert (read(path) == values).all(), path
-    tell([read_header(path) for path in files], "here")
-    assert capsys.readouterr().err == ""
+    assert describe_pixels([read_header(path) for path in files], "here") == ""
 
 
 def test_greys_by_their_gamma(tmp_path):
@@ -214,12 +213,11 @@ def test_cameras_that_say_adobe_rgb_in_exif_alone(tmp_path):
     np.testing.assert_allclose(read(tmp_path / "a.jpg")[8, 8::16], expected[0], atol=3)
 
 
-def test_what_is_converted_is_said_once_and_a_damaged_profile_is_told(tmp_path, capsys):
+def test_what_is_converted_is_said_once_and_a_damaged_profile_is_told(tmp_path):
     profile = colours.matrix_profile(colours.DISPLAY_P3, colours.D65, colours.SRGB_CURVE)
     for name, data in (("a.png", profile), ("b.png", None), ("c.png", profile[:200])):
         Image.fromarray(SAMPLES).save(tmp_path / name, icc_profile=data)
-    tell([read_header(tmp_path / name) for name in ("a.png", "b.png", "a.png")], "here")
-    said = capsys.readouterr().err
-    assert said == "here: the colours of 2 of 3 pictures are converted to sRGB from their colour profile (RGB)\n"
+    said = describe_pixels([read_header(tmp_path / name) for name in ("a.png", "b.png", "a.png")], "here")
+    assert said == "here: the colours of 2 of 3 pictures are converted to sRGB from their colour profile (RGB)"
     with pytest.raises(InputError, match=r"c\.png: its colour profile is damaged"):
         read_header(tmp_path / "c.png")

@@ -1,5 +1,6 @@
 """Copies of photographs know what they were made from: they are made again, or left alone, as they should be."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 from PIL import Image
 
 from datasets import smaller_copies
+from datasets.file_names import holds_images, images_below
 from datasets.smaller_copies import MANIFEST, check_names, make_copies, usable
+from settings.errors import InputError
+from settings.files import writing
 from tests.datasets import written_photos
 from tests.datasets.written_scene import load
 
@@ -43,6 +47,23 @@ def test_copies_are_made_once(photographs):
     assert usable(folder, photographs)
     assert (folder.stat().st_ino, (folder / MANIFEST).read_text()) == before
     assert sorted(path.name for path in folder.parent.iterdir()) == ["images", "images_2"]
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "thumbs", ".thumbnails"])
+def test_a_folder_with_pictures_beside_the_photographs_is_not_theirs(photographs, name):
+    folder = make(photographs)
+    (photographs / name).mkdir()
+    Image.new("RGB", (4, 3)).save(photographs / name / "0.png")
+    assert usable(folder, photographs)
+
+
+def test_previews_of_a_nas_are_no_images(tmp_path):
+    for name in ("images_4/@eaDir", "images_4/.thumbnails"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (4, 3)).save(tmp_path / name / "0.png")
+    assert not holds_images(tmp_path / "images_4")
+    Image.new("RGB", (4, 3)).save(tmp_path / "images_4" / "0.png")
+    assert [path.name for path in images_below(tmp_path)] == ["0.png"]
 
 
 def change(photographs: Path, folder: Path, what: str) -> None:
@@ -128,6 +149,28 @@ def test_a_folder_that_cannot_be_written(photographs, monkeypatch, capsys):
     monkeypatch.setattr(Path, "mkdir", denied)
     assert not make_copies(sorted(photographs.iterdir()), photographs.parent / "images_2", 8, 6, 1)
     assert "cannot be written (Permission denied): the photographs are shrunk in memory" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_sentence(photographs, monkeypatch, capsys):
+    def full(path, _):
+        with writing(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(smaller_copies, "write_json", full)
+    folder = photographs.parent / "images_2"
+    assert not make_copies(sorted(photographs.iterdir()), folder, 8, 6, 1)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"{folder} cannot be written (No space left on device): the photographs are shrunk in memory"
+
+
+def test_a_photograph_that_cannot_be_read_is_named(photographs, monkeypatch):
+    def broken(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(smaller_copies, "_digest", broken)
+    with pytest.raises(InputError, match=r"images/0\.png cannot be read \(Input/output error\)"):
+        make_copies(sorted(photographs.iterdir()), photographs.parent / "images_2", 8, 6, 1)
+    assert sorted(path.name for path in photographs.parent.iterdir()) == ["images"]
 
 
 def test_a_scene_whose_photographs_change_is_loaded_as_it_is_now(tmp_path):

@@ -16,7 +16,8 @@ from jobs.states import known
 from jobs.study_table import finished
 from jobs.sweep import SweepRun, read_runs, write_runs
 from settings.errors import InputError
-from tests.jobs.damaged import REPORT, damaged_json, leave_report, often
+from tests.damage import MANY, damaged_json
+from tests.jobs.written_reports import REPORT, leave_report
 
 RUN = {"scene": "demo", "method": "points", "seed": 0, "folder": "sweep/demo_points_0", "words": ["--seed", "0"]}
 
@@ -219,7 +220,7 @@ def test_run_one_takes_a_number_of_the_sweep_alone(sweep, words):
         run_one.run_at([word.format(sweep) for word in words])
 
 
-@often
+@MANY
 @given(damaged_json(REPORT))
 def test_any_report_is_a_row_or_a_reason(tmp_path, content):
     folder = tmp_path / "demo_points_0"
@@ -242,7 +243,7 @@ def test_any_report_is_a_row_or_a_reason(tmp_path, content):
         assert len(table_of(tmp_path)) == 2
 
 
-@often
+@MANY
 @given(damaged_json([RUN, RUN | {"seed": 1, "folder": "sweep/demo_points_1"}]))
 @example(b"[" * 200_000)
 def test_any_list_of_runs_is_read_or_refused_in_a_line(tmp_path, content):
@@ -255,7 +256,7 @@ def test_any_list_of_runs_is_read_or_refused_in_a_line(tmp_path, content):
     assert runs and all(known(run, {}, tmp_path).state in states.STATES for run in runs)
 
 
-@often
+@MANY
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")), st.binary(max_size=20))
 @example(b"", b"12_0\n")
 def test_any_log_output_and_ticket_give_a_state_and_a_line(tmp_path, text, ticket):

@@ -10,7 +10,8 @@ from jobs import row_flags, submit, sweep
 from jobs.sbatch import array_of, job_number
 from jobs.sweep import read_runs, read_table, seeds_in
 from settings.errors import InputError
-from tests.jobs.damaged import leave_report, often
+from tests.damage import MANY
+from tests.jobs.written_reports import leave_report
 
 HEAD = "scene,method,flags,seeds\n"
 
@@ -209,7 +210,7 @@ cells = st.sampled_from(["demo", "points", "grid", "", "0-2", "0 1", "--lr1 .01"
 lines = st.lists(cells, min_size=3, max_size=5).map(",".join)
 
 
-@often
+@MANY
 @given(st.sampled_from([HEAD, HEAD.upper(), "\ufeff" + HEAD, ""]), st.lists(lines, max_size=3),
        st.sampled_from(["\n", "\r\n", "\r"]), st.binary(max_size=8), st.integers(0, 200))
 @example(HEAD, ["demo,points,,0-2"], "\n", b"", 0)

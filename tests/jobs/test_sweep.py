@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+import main
 from jobs import submit
 from jobs.collect import medians, row_of
 from jobs.states import known
 from jobs.sweep import SweepRun, read_runs, read_table, seeds_in, write_runs
+from settings import cut_off
 from settings.errors import InputError
 
 HEAD = "scene,method,flags,seeds\n"
@@ -79,7 +81,7 @@ def report(folder, psnr, interrupted=False):
     (folder / "report.json").write_text(json.dumps(content))
 
 
-def test_what_is_known_of_a_run(tmp_path):
+def test_what_is_known_of_a_run(tmp_path, monkeypatch, capsys):
     run = SweepRun("demo", "points", 0, str(tmp_path / "demo_points_0"), [])
     assert known(run, {}, tmp_path).state == "not submitted"
     folder = tmp_path / "demo_points_0"
@@ -89,10 +91,17 @@ def test_what_is_known_of_a_run(tmp_path):
     assert known(run, {"12_0": "PENDING"}, tmp_path).state == "queued"
     running = known(run, {"12_0": "RUNNING"}, tmp_path)
     assert (running.state, running.remark) == ("running", "epoch 1: train 20 dB")
-    assert "no word" in known(run, {}, tmp_path).remark
+    assert "does not say why" in known(run, {}, tmp_path).remark
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "12_0.out").write_text("training: 3%\nmain.py: --lr1 is out of range\n")
     assert known(run, {}, tmp_path) == type(running)("failed", "main.py: --lr1 is out of range", "12_0")
+    monkeypatch.setattr(main, "run", lambda _: cut_off.agree("SIGUSR1"))
+    assert main.main([]) == 75
+    (tmp_path / "output" / "12_0.out").write_text(capsys.readouterr().err)
+    assert known(run, {}, tmp_path).state == "cut off"
+    (tmp_path / "output" / "12_0.out").write_text("slurmstepd: error: Detected 1 oom_kill event\n"
+                                                  f"{folder} is in use (job 12): this job waits until that run ends\n")
+    assert known(run, {}, tmp_path).remark == "slurmstepd: error: Detected 1 oom_kill event"
     report(folder, 30.0, interrupted=True)
     assert known(run, {}, tmp_path).state == "failed"
     report(folder, 30.0)

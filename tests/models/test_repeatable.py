@@ -51,6 +51,22 @@ def test_curves(ours, theirs):
     assert all(torch.equal(first, other) for other in others)
 
 
+@pytest.mark.parametrize("function", [sigmoid, softplus, lambda raw: linear(raw, raw)])
+def test_first_derivatives_are_right_and_second_ones_are_refused(function):
+    raw = rand(3, 4).double().requires_grad_()
+    assert torch.autograd.gradcheck(function, raw)
+    (grad,) = torch.autograd.grad(function(raw).square().sum(), raw, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_samples_are_padded_on_a_cpu_alone(dtype):
+    assert padded(torch.zeros(9, 31, dtype=dtype)).shape != (9, 31)
+    samples = torch.zeros(9, 31, dtype=dtype, device="meta")
+    assert padded(samples) is samples
+
+
 @pytest.mark.parametrize("count", [0, 1, 63, 1024, 2500])
 @pytest.mark.parametrize(("inputs", "outputs"), [(31, 64), (27, 36), (64, 1), (39, 15)])
 def test_linear_layers(count, inputs, outputs):

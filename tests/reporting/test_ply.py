@@ -87,7 +87,7 @@ def test_shapes_that_do_not_fit_are_refused_before_anything_is_written(tmp_path)
 
 
 def test_files_that_cannot_be_read_back_are_told_in_a_sentence(tmp_path):
-    with pytest.raises(InputError, match=r"cannot read the point cloud .*missing\.ply"):
+    with pytest.raises(InputError, match=r"missing\.ply is missing"):
         load_ply(tmp_path / "missing.ply")
     (tmp_path / "text.ply").write_text("no cloud at all\n")
     with pytest.raises(InputError, match="not a complete PLY"):

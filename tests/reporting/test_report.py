@@ -1,5 +1,6 @@
 """What a run folder holds when the report is done."""
 
+import errno
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from reporting.environment import git_commit, peak_memory_mib
 from reporting.html import _jpeg, duration, large_views
 from reporting.pictures import ERROR_SCALE, error_picture, panels_of, picture_name, save_comparison
 from reporting.plot import training_plot
+from settings.errors import CannotWrite
 from settings.files import atomic, plain, write_json
 from tests.reporting.fake_model import FakeModel, fake_run, small_split
 
@@ -186,16 +188,32 @@ def test_failed_video_costs_a_warning_not_the_report(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("no encoder\nlong log")
 
-    monkeypatch.setattr("reporting.video.save_orbit", fail)
+    monkeypatch.setattr("reporting.video.imageio.get_writer", lambda *_, **__: fail())
     (tmp_path / "orbit.mp4").write_bytes(b"of an earlier run")
     result = report(fake_run(tmp_path))
-    assert result["warnings"] == ["The orbit video could not be made (RuntimeError: no encoder)."]
+    assert result["warnings"] == ["The orbit video could not be made (no encoder)."]
     assert not (tmp_path / "orbit.mp4").exists()
     assert (tmp_path / "report.json").exists()
 
 
+def test_a_full_disk_and_a_failed_rendering_are_no_faults_of_the_encoder(tmp_path, monkeypatch):
+    def fails_with(problem):
+        def fail(*_, **__):
+            raise problem
+        return fail
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reporting.video.first_frame", fails_with(OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(CannotWrite, match=r"cannot write .*orbit\.mp4 \(No space left on device\)"):
+            report(fake_run(tmp_path))
+    monkeypatch.setattr("reporting.video.frame", fails_with(RuntimeError("a kernel failed")))
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        report(fake_run(tmp_path))
+    assert not list(tmp_path.glob("*orbit*"))
+
+
 def test_second_report_leaves_no_pictures_of_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr("reporting.video.save_orbit", lambda *_: _raise())
+    monkeypatch.setattr("reporting.video.imageio.get_writer", lambda *_, **__: _raise())
     split = small_split(2)
     report(fake_run(tmp_path, evaluation=split))
     (tmp_path / "pictures" / "mine.png").touch()

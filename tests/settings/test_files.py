@@ -83,5 +83,5 @@ def test_temporary_files_of_killed_runs_are_removed(tmp_path):
 
 def test_a_link_to_nowhere_is_told(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    with pytest.raises(InputError, match="a link to a folder that does not exist"):
-        check_writable(tmp_path / "link" / "run")
+    with pytest.raises(InputError, match=r"^--sweep .*is a link to a folder that does not exist"):
+        check_writable(tmp_path / "link" / "run", "--sweep")

@@ -116,6 +116,15 @@ def test_without_a_lock_of_the_kernel_the_process_itself_is_looked_for(tmp_path,
         pass
 
 
+@pytest.mark.parametrize("wrong", [{"pid": "12"}, {"pid": -1}, {"pid": 10**30}, {"pid": True}, {"started": None}, {"host": 3}])
+def test_a_file_with_values_of_other_types_names_no_owner(tmp_path, monkeypatch, impatient, wrong):
+    monkeypatch.setattr(run_lock, "_locked", lambda _: None)
+    own = {"host": run_lock.socket.gethostname(), "boot": run_lock._boot(), "pid": os.getpid(), "started": 1.0}
+    write_owner(tmp_path / "run.lock", **own | wrong)
+    with run_lock.held(tmp_path):
+        assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+
+
 def test_of_two_machines_that_take_a_dead_ones_folder_the_last_has_it(tmp_path, monkeypatch, impatient):
     """Where the kernel's locks are not shared, what both wrote decides."""
     path = tmp_path / "run.lock"
