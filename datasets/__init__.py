@@ -38,8 +38,11 @@ def load(options: Options) -> Scene:
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
                              f"{kind}: drop the flag")
+    if options.no_masks and options.method == "nerf" and kind != "nerfstudio":
+        raise InputError(f"--no_masks with --method nerf is about masks that a transforms.json names, and {folder} holds a scene "
+                         f"of type {kind}: drop the flag")
     scene = over_black(_checked(_loaded(folder, kind, options), folder), options)
-    if options.no_masks:
+    if options.no_masks and options.method == "points":
         everything = joined([np.full(image.shape[:2], 255, np.uint8) for image in scene.train.images])
         return replace(scene, carving=replace(scene.train, alpha=everything))
     damage = parse_corruption(options.mask_corruption)

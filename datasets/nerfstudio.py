@@ -182,11 +182,16 @@ def _tell_without_pose(photos: list[Photo], folder: Path, top: dict, path: Path)
 def _with_masks(photos: list[Photo], folder: Path, views: list[View], path: Path, options: Options) -> list[Photo]:
     """The photos with the masks that their frames name, unless none of them is there or no masks are wanted.
 
-    Raises InputError if only some frames name one, or some of the masks are missing.
+    Raises InputError if only some frames name one, one is no name, or some of the masks are missing.
     """
     named = [view.frame.get("mask_path") for view in views]
-    named = [normal(mask) if isinstance(mask, str) and mask.strip() else None for mask in named]
-    if options.no_masks or not any(named):
+    if options.no_masks:
+        return photos
+    for view, mask in zip(views, named, strict=True):
+        if not isinstance(mask, str | None):
+            raise InputError(f"{view.where}: mask_path is {mask!r:.60}, not the name of a file: correct it, or give --no_masks")
+    named = [normal(mask) if mask and mask.strip() else None for mask in named]
+    if not any(named):
         return photos
     if options.maskdir is not None:
         return [replace(photo, mask=folder / mask) if mask else photo for photo, mask in zip(photos, named, strict=True)]

@@ -53,7 +53,14 @@ def test_settings_that_are_none_are_named(tmp_path, name, value):
 
 def test_objects_of_other_programs_are_not_loaded(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
-    with pytest.raises(InputError, match=r"model\.pt: it holds objects of a program.*state_dict"):
+    with pytest.raises(InputError, match=r"model\.pt cannot be read: it holds objects of a program.*state_dict"):
+        load_weights(tmp_path / "model.pt", "cpu")
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "it is empty"), (b"\x89PNG\r\n", "it is no file that torch.save wrote")])
+def test_files_of_another_kind_are_told(tmp_path, content, words):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(InputError, match=rf"model\.pt: {words}$"):
         load_weights(tmp_path / "model.pt", "cpu")
 
 
