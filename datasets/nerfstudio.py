@@ -56,7 +56,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     if not top["frames"]:
         raise InputError(f"{path} lists no frames")
     tell(unused_entries(top, path))
-    files = frame_files(top, path)
+    files = _listed_once(top, path)
     views = sorted(_views_on_disk(folder, top, path, files), key=lambda view: normal(view.frame["file_path"]))
     headers = [read_header(view.path) for view in views]
     ways = turns(headers, [stated_size(view.lens) for view in views], options.orientation, path)
@@ -106,6 +106,19 @@ def ngp_box(top: dict, path: Path) -> Tensor:
         raise InputError(f"{path}: offset is {top['offset']!r}, not three finite numbers")
     middle = 0.5 - torch.tensor(offset, dtype=torch.float64)
     return (torch.stack([middle - side / 2, middle + side / 2]) / scale).float()
+
+
+def _listed_once(top: dict, path: Path) -> list[str]:
+    """The file of each frame. Frames whose photograph an earlier one has are left out of `top`, with a line: such a photograph
+    could be both a training and a test view."""
+    files = frame_files(top, path)
+    first = {file: k for k, file in reversed([*enumerate(files)])}
+    twice = [k for k, file in enumerate(files) if first[file] != k]
+    if twice:
+        tell(f"{path}: {len(twice)} of {len(files)} frames name a photograph that an earlier frame names, and are left out "
+             f"(frame {twice[0]} first, {shown(files[twice[0]])})")
+        top["frames"] = [top["frames"][k] for k in sorted(first.values())]
+    return frame_files(top, path)
 
 
 def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> list[View]:

@@ -265,6 +265,18 @@ def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
     assert f"--maskdir {other} wins" in capsys.readouterr().err
 
 
+def test_a_photograph_that_is_listed_twice_is_one_view(tmp_path, capsys):
+    write_transforms(tmp_path)
+    names = load(tmp_path).train.names
+    content = read_json(tmp_path)
+    content["frames"].insert(3, content["frames"][0])
+    write_json(tmp_path, content)
+    scene = load(tmp_path)
+    assert scene.train.names == names and scene.extras["missing_images"] == 0
+    said = "1 of 10 frames name a photograph that an earlier frame names, and are left out (frame 3 first"
+    assert said in capsys.readouterr().err
+
+
 def test_masks_that_have_no_name(tmp_path):
     write_transforms(tmp_path)
     write_masks(tmp_path)

@@ -1,6 +1,7 @@
 """What is loaded is checked, values and wrappings of other programs; what cannot be written leaves the last good checkpoint."""
 
 import math
+import shutil
 import signal
 from dataclasses import replace
 
@@ -10,13 +11,13 @@ import torch
 import training.loop as loop
 from models.nerf_pytorch import COARSE, FINE
 from models.points import PointCloud
-from settings import cut_off, files
+from settings import cut_off, files, run_lock
 from settings.errors import CannotWrite, InputError
 from settings.options import Options
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene
 from training import choose_recipe, fit
-from training.checkpoint import cloud_state, load_weights, save_weights
+from training.checkpoint import cloud_state, load_weights, save_config, save_weights
 from training.fields import complete, load_field_run
 
 MLP = Options(method="nerf", field="mlp", N_samples=8, N_importance=8, use_viewdirs=True, basedir="unused")
@@ -121,6 +122,16 @@ def test_networks_that_are_not_known_apart_are_told(tmp_path):
 
 
 SMALL = Options(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=4, refine_n=1)
+
+
+def test_nothing_is_written_into_a_folder_that_was_removed(tmp_path):
+    folder = tmp_path / "run"
+    with run_lock.held(folder):
+        shutil.rmtree(folder)
+        for write in (lambda: save_config(folder, ""), lambda: save_weights(folder, cloud())):
+            with pytest.raises(CannotWrite, match="it was removed while the program ran"):
+                write()
+    assert not folder.exists()
 
 
 def run(folder, scene):
