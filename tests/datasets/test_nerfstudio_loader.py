@@ -265,6 +265,16 @@ def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
     assert f"--maskdir {other} wins" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("entry", "words"), [
+    ({"fl_x": 1e-300}, "focal length 0 px"), ({"fl_y": 1e12}, "focal length 5e+11 px"), ({"cx": 1e30}, "the middle 5e+29 px"),
+])
+def test_lenses_that_took_no_picture(tmp_path, entry, words):
+    write_transforms(tmp_path)
+    change(tmp_path, **entry)
+    said = refusal(tmp_path)
+    assert said.startswith(f"{tmp_path}: the lens of the view ") and words in said and "look at the lens in its files" in said
+
+
 def test_a_photograph_that_is_listed_twice_is_one_view(tmp_path, capsys):
     write_transforms(tmp_path)
     names = load(tmp_path).train.names
