@@ -101,6 +101,7 @@ def _learn_and_report(options) -> None:
         return
     cut_off.answer()
     size = weights_size(trained.model) if options.render_only else save_weights(folder, trained.model)
+    run_lock.check(folder)
     result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device, own))
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)

@@ -8,6 +8,7 @@ import numpy as np
 
 from datasets.backgrounds import over_black
 from datasets.blender import load_blender
+from datasets.cameras import Cameras
 from datasets.colmap import load_colmap
 from datasets.find import find_scene
 from datasets.llff import load_llff
@@ -23,6 +24,7 @@ from settings.reading import reading
 __all__ = ["load"]
 
 _LOADERS = {"blender": load_blender, "llff": load_llff, "nerfstudio": load_nerfstudio, "colmap": load_colmap}
+_SHORTEST, _LONGEST = 1e-3, 1e5  # a lens' focal length, in sides of its picture, and how far off its middle may be at most
 _PHOTOGRAPHS = ("llff", "nerfstudio", "colmap")
 _MEANT_FOR = {"factor": _PHOTOGRAPHS, "llffhold": _PHOTOGRAPHS, "no_ndc": ("llff",), "spherify": ("llff",)}
 
@@ -38,8 +40,11 @@ def load(options: Options) -> Scene:
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
                              f"{kind}: drop the flag")
+    if options.no_masks and options.method == "nerf" and kind != "nerfstudio":
+        raise InputError(f"--no_masks with --method nerf is about masks that a transforms.json names, and {folder} holds a scene "
+                         f"of type {kind}: drop the flag")
     scene = over_black(_checked(_loaded(folder, kind, options), folder), options)
-    if options.no_masks:
+    if options.no_masks and options.method == "points":
         everything = joined([np.full(image.shape[:2], 255, np.uint8) for image in scene.train.images])
         return replace(scene, carving=replace(scene.train, alpha=everything))
     damage = parse_corruption(options.mask_corruption)
@@ -78,6 +83,8 @@ def _checked(scene: Scene, folder: Path) -> Scene:
             if not finite.all():
                 raise InputError(f"{folder}: the {what} of the view {names[int(finite.int().argmin())]} has numbers too large "
                                  "for 32 bits: look at the scale in its files")
+        for view in range(len(names)):
+            _check_lens(cameras, view, f"{folder}: the lens of the view {names[view]}")
     low, high = scene.bounds
     if not (scene.bounds.isfinite().all() and (low < high).all()):
         raise InputError(f"{folder}: the box from {low.tolist()} to {high.tolist()} that holds the scene is infinite or empty: "
@@ -86,6 +93,15 @@ def _checked(scene: Scene, folder: Path) -> Scene:
         raise InputError(f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}, which are not two "
                          "finite ones, the nearest above 0: look at the poses and the bounds in its files")
     return scene
+
+
+def _check_lens(cameras: Cameras, view: int, lens: str) -> None:
+    """Raise InputError for a lens that no picture of this size has been taken by."""
+    (fx, _, cx), (_, fy, cy), _ = cameras.intrinsics[view].tolist()
+    for side, focal, middle in zip(cameras.size(view), (fx, fy), (cx, cy), strict=True):
+        if not _SHORTEST * side <= focal <= _LONGEST * side or not abs(middle - side / 2) <= _LONGEST * side:
+            raise InputError(f"{lens} has the focal length {focal:g} px and the middle {middle:g} px in a picture of {side} px: "
+                             "look at the lens in its files")
 
 
 def _demo_folder(options: Options) -> Path:

@@ -15,7 +15,7 @@ from datasets.photographs import tell_odd_views
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.sizes import Size, of_width
-from datasets.transforms import View, intrinsics, read_transforms
+from datasets.transforms import View, intrinsics, read_json, read_transforms
 from settings.errors import InputError
 from settings.options import Options
 from settings.progress import tell
@@ -87,11 +87,18 @@ def _read_views(folder: Path, split: str) -> list[View]:
         return read_transforms(folder, split)
 
 
+def _count(folder: Path, split: str) -> int:
+    """How many views a split's file lists; they may be none, and their images missing."""
+    path = folder / f"transforms_{split}.json"
+    with reading(path, "does not describe a scene"):
+        return len(read_json(path, "")["frames"])
+
+
 def _needed(folder: Path, options: Options) -> list[str]:
     """Which of val and test to read: val for protocol paper where it has that protocol's views, else test."""
     needed = []
     if options.protocol == "paper" and (folder / "transforms_val.json").is_file() \
-            and protocols.has_paper_views(len(_read_views(folder, "val"))):
+            and protocols.has_paper_views(_count(folder, "val")):
         needed.append("val")
     if not needed or options.render_test:
         needed.append("test")

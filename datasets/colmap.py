@@ -120,8 +120,8 @@ def _choose_model(folder: Path) -> tuple[Path, str, str]:
     counts = [_count_on_disk(folder, *model) for model in models]
     best = counts.index(max(counts))
     here, ending = models[best]
-    others = ", ".join(f"{_called(other, folder)} {count}" for k, (other, count) in enumerate(zip(models, counts, strict=True))
-                       if k != best)
+    others = ", ".join(f"{_called(other, folder)} {'cannot be read' if count < 0 else count}"
+                       for k, (other, count) in enumerate(zip(models, counts, strict=True)) if k != best)
     return here, ending, f"of {len(models)} models it has the most images on disk, {counts[best]} (others: {others})"
 
 
@@ -131,12 +131,12 @@ def _called(model: tuple[Path, str], folder: Path) -> str:
 
 
 def _count_on_disk(folder: Path, where: Path, ending: str) -> int:
-    """How many of a model's registered images are on disk; 0 for a model that cannot be read."""
+    """How many of a model's registered images are on disk; -1 for a model that cannot be read."""
     try:
         names = image_names(where, ending)
         found = [source.find(names)[0] for source in image_folders(folder)]
     except InputError:
-        return 0
+        return -1
     return max((sum(path is not None for path in paths) for paths in found), default=0)
 
 
@@ -184,7 +184,8 @@ def _plain_points(model: Model) -> tuple[np.ndarray, np.ndarray]:
     ids, points = model.ids, model.points
     if len(points) < _LEAST_POINTS:
         return ids[:0], points[:0]
-    distances = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    with np.errstate(over="ignore"):  # infinitely far is far
+        distances = np.linalg.norm(points - np.median(points, axis=0), axis=1)
     near = distances <= _FAR_POINT * np.median(distances)
     return (ids, points) if (~near).mean() > _FEW_POINTS else (ids[near], points[near])
 

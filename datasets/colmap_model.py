@@ -62,7 +62,8 @@ class Camera:
 
 @dataclass(frozen=True)
 class Model:
-    """What a model's files hold. Points that are not finite are left out; both arrays are empty if there is no file of them."""
+    """What a model's files hold. Points that are not finite are left out; both arrays are empty if there is no file of them or
+    an empty one."""
 
     cameras: dict[int, Camera]
     pictures: list[Picture]  # sorted by name
@@ -87,7 +88,7 @@ def read_model(folder: Path, ending: str = "bin") -> Model:
     readers = _BINARY if ending == "bin" else _TEXT
     cameras, pictures = (_read(folder / f"{name}.{ending}", readers[name]) for name in ("cameras", "images"))
     path = folder / f"points3D.{ending}"
-    ids, points = _read(path, readers["points3D"]) if path.is_file() else _points([], [])
+    ids, points = _read(path, readers["points3D"]) if path.is_file() and path.stat().st_size else _points([], [])
     if not pictures:
         raise InputError(f"{folder / f'images.{ending}'} holds no registered images")
     return Model(cameras, sorted(pictures, key=lambda picture: picture.name), ids, points, folder / f"images.{ending}")

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from settings.errors import InputError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 # Endings of photographs that smaller copies and exports of other programs replace.
-_REPLACED = (*EXTENSIONS, ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", ".exr")
+_REPLACED = (*EXTENSIONS, ".gif", ".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", ".exr")
 
 
 def normal(name: str) -> str:

@@ -57,7 +57,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     if not top["frames"]:
         raise InputError(f"{path} lists no frames")
     tell(unused_entries(top, path))
-    files = frame_files(top, path)
+    files = _listed_once(top, path)
     views, divisor = _views_on_disk(folder, top, path, files)
     views.sort(key=lambda view: normal(view.frame["file_path"]))
     headers = [read_header(view.path) for view in views]
@@ -110,6 +110,19 @@ def ngp_box(top: dict, path: Path) -> Tensor:
         raise InputError(f"{path}: offset is {top['offset']!r}, not three finite numbers")
     middle = 0.5 - torch.tensor(offset, dtype=torch.float64)
     return (torch.stack([middle - side / 2, middle + side / 2]) / scale).float()
+
+
+def _listed_once(top: dict, path: Path) -> list[str]:
+    """The file of each frame. Frames whose photograph an earlier one has are left out of `top`, with a line: such a photograph
+    could be both a training and a test view."""
+    files = frame_files(top, path)
+    first = {file: k for k, file in reversed([*enumerate(files)])}
+    twice = [k for k, file in enumerate(files) if first[file] != k]
+    if twice:
+        tell(f"{path}: {len(twice)} of {len(files)} frames name a photograph that an earlier frame names, and are left out "
+             f"(frame {twice[0]} first, {shown(files[twice[0]])})")
+        top["frames"] = [top["frames"][k] for k in sorted(first.values())]
+    return frame_files(top, path)
 
 
 def _views_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> tuple[list[View], int]:
@@ -192,11 +205,16 @@ def _tell_without_pose(photos: list[Photo], folder: Path, top: dict, path: Path)
 def _with_masks(photos: list[Photo], folder: Path, views: list[View], path: Path, options: Options) -> list[Photo]:
     """The photos with the masks that their frames name, unless none of them is there or no masks are wanted.
 
-    Raises InputError if only some frames name one, or some of the masks are missing.
+    Raises InputError if only some frames name one, one is no name, or some of the masks are missing.
     """
     named = [view.frame.get("mask_path") for view in views]
-    named = [normal(mask) if isinstance(mask, str) and mask.strip() else None for mask in named]
-    if options.no_masks or not any(named):
+    if options.no_masks:
+        return photos
+    for view, mask in zip(views, named, strict=True):
+        if not isinstance(mask, str | None):
+            raise InputError(f"{view.where}: mask_path is {mask!r:.60}, not the name of a file: correct it, or give --no_masks")
+    named = [normal(mask) if mask and mask.strip() else None for mask in named]
+    if not any(named):
         return photos
     if options.maskdir is not None:
         return [replace(photo, mask=folder / mask) if mask else photo for photo, mask in zip(photos, named, strict=True)]

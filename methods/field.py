@@ -14,7 +14,8 @@ def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tu
     """Train or load a field, see `methods.learn`."""
     calls, options = options.radiance_calls, complete(options)
     if scene.carving is not None:
-        raise InputError("--maskdir: these pictures have an alpha channel, which is what --method nerf uses: drop the flag")
+        masks, way_out = ("--maskdir", "drop the flag") if options.maskdir else ("mask_path of its frames", "give --no_masks")
+        raise InputError(f"{masks}: these pictures have an alpha channel, which is what --method nerf uses: {way_out}")
     if options.render_only:
         run = load_field_run(scene, options, folder)
     else:

@@ -105,7 +105,8 @@ class Options:
         "<name>.<ext>.png): for photographs without an alpha channel, or to carve from instead of it", form="FOLDER",
         absent="the alpha channels, or what frames of a transforms.json name as mask_path")
     no_masks: bool = _setting(
-        "masks", False, "use no mask and no alpha channel: the default recipe finds the object from the photographs alone")
+        "masks", False, "use no mask and no alpha channel: the default recipe finds the object from the photographs alone; with "
+        "--method nerf: use no mask that frames of a transforms.json name as mask_path")
     pc_jitter_amount: float = _setting(
         "masks", 0.0, "damage the masks that carve: each view's is moved, turned, scaled and sheared at random by up to this",
         source=FORK, low=0, high=1)

@@ -9,7 +9,7 @@ from settings.options import Options, kind
 
 # whose flags a group holds
 _METHOD_OF = {"masks": "points", "points": "points", "optimisation": "points", "rays": "nerf", "network": "nerf"}
-_OF_ALL = ("maskdir", "seed")
+_OF_ALL = ("maskdir", "no_masks", "seed")
 LARGEST_WHOLE = 2**31 - 1  # what kernels count with
 SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
 

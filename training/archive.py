@@ -10,7 +10,7 @@ from torch import Tensor
 from settings.errors import InputError
 from settings.reading import reading
 
-_ZIP = b"PK\x03\x04"
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
 def read(path: Path) -> Any:
@@ -28,10 +28,15 @@ def read(path: Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """The sizes and checksums of the archive's parts; files of torch before 1.6 have none."""
+    """The sizes and checksums of the archive's parts; files of torch before 1.6, which are pickles, have none."""
     with path.open("rb") as stream:
-        if stream.read(len(_ZIP)) != _ZIP:
-            return
+        start = stream.read(len(_ZIP))
+    if not start:
+        raise ValueError("it is empty")
+    if start[:1] == _PICKLE:
+        return
+    if start != _ZIP:
+        raise ValueError("it is no file that torch.save wrote")
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         if sum(part.file_size for part in parts) > path.stat().st_size:

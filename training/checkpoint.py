@@ -13,7 +13,7 @@ from models.points import PointCloud
 from models.ray_model import RayModel
 from settings import run_lock
 from settings.errors import InputError
-from settings.files import atomic
+from settings.files import atomic, write_text
 from settings.options import FIELD_DEFAULTS, Options
 from settings.reading import reading
 from training.archive import read
@@ -41,6 +41,12 @@ def save_checkpoint(folder: Path, state: dict, options: Options) -> None:
     run_lock.check(folder)
     choices = {f.name: getattr(options, f.name) for f in fields(options)}
     _save(folder / CHECKPOINT, {"format": _FORMAT, "options": choices} | state)
+
+
+def save_config(folder: Path, text: str) -> None:
+    """Write `folder/config.txt`, the flags of the run. Raises CannotWrite."""
+    run_lock.check(folder)
+    write_text(folder / "config.txt", text)
 
 
 def load_checkpoint(folder: Path, options: Options, now: dict | None = None, names: list[str] | None = None) -> dict | None:
@@ -97,7 +103,8 @@ def weights_size(model: PointCloud | RayModel) -> int:
 
 
 def save_weights(folder: Path, model: PointCloud | RayModel) -> int:
-    """Write the model alone, `folder/weights.pt`; returns the file's size in bytes."""
+    """Write the model alone, `folder/weights.pt`; returns the file's size in bytes. Raises CannotWrite."""
+    run_lock.check(folder)
     path = folder / WEIGHTS
     _save(path, _weights(model))
     return path.stat().st_size

@@ -17,13 +17,12 @@ from models.ray_model import RayModel
 from models.sampled_field import SampledField
 from settings import cut_off, ranks
 from settings.errors import InputError
-from settings.files import write_text
 from settings.options import FIELD_DEFAULTS, Options
 from settings.progress import progress
 from settings.reading import reading
 from taichi_kernels import runtime
 from training import log, together
-from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, read_run, save_checkpoint
+from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, read_run, save_checkpoint, save_config
 from training.field_start import initial_field
 from training.grid_steps import GridSteps
 from training.learned_from import learned_from
@@ -164,7 +163,7 @@ class _Loop:
         cut_off.answer()
         if ranks.first():
             log.begin(folder, self.run.history, "step")
-            write_text(folder / "config.txt", config_text)
+            save_config(folder, config_text)
 
     def go(self) -> FieldRun:
         run, options = self.run, self.options

@@ -14,14 +14,13 @@ from models.checks import is_finite
 from models.points import PointCloud
 from settings import cut_off, ranks
 from settings.errors import InputError
-from settings.files import write_text
 from settings.options import Options
 from settings.progress import progress
 from settings.reading import reading
 from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
 from training import log, together
-from training.checkpoint import CHECKPOINT, cloud_from, cloud_state, load_checkpoint, save_checkpoint
+from training.checkpoint import CHECKPOINT, cloud_from, cloud_state, load_checkpoint, save_checkpoint, save_config
 from training.learned_from import learned_from
 from training.losses import silhouette_loss
 from training.point_run import PointRun, random_numbers, start_run
@@ -59,7 +58,7 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     loop = _Loop(scene, validation, options, recipe, folder, run, data)
     if ranks.first():
         log.begin(folder, run.history, "epoch")
-        write_text(folder / "config.txt", config_text)
+        save_config(folder, config_text)
     cut_off.answer()
     loop.go(state)
     return run

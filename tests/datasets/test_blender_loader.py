@@ -227,6 +227,14 @@ def test_only_the_splits_that_are_needed_are_read(tmp_path):
     assert "--render_test renders its views" in refusal(tmp_path, render_only=True, render_test=True)
 
 
+def test_validation_views_that_are_not_used_are_not_looked_at(tmp_path):
+    write_scene(tmp_path)  # its two validation views are too few for protocol paper
+    (tmp_path / "val/r_1.png").unlink()
+    assert len(load(tmp_path).test) == 2
+    save(tmp_path, "val", {"camera_angle_x": ANGLE, "frames": []})
+    assert len(load(tmp_path).test) == 2
+
+
 def test_one_odd_pose_does_not_move_the_box(tmp_path, capsys):
     """Five of six cameras look at the origin from 4 units, which gives the cube [-2, 2]^3; the sixth stands 4000 away."""
     write_scene(tmp_path, {"train": 6, "test": 2})

@@ -3,14 +3,15 @@
 import re
 import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from datasets.colmap import standard_world
-from datasets.colmap_model import read_model
+from datasets.colmap import _plain_points, standard_world
+from datasets.colmap_model import Model, read_model
 from settings.errors import InputError
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
@@ -109,12 +110,29 @@ def test_the_model_with_the_most_images_on_disk_is_read(tmp_path, capsys):
     scene = load(tmp_path)
     assert scene.train.cameras.intrinsics[0, 0, 0] == 130 and len(scene.train) == 7
     said = capsys.readouterr().err
-    assert "sparse/1/*.bin: of 3 models it has the most images on disk, 9 (others: sparse/0/*.txt 3, sparse/2/*.bin 0)" in said
+    assert ("sparse/1/*.bin: of 3 models it has the most images on disk, 9 (others: sparse/0/*.txt 3, sparse/2/*.bin cannot be "
+            "read)") in said
     shutil.rmtree(tmp_path / "sparse/1")
     scene = load(tmp_path)
     assert scene.train.cameras.intrinsics[0, 0, 0] == 127.5 and (len(scene.train), len(scene.test)) == (2, 1)
     said = capsys.readouterr().err
     assert "3 of 9 photographs in images have a pose; 6 of 9 registered images are not in images" in said
+
+
+@pytest.mark.parametrize("kind", ["bin", "txt"])
+def test_an_empty_file_of_points_is_as_good_as_none(tmp_path, kind):
+    write_colmap(tmp_path, kind)
+    (tmp_path / f"sparse/0/points3D.{kind}").unlink()
+    bounds = load(tmp_path).bounds
+    (tmp_path / f"sparse/0/points3D.{kind}").write_bytes(b"")
+    assert load(tmp_path).bounds.equal(bounds)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_point_at_the_end_of_the_numbers_is_a_far_one():
+    points = np.concatenate([np.random.default_rng(0).normal(size=(50, 3)), [[1e300, 0, 0]]])
+    ids, kept = _plain_points(Model({}, [], np.arange(51), points, Path("images.bin")))
+    assert ids.tolist() == list(range(50)) and np.array_equal(kept, points[:50])
 
 
 def test_texts_with_a_byte_order_mark(tmp_path):
@@ -227,7 +245,7 @@ def test_files_that_are_missing_or_cut_off(tmp_path, name):
     write_colmap(tmp_path)
     path = tmp_path / f"sparse/0/{name}.bin"
     whole = path.read_bytes()
-    for length in {0, 5, 9, 20, 40, 70, len(whole) // 2, len(whole) - 1} - {len(whole)}:
+    for length in {0, 5, 9, 20, 40, 70, len(whole) // 2, len(whole) - 1} - {len(whole), *([0] if name == "points3D" else [])}:
         path.write_bytes(whole[: min(length, len(whole) - 1)])
         assert f"{path} ends too early" in refusal(tmp_path), length
     path.write_bytes(struct.pack("<Q", 2**63) + whole[8:])  # a count that no file can hold

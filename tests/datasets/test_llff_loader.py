@@ -1,6 +1,7 @@
 """LLFF scenes: known points, images_N, worlds and paths, and every kind of damaged file; the real fern where it is at hand."""
 
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_smaller_copies_are_made_once_and_are_means(tmp_path):
     assert (tmp_path / "images_4/image003.png").stat().st_mtime_ns == made
     assert load(tmp_path, factor=8).train.images.shape == (7, 27, 40, 3)  # from the copies, in memory
     assert not (tmp_path / "images_8").exists()
+
+
+@pytest.mark.parametrize("ending", ["tif", "TIFF", "bmp"])
+def test_photographs_that_are_tiff_or_bmp(tmp_path, ending):
+    write_llff(tmp_path)
+    as_png = load(tmp_path, factor=2)
+    shutil.rmtree(tmp_path / "images_2")
+    for path in (tmp_path / "images").iterdir():
+        Image.open(path).save(path.with_suffix(f".{ending}"))
+        path.unlink()
+    scene = load(tmp_path, factor=2)
+    assert scene.train.names == as_png.train.names and np.array_equal(scene.train.images, as_png.train.images)
 
 
 def test_where_nothing_can_be_written_pictures_are_shrunk_in_memory(tmp_path, monkeypatch, capsys):

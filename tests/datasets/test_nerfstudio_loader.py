@@ -8,8 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+import datasets
 from datasets.nerfstudio import ngp_box
 from datasets.pictures import shrink
+from methods import field
+from settings.errors import InputError
+from settings.options import Options
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
     BENT,
@@ -268,13 +272,57 @@ def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
     bright = load(tmp_path, factor=1).train.images[..., 0] > 60
     assert scene.cut_out and np.array_equal(scene.train.alpha == 255, bright) and scene.train.images[~bright].max() == 0
     assert "masks that frames name as mask_path say what is learned" in capsys.readouterr().err
-    assert load(tmp_path).train.alpha is None  # --no_masks
+    assert load(tmp_path, method=method).train.alpha is None  # --no_masks
     other = tmp_path / "other"
     other.mkdir()
     for path in (tmp_path / "images").iterdir():
         Image.new("L", (320, 216), 255).save(other / f"{path.name}.png")  # COLMAP's names
     assert (load(tmp_path, no_masks=False, method=method, maskdir=str(other)).train.alpha == 255).all()
     assert f"--maskdir {other} is used; the masks named in the scene's files are not" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("entry", "words"), [
+    ({"fl_x": 1e-300}, "focal length 0 px"), ({"fl_y": 1e12}, "focal length 5e+11 px"), ({"cx": 1e30}, "the middle 5e+29 px"),
+])
+def test_lenses_that_took_no_picture(tmp_path, entry, words):
+    write_transforms(tmp_path)
+    change(tmp_path, **entry)
+    said = refusal(tmp_path)
+    assert said.startswith(f"{tmp_path}: the lens of the view ") and words in said and "look at the lens in its files" in said
+
+
+def test_a_photograph_that_is_listed_twice_is_one_view(tmp_path, capsys):
+    write_transforms(tmp_path)
+    names = load(tmp_path).train.names
+    content = read_json(tmp_path)
+    content["frames"].insert(3, content["frames"][0])
+    write_json(tmp_path, content)
+    scene = load(tmp_path)
+    assert scene.train.names == names and scene.extras["missing_images"] == 0
+    said = "1 of 10 frames name a photograph that an earlier frame names, and are left out (frame 3 first"
+    assert said in capsys.readouterr().err
+
+
+def test_masks_that_have_no_name(tmp_path):
+    write_transforms(tmp_path)
+    write_masks(tmp_path)
+    change_frame(tmp_path, 2, mask_path=["masks/2.png"])
+    assert "frame 2: mask_path is ['masks/2.png'], not the name of a file" in refusal(tmp_path, no_masks=False, method="nerf")
+    assert load(tmp_path, method="nerf").train.alpha is None
+
+
+def test_fields_of_pictures_with_alpha_and_masks_are_told_how_to_go_on(tmp_path):
+    write_transforms(tmp_path)
+    write_masks(tmp_path)
+    for path in (tmp_path / "images").iterdir():
+        picture = Image.open(path).convert("RGBA")
+        picture.putpixel((0, 0), (0, 0, 0, 0))
+        picture.save(path)
+    options = Options(datadir=str(tmp_path), method="nerf", factor=2)
+    scene = datasets.load(options)
+    with pytest.raises(InputError, match=r"^mask_path of its frames: these pictures have an alpha channel.*: give --no_masks$"):
+        field.learn(options, scene, scene.test, tmp_path)
+    assert load(tmp_path, method="nerf").carving is None
 
 
 def test_masks_that_are_not_there(tmp_path, capsys):

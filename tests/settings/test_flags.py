@@ -58,6 +58,10 @@ def test_flags_about_masks_that_make_no_sense(flags, words):
     assert words in refusal("--dataname", "x", *flags.split())
 
 
+def test_fields_do_without_masks_too():
+    assert parse(["--dataname", "x", "--method", "nerf", "--no_masks"]).no_masks
+
+
 def test_what_is_not_given_is_left_to_recipe_and_protocol():
     options = parse(["--dataname", "lego"])
     assert [options.img_s, options.data_r, options.lr1] == [None, None, None]
@@ -155,7 +159,7 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
     ("--dataname x --render_factor 4", "--render_factor is a preview's size: give --render_only too"),
     ("--dataname x --method nerf --epochs 3", "--epochs is about --method points"),
     ("--dataname x --method nerf --recipe paper", "--recipe is about --method points"),
-    ("--dataname x --method nerf --no_masks", "--no_masks is about --method points"),
+    ("--dataname x --method nerf --no_masks --maskdir masks", "--no_masks trains without masks"),
     ("--dataname x --method nerf --pc_jitter_amount .1", "--pc_jitter_amount is about --method points"),
     ("--dataname x --method nerf --posFirst YES", "--posFirst is about --method points"),
     ("--dataname x --chunk=4 --grey 1", "--grey has no meaning here"),

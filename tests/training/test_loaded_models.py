@@ -1,6 +1,7 @@
 """What is loaded is checked, values and wrappings of other programs; what cannot be written leaves the last good checkpoint."""
 
 import math
+import shutil
 import signal
 from dataclasses import replace
 
@@ -10,13 +11,13 @@ import torch
 import training.loop as loop
 from models.nerf_pytorch import COARSE, FINE
 from models.points import PointCloud
-from settings import cut_off, files
+from settings import cut_off, files, run_lock
 from settings.errors import CannotWrite, InputError
 from settings.options import Options
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene
 from training import choose_recipe, fit
-from training.checkpoint import cloud_state, load_weights, save_weights
+from training.checkpoint import cloud_state, load_weights, save_config, save_weights
 from training.fields import complete, load_field_run
 
 MLP = Options(method="nerf", field="mlp", N_samples=8, N_importance=8, use_viewdirs=True, basedir="unused")
@@ -54,6 +55,13 @@ def test_settings_that_are_none_are_named(tmp_path, name, value):
 def test_objects_of_other_programs_are_not_loaded(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
     with pytest.raises(InputError, match=r"model\.pt cannot be read: it holds objects of a program.*state_dict"):
+        load_weights(tmp_path / "model.pt", "cpu")
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "it is empty"), (b"\x89PNG\r\n", "it is no file that torch.save wrote")])
+def test_files_of_another_kind_are_told(tmp_path, content, words):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(InputError, match=rf"model\.pt: {words}$"):
         load_weights(tmp_path / "model.pt", "cpu")
 
 
@@ -114,6 +122,16 @@ def test_networks_that_are_not_known_apart_are_told(tmp_path):
 
 
 SMALL = Options(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=4, refine_n=1)
+
+
+def test_nothing_is_written_into_a_folder_that_was_removed(tmp_path):
+    folder = tmp_path / "run"
+    with run_lock.held(folder):
+        shutil.rmtree(folder)
+        for write in (lambda: save_config(folder, ""), lambda: save_weights(folder, cloud())):
+            with pytest.raises(CannotWrite, match="it was removed while the program ran"):
+                write()
+    assert not folder.exists()
 
 
 def run(folder, scene):
