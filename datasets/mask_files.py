@@ -81,7 +81,7 @@ def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: P
 
     def check_not_shared(path: Path) -> None:
         for name in candidates[path]:
-            if meant[name] > 1 and listed.same(name) not in (None, path):
+            if meant[name] > 1 and listed.same(name) not in (None, *candidates):
                 sharing = [names for names in candidates.values() if name in names]
                 own = [next((own for own in names if meant[own] == 1), names[0]) for names in sharing]
                 raise InputError(f"{maskdir / name} could be the mask of {meant[name]} pictures: name their masks "
