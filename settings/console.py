@@ -36,3 +36,4 @@ def keep_open() -> None:
             encoding="utf-8" if before is None else before.encoding,
             line_buffering=name == "stderr" or os.isatty(number), write_through=unbuffered,
         ))
+        setattr(sys, f"__{name}__", getattr(sys, name))  # if they differ, Taichi takes this for a notebook, and says so

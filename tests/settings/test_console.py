@@ -43,3 +43,8 @@ def test_closed_and_full_ones_do(tmp_path, shell):
 def test_characters_that_it_does_not_have_are_escaped(tmp_path):
     code, shown, _ = ended("PROGRAM 2>/dev/null", tmp_path, PYTHONIOENCODING="ascii")
     assert code == 0 and shown.startswith("sn\\xf6 \\u2603 \\udcff\n")
+
+
+def test_taichi_does_not_take_it_for_a_notebook():
+    code = "from settings import console; console.keep_open(); import sys; print(sys.stdout is sys.__stdout__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"
