@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from settings.errors import InputError
 
 # How many examples: RADIANCE_EXAMPLES. They are the same ones at each start.
-MANY = settings(max_examples=int(os.environ.get("RADIANCE_EXAMPLES", "200")), deadline=None, derandomize=True, database=None,
+MANY = settings(max_examples=int(os.environ.get("RADIANCE_EXAMPLES", "500")), deadline=None, derandomize=True, database=None,
                 suppress_health_check=list(HealthCheck))
 _WORDS = ("NaN", "Infinity", "-Infinity", "1e999", "-1e308", "1e300", "1e39", "1e-320", "0", "-1", "true", "null", '"x"', "[]",
           "{}", "9" * 5000, "1" + "0" * 400, str(2**63), str(2**31), '"\\ud800"', '"a\\u0000b"', '"a\\nb"', '"' + "x" * 300 + '"',

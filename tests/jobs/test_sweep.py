@@ -61,6 +61,7 @@ def test_seeds():
 def test_nothing_is_submitted_without_a_cluster_env_or_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
     called = []
     monkeypatch.setattr(submit, "_sbatch", lambda words: called.append(words) or "7")
+    monkeypatch.setattr(submit, "in_queue", dict)  # whatever SLURM this machine has
     monkeypatch.setattr(submit, "ROOT", tmp_path)
     path = table(tmp_path, "demo,points,,0")
     assert submit.main([str(path), "--sweep", str(tmp_path / "sweep")]) == 2
