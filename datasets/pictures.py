@@ -183,6 +183,8 @@ def for_each(read: Callable[[int], None], count: int, threads: int, title: str) 
 
     `threads`: 0 = up to 8. Pictures that are large together wait for each other (`_BUDGET`).
     """
+    if not count:  # no bar for a split without views
+        return
     pool = ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1))
     try:
         work = pool.map(read, range(count))

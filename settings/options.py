@@ -265,7 +265,7 @@ class Options:
         "machine", "auto", "where kernels run; auto = cuda if there is one, else cpu",
         choices=("auto", "cpu", "cuda", "vulkan"))
     threads: int = _setting(
-        "machine", 0, "CPU threads, 0 = all that this process may use; the result does not depend on them", low=0, high=4096)
+        "machine", 0, "CPU threads, 0 = all that this process may use; weights do not depend on them (README)", low=0, high=4096)
 
     @property
     def scene_name(self) -> str:
