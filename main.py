@@ -5,10 +5,10 @@
     python main.py --method nerf --datadir ./nerf_synthetic/lego
 """
 
-from settings import console, cut_off
+from system import console, signals
 
 if __name__ == "__main__":
-    cut_off.listen()  # before anything that takes time
+    signals.install()  # before anything that takes time
     console.keep_open()
 
 import importlib
@@ -19,16 +19,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
-from settings import ranks, run_lock
 from settings.errors import InputError
-from settings.files import check_writable, writing_into
 from settings.flags import parse
+from system import ranks, run_lock
+from system.files import check_writable, writing_into
 
 
 def main(argv: list[str]) -> int:
     """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM, SIGUSR1 or
     SIGHUP cut it off (of ranks that stop together, the first one's), 130 for Ctrl-C, 1 where another rank is lost."""
-    with cut_off.heard():
+    with signals.handled():
         return _ended(argv)
 
 
@@ -36,10 +36,10 @@ def _ended(argv: list[str]) -> int:
     name = "main.py" if ranks.first() else f"main.py (rank {ranks.number()})"
     try:
         run(argv)
-        if not cut_off.interrupted() or not ranks.first():
+        if not signals.interrupted() or not ranks.first():
             return 0
         print(f"{name}: interrupted; the training is saved, and the same command goes on", file=sys.stderr)
-        return cut_off.INTERRUPTED
+        return signals.INTERRUPTED
     except InputError as mistake:
         if os.environ.get("RADIANCE_TRACEBACK"):  # for whoever looks for a fault of the program's
             raise
@@ -48,9 +48,9 @@ def _ended(argv: list[str]) -> int:
     except ranks.Lost as loss:
         print(f"{name}: {loss}. The last checkpoint, where there is one, is kept, and the same command goes on from there",
               file=sys.stderr)
-        return cut_off.EXIT_CODE if cut_off.asked() == "SIGUSR1" else 1  # the others may have left by that signal
-    except cut_off.CutOff as signal:
-        if not ranks.first() and cut_off.agreed():  # the first rank saves, and speaks for all
+        return signals.EXIT_CODE if signals.requested() == "SIGUSR1" else 1  # the others may have left by that signal
+    except signals.StopRequested as signal:
+        if not ranks.first() and signals.stopping_together():  # the first rank saves, and speaks for all
             return 0
         print(f"{name}: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
         return signal.exit_code
@@ -58,7 +58,7 @@ def _ended(argv: list[str]) -> int:
 
 def run(argv: list[str]) -> None:
     """Train (or load), report, and print the closing lines, of several ranks in the first alone. Raises InputError for the user's
-    mistakes, and CutOff where the program is told to stop."""
+    mistakes, and StopRequested where the program is told to stop."""
     options = parse(argv)
     _check_homes(options)
     ranks.check()
@@ -84,22 +84,22 @@ def _learn_and_report(options) -> None:
     import methods
     from datasets.protocols import evaluation_views
     from reporting import closing_lines, report
-    from training import together
+    from training import distributed
     from training.checkpoint import save_weights, weights_size
 
     device = _start_device(options)
-    cut_off.answer()
+    signals.check()
     scene = datasets.load(options)
-    cut_off.answer()
+    signals.check()
     evaluation, protocol = evaluation_views(scene, options.protocol, all_test=options.render_test)
     if options.render_factor > 1:
         evaluation, protocol = evaluation.shrunk(options.render_factor), f"{protocol}, shrunk {options.render_factor} times"
     folder = _folder(options)
-    with together.joined(device, alone=options.render_only):
+    with distributed.joined(device, alone=options.render_only):
         trained, options, own = methods.learn(options, scene, evaluation, folder)
     if not ranks.first():
         return
-    cut_off.answer()
+    signals.check()
     size = weights_size(trained.model) if options.render_only else save_weights(folder, trained.model)
     run_lock.check(folder)
     result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device, own))
@@ -118,8 +118,8 @@ def _check_homes(options) -> None:
 
 
 def _import_libraries() -> None:
-    """Load what takes seconds, after the flags, so that --help and a mistyped flag answer at once. Raises CutOff in between, and
-    InputError for a machine on which they do not load."""
+    """Load what takes seconds, after the flags, so that --help and a mistyped flag answer at once. Raises StopRequested in
+    between, and InputError for a machine on which they do not load."""
     try:
         os.getcwd()
     except FileNotFoundError as problem:
@@ -131,7 +131,7 @@ def _import_libraries() -> None:
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # reports look the same, whatever a user has set for plots
     for library in ("torch", "taichi", "scipy.spatial", "imageio", "skimage.metrics"):
         importlib.import_module(library)
-        cut_off.answer()
+        signals.check()
 
 
 def _start_device(options) -> str:
@@ -168,5 +168,5 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    cut_off.ignore()
+    signals.ignore()
     sys.exit(code)

@@ -22,9 +22,9 @@ import torch
 
 import taichi_kernels  # noqa: F401  before torch
 from reporting.environment import environment
-from settings import ranks
-from settings.files import write_json
-from training import together
+from system import ranks
+from system.files import write_json
+from training import distributed
 
 MEGABYTES = (1, 4, 16, 64)
 _ROUNDS = 20
@@ -59,15 +59,15 @@ def messages(out: Path) -> None:
     """One rank of timing the sum of gradients: writes {megabytes: milliseconds}, medians."""
     torch.set_num_threads(1)
     found = {}
-    with together.joined("cpu"):
+    with distributed.joined("cpu"):
         for size in MEGABYTES:
             value = torch.nn.Parameter(torch.zeros(size << 18))
             value.grad = torch.ones_like(value)
             times = []
             for _ in range(_ROUNDS):
-                together.wait()
+                distributed.wait()
                 began = time.perf_counter()
-                together.sum_up([value], [0.0])
+                distributed.sum_up([value], [0.0])
                 times.append(1e3 * (time.perf_counter() - began))
             found[size] = statistics.median(times)
     if ranks.first():

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import datasets
 from datasets.protocols import evaluation_views
-from settings.files import write_json
 from settings.flags import parse
+from system.files import write_json
 from taichi_kernels import runtime
 from training import fit
 from training.default import Method

@@ -30,9 +30,9 @@ import torch
 import datasets
 from benchmarks.rvs_figures import draw, table
 from models.marched_field import MarchedField
-from settings.files import write_json
 from settings.flags import parse
-from settings.progress import progress
+from system.files import write_json
+from system.progress import progress
 from taichi_kernels import runtime
 from training.field_start import initial_field
 from training.fields import complete, in_bfloat16

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.monte_carlo import estimate
-from settings.files import write_json
-from settings.progress import progress
+from system.files import write_json
+from system.progress import progress
 from taichi_kernels import runtime
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.sampling import stratified

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import peers
 from reporting.environment import environment
-from settings.files import write_json
+from system.files import write_json
 from taichi_kernels import runtime
 from taichi_kernels.splatting import splat
 from tests.reference import splatting as twin

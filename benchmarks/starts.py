@@ -18,7 +18,7 @@ import torch
 import datasets
 from models.sampled_field import SampledField
 from settings.flags import parse
-from settings.progress import progress
+from system.progress import progress
 from taichi_kernels import runtime
 from training.fields import complete
 from training.network_start import initial_networks

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.splatting import milliseconds
 from reporting.environment import environment
-from settings.files import write_json
+from system.files import write_json
 from taichi_kernels import runtime
 from taichi_kernels.compositing import composite
 from taichi_kernels.directions import encode_directions

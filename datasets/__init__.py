@@ -19,7 +19,7 @@ from datasets.staging import staged
 from settings.errors import InputError
 from settings.masks import parse_corruption
 from settings.options import Options
-from settings.reading import reading
+from system.reading import reading
 
 __all__ = ["load"]
 

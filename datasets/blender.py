@@ -18,8 +18,8 @@ from datasets.sizes import Size, of_width
 from datasets.transforms import View, intrinsics, read_json, read_transforms
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import tell
-from settings.reading import reading
+from system.progress import tell
+from system.reading import reading
 
 
 def load_blender(folder: Path, options: Options, name: str = "") -> Scene:

@@ -27,7 +27,7 @@ from datasets.scene import Scene
 from datasets.sizes import working_sizes
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import tell
+from system.progress import tell
 
 CAMERA_DISTANCE = 4.0  # world units, as in NeRF-synthetic: step sizes and other lengths keep their meaning
 _STRAYS = 1.0  # % of the points at either end, along each axis and in depth, that count as mistakes of the matching

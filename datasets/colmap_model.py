@@ -10,7 +10,7 @@ import numpy as np
 from datasets.colmap_cameras import COUNTS, MODELS, camera_lens
 from datasets.lenses import Lens
 from settings.errors import InputError
-from settings.reading import reading
+from system.reading import reading
 
 _MOST_PARAMETERS = 20  # of a camera model that is not known
 

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from datasets.made_folders import made
-from settings import cut_off
 from settings.errors import InputError
-from settings.progress import progress
+from system import signals
+from system.progress import progress
 from taichi_kernels.sphere_tracing import trace_demo
 
 VERSION = 1  # of the pictures: to be raised whenever the same settings give other bytes
@@ -190,7 +190,7 @@ def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
             (folder / split).mkdir()
             for pose, name in zip(poses, names, strict=True):
                 _write_view(f"{folder}/{name}", intrinsics, pose, settings)
-                cut_off.answer()
+                signals.check()
                 bar.update()
             frames = [
                 {"file_path": n, "transform_matrix": p.tolist()} for n, p in zip(names, poses, strict=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import tell
+from system.progress import tell
 
 # The file that shows a format, in the order in which a folder that holds several of them is read; for COLMAP `colmap_models`.
 MARKS = {

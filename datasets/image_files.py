@@ -21,9 +21,9 @@ from PIL import (  # the plugins: known to Image.open from here on
 )
 
 from datasets.colours import METADATA_ERRORS, Profile, conversion, profile_of
-from settings import memory
 from settings.errors import InputError
-from settings.reading import reading
+from system import memory
+from system.reading import reading
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # told from the content, whatever the file's name ends with
 LARGEST = 1_000_000_000  # px of one picture; phones make 200 million

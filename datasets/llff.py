@@ -32,8 +32,8 @@ from datasets.sizes import Size, working_sizes
 from datasets.smaller_copies import check_names, make_copies
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import tell
-from settings.reading import reading
+from system.progress import tell
+from system.reading import reading
 
 FILE = "poses_bounds.npy"
 BOUND_FACTOR = 0.75  # the nearest content lies at 1 / 0.75 world units, so that the NDC's plane at 1 is before it

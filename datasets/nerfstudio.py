@@ -21,7 +21,7 @@ from datasets.transforms import View, frame_files, intrinsics, read_json, read_v
 from datasets.transforms_keys import unused_entries
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import tell
+from system.progress import tell
 
 FILE = "transforms.json"
 # The camera models that are supported, and the projections of their lenses.

@@ -13,7 +13,7 @@ from datasets.image_files import Header, read_header
 from datasets.pixels import undo
 from datasets.sizes import Size
 from settings.errors import InputError
-from settings.progress import tell
+from system.progress import tell
 
 _ROUNDING = 1.0  # px by which the size of a smaller copy may be off
 

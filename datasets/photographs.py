@@ -18,7 +18,7 @@ from datasets.scene import Split
 from datasets.sizes import Size, common_size, list_of_sizes
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import tell
+from system.progress import tell
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from datasets.pixels import decoded, turned
 from datasets.scene import Pictures
 from datasets.shrinking import shrink
 from settings.errors import InputError
-from settings.progress import progress
-from settings.reading import reading
+from system.progress import progress
+from system.reading import reading
 
 __all__ = ["PictureFile", "PicturesRead", "for_each", "read_header", "read_masks", "read_picture", "read_pictures", "shrink"]
 

@@ -15,9 +15,9 @@ from datasets.image_files import ORIENTATION
 from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
 from settings.errors import CannotWrite
-from settings.files import write_json
-from settings.progress import tell
-from settings.reading import in_short, reading
+from system.files import write_json
+from system.progress import tell
+from system.reading import in_short, reading
 
 MANIFEST = ".copies.json"
 FORMAT = "taichi-radiance smaller copies"

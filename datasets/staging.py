@@ -6,8 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
-from settings import cut_off
 from settings.errors import InputError
+from system import signals
 
 
 def staged(folder: Path) -> Path:
@@ -29,7 +29,7 @@ def staged(folder: Path) -> Path:
         copy = place / f"{source.name}_{hashlib.sha256(repr((str(source), list(files.items()))).encode()).hexdigest()[:12]}"
         with copy.with_name(f"{copy.name}.lock").open("w") as lock:
             while not _locked(lock):
-                cut_off.answer()
+                signals.check()
                 time.sleep(0.2)
             if not _is_whole(copy, files):
                 shutil.rmtree(copy, ignore_errors=True)
@@ -70,7 +70,7 @@ def _locked(file) -> bool:
 
 
 def _copy_file(source: str, copy: str) -> None:
-    cut_off.answer()
+    signals.check()
     shutil.copy2(source, copy)
 
 

@@ -10,8 +10,8 @@ from datasets.file_names import EXTENSIONS, find_files, normal, view_names
 from datasets.poses import checked_pose
 from datasets.transforms_keys import BLENDER_USED, unused_entries
 from settings.errors import InputError
-from settings.progress import tell
-from settings.reading import read_json as json_content
+from system.progress import tell
+from system.reading import read_json as json_content
 
 _LENS = ("camera_angle_x", "camera_angle_y", "fl_x", "fl_y", "cx", "cy", "w", "h")
 _DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")

@@ -21,7 +21,7 @@ from jobs.sweep import SweepRun
 from jobs.sweep_plot import plot
 from reporting.lines import MEGABYTE
 from settings.errors import InputError
-from settings.files import write_text
+from system.files import write_text
 
 COLUMNS = ("scene", "method", "seed", "psnr_db", "ssim", "training_seconds", "fps", "megabytes", "protocol", "folder")
 _FIGURES = ("psnr_db", "ssim", "training_seconds", "fps")

@@ -23,10 +23,10 @@ from jobs.row_flags import NEVER, check_options, check_words
 from jobs.study_table import AT, damages, finished, write_figure, write_table
 from jobs.sweep import seeds_in
 from settings.errors import InputError
-from settings.files import check_writable, write_json
 from settings.flags import parse
 from settings.masks import parse_corruption
-from settings.progress import progress
+from system.files import check_writable, write_json
+from system.progress import progress
 
 PROGRAM = Path(__file__).parents[1] / "main.py"
 NO_MASKS = "no_masks"

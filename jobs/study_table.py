@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from jobs.reports import STUDY_FIGURES, read_report
 from settings.errors import InputError
-from settings.files import atomic
+from system.files import atomic
 
 COLUMNS = ("kind", "amount", "method", "seed", *STUDY_FIGURES, "protocol")
 AT = " at "  # "paper at .9": with --filter_consistency_ratio .9

@@ -22,7 +22,7 @@ from jobs.sbatch import array_of, check_sbatch_words, job_number
 from jobs.states import Known, in_queue, known, ticket_of
 from jobs.sweep import RUNS, TICKET, SweepRun, read_runs, read_table, write_runs
 from settings.errors import InputError
-from settings.files import check_writable, write_text
+from system.files import check_writable, write_text
 
 ROOT = Path(__file__).parents[1]
 SCRIPT, ENVIRONMENT = "jobs/scenes.sbatch", "jobs/cluster.env"

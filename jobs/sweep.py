@@ -20,7 +20,7 @@ from typing import Any
 from jobs.files import is_text, is_whole, one_line, read_json
 from jobs.row_flags import check_options, check_scene, check_words, folder_name, label_of, with_seed
 from settings.errors import InputError
-from settings.files import write_json
+from system.files import write_json
 
 RUNS, TICKET = "runs.json", "job.txt"  # of the sweep; in a run's folder, the job that was submitted for it
 MOST_RUNS = 10_000  # of a table; SLURM itself takes 1,000 in an array where nobody raised its MaxArraySize

@@ -9,7 +9,7 @@ from reporting.ply import load_ply, ply_settings
 from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
-from settings.reading import reading
+from system.reading import reading
 from taichi_kernels import runtime
 from training import choose_recipe, fit, load_run
 from training.checkpoint import CHECKPOINT, load_weights

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from datasets.cameras import Cameras
 from models.rays import Ndc, Rays, pack_cameras, pixel_rays, view_pixels
 from models.rendering import Rendering
-from settings import cut_off
+from system import signals
 
 CHUNK = 32_768  # rays that are rendered at a time
 
@@ -57,7 +57,7 @@ class RayModel(nn.Module, ABC):
         pixels = view_pixels(0, width, height, self.device)
         parts = []
         for some in pixels.split(self.chunk):
-            cut_off.answer()
+            signals.check()
             parts.append(self._shown(pixel_rays(packed, some)))
         colour, alpha, depth = (torch.cat(part) for part in zip(*parts, strict=True))
         if background == "white":

@@ -11,8 +11,8 @@ from reporting.pictures import remove_older, save_comparison
 from reporting.ply import save_ply
 from reporting.record import RunRecord
 from reporting.video import try_orbit
-from settings import cut_off
-from settings.files import plain, write_json
+from system import signals
+from system.files import plain, write_json
 
 FORMAT = 1  # of report.json; raised when a key changes its meaning
 PICTURES, VIDEO, CLOUD, PAGE, JSON = "pictures", "orbit.mp4", "points.ply", "report.html", "report.json"
@@ -48,9 +48,9 @@ def report(run: RunRecord) -> dict[str, Any]:
     if run.cloud is not None:
         save_ply(folder / CLOUD, **run.cloud)
     result = plain(_content(run, quality, speed, video, warnings))
-    cut_off.answer()
+    signals.check()
     save_html(folder / PAGE, result, written, folder / VIDEO if video else None)
-    cut_off.answer()
+    signals.check()
     write_json(folder / JSON, result)
     return result
 

@@ -13,8 +13,8 @@ from datasets.scene import Split
 from models.rendering import Rendering
 from reporting.metrics import lpips_or_none, psnr, ssim
 from reporting.record import RadianceModel
-from settings import cut_off
-from settings.progress import progress
+from system import signals
+from system.progress import progress
 
 LEAST_SECONDS = 1.0  # of measured rendering
 MOST_SECONDS = 15.0  # what slow models are held to, by rendering fewer of the views
@@ -112,7 +112,7 @@ def measure_speed(model: RadianceModel, split: Split, background: str, seconds_p
             synchronize()
             start = time.perf_counter()
             for view in views:
-                cut_off.answer()
+                signals.check()
                 model.render(split.cameras, view, background, with_depth=False)
             synchronize()
             passes.append(max(time.perf_counter() - start, 1e-9))

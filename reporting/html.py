@@ -15,8 +15,8 @@ from PIL import Image
 from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
 from reporting.plot import training_plot
 from reporting.video import first_frame
-from settings import cut_off
-from settings.files import write_text
+from system import signals
+from system.files import write_text
 
 # Characters of the page that its pictures and its video may take, so that it stays below 10 MB.
 PAGE_BUDGET = 9_300_000
@@ -163,7 +163,7 @@ def _rank(view: dict[str, Any]) -> float:
 
 
 def _grid_pictures(picture: Path, side: int) -> list[tuple[str, bytes]]:
-    cut_off.answer()
+    signals.check()
     return [_jpeg(_shrink(panel, side), GRID_QUALITY) for panel in panels_of(picture)]
 
 

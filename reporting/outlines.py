@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.scene import Scene, Split
-from settings.files import atomic
+from system.files import atomic
 
 _VIEWS, _COLUMNS = 8, 4
 _WIDTH = 240  # px of one picture, at most

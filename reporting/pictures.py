@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from settings.files import atomic
+from system.files import atomic
 
 # Mean absolute difference of the three channels at which the error's colour map ends. Fixed, so that pictures
 # of different views and runs can be compared by eye.

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from models.checks import check_finite, check_range
 from settings.errors import InputError
-from settings.files import atomic
-from settings.reading import reading
+from system.files import atomic
+from system.reading import reading
 
 SH_0 = 0.28209479  # the constant degree-0 spherical harmonic, 1 / (2 sqrt(pi))
 SH_COUNT = 9  # coefficients up to degree 2

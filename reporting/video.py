@@ -16,9 +16,9 @@ from models.rendering import Rendering
 from reporting.orbit import of_one_size, orbit
 from reporting.pictures import colour_map, to_bytes
 from reporting.record import RadianceModel
-from settings import cut_off
-from settings.files import FULL, atomic
-from settings.progress import progress
+from system import signals
+from system.files import FULL, atomic
+from system.progress import progress
 
 SECONDS = 6.0  # of video, whatever the number of frames
 MOST_FRAMES = 150  # 25 frames a second
@@ -41,7 +41,7 @@ def try_orbit(path: Path, *orbit) -> tuple[dict | None, str]:
         return save_orbit(path, *orbit), ""
     except EncoderError as problem:
         path.unlink(missing_ok=True)  # one of an earlier report would show another model
-        cut_off.answer()  # the signal may have ended the encoder too
+        signals.check()  # the signal may have ended the encoder too
         return None, f"The orbit video could not be made ({problem})."
 
 

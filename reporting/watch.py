@@ -11,7 +11,7 @@ from reporting.metrics import psnr
 from reporting.pictures import save_comparison
 from reporting.record import RadianceModel
 from reporting.video import try_orbit
-from settings.progress import tell
+from system.progress import tell
 
 
 def watch(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int) -> Callable[[RadianceModel, int], None]:

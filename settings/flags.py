@@ -9,9 +9,9 @@ import configargparse
 
 from settings.errors import InputError
 from settings.options import GROUPS, Options, kind
-from settings.reading import reading
 from settings.refused import REFUSED
 from settings.validation import heeded, validate
+from system.reading import reading
 
 _SETTINGS = {setting.name: setting for setting in fields(Options)}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")

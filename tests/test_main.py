@@ -13,7 +13,7 @@ import main
 from datasets.demo import DemoSettings, make_demo
 from models.points import PointCloud
 from reporting.ply import load_ply
-from settings import files, run_lock
+from system import files, run_lock
 from training import loop
 from training.checkpoint import load_weights, save_weights
 
@@ -130,7 +130,7 @@ def test_one_value_that_is_not_a_number_is_told(scene, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("number", "code", "where"), [
-    (signal.SIGTERM, 75, "settings.ranks.check"), (signal.SIGINT, 130, "datasets.load"),
+    (signal.SIGTERM, 75, "system.ranks.check"), (signal.SIGINT, 130, "datasets.load"),
     (signal.SIGUSR1, 75, "datasets.pictures.read_picture"), (signal.SIGINT, 130, "training.loop._warm_up"),
     (signal.SIGTERM, 75, "training.checkpoint.save_weights"), (signal.SIGINT, 130, "reporting.evaluate.psnr"),
     (signal.SIGTERM, 75, "reporting.video.frame"), (signal.SIGUSR1, 75, "reporting.ply.save_ply"),

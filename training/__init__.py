@@ -1,9 +1,9 @@
 """Scene x model -> trained run: initial cloud, recipes, loop, checkpoints."""
 
 from datasets.scene import Scene
-from settings import ranks
 from settings.errors import InputError
 from settings.options import Options, paper_defaults
+from system import ranks
 from training.default import Method
 from training.loop import fit
 from training.paper import paper_recipe

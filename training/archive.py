@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from settings.errors import InputError
-from settings.reading import reading
+from system.reading import reading
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 

@@ -11,11 +11,11 @@ from models.checks import check_mapping
 from models.nerf_pytorch import networks_in
 from models.points import PointCloud
 from models.ray_model import RayModel
-from settings import run_lock
 from settings.errors import InputError
-from settings.files import atomic, write_text
 from settings.options import FIELD_DEFAULTS, Options
-from settings.reading import reading
+from system import run_lock
+from system.files import atomic, write_text
+from system.reading import reading
 from training.archive import read
 from training.learned_from import difference
 from training.run_state import check_run

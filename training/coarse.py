@@ -13,7 +13,7 @@ from torch import Tensor
 from datasets.cameras import Cameras
 from datasets.scene import Scene, Split, joined
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
-from settings.progress import progress
+from system.progress import progress
 from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
 from training.hull import mean_colours, to_kernel_device

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from datasets.scene import Scene
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
-from settings import ranks
 from settings.options import Options
+from system import ranks
 from training.hull import hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
 from training.importance import importance
 from training.outlines import find_outlines

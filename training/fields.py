@@ -15,13 +15,13 @@ from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
-from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.options import FIELD_DEFAULTS, Options
-from settings.progress import progress
-from settings.reading import reading
+from system import ranks, signals
+from system.progress import progress
+from system.reading import reading
 from taichi_kernels import runtime
-from training import log, together
+from training import distributed, log
 from training.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint, load_field, read_run, save_checkpoint, save_config
 from training.field_start import initial_field
 from training.grid_steps import GridSteps
@@ -64,8 +64,8 @@ def fit_field(
     """Train a field on the scene's training views, or continue the run in `folder`; returns where it stands at the end.
 
     options are those of `complete`; a new run starts from the model in --ft_path where one is named. every(model, step) is called
-    between steps, outside the training time. Where the program is told to stop, the run saves a checkpoint and raises CutOff;
-    after Ctrl-C it saves one and returns, with `interrupted` set.
+    between steps, outside the training time. Where the program is told to stop, the run saves a checkpoint and raises
+    StopRequested; after Ctrl-C it saves one and returns, with `interrupted` set.
     Everything random comes from one generator whose state is in the checkpoint, so a resumed run repeats an uninterrupted one.
     The rays of a step are shared out over the ranks, of which the first alone writes files and calls `every`.
     Raises InputError for a checkpoint of another run and for a loss or a model that is not finite.
@@ -74,7 +74,7 @@ def fit_field(
     state = None
     if ranks.first() and not options.no_reload:
         state = load_checkpoint(folder, options, data, scene.train.names)
-    state = together.from_first(state)
+    state = distributed.from_first(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     return _Loop(scene, validation, options, folder, state, data, config_text, every).go()
@@ -140,12 +140,12 @@ class _Loop:
         began = time.perf_counter()
         model = _start(scene, options, self.generator) if state is None else _field_in(state, folder / CHECKPOINT, scene, options)
         self.run = FieldRun(model=model.to(runtime.torch_device()))
-        together.keep_same(model)
+        distributed.keep_same(model)
         if isinstance(model, MarchedField):
             model.calls = options.radiance_calls
         with reading(folder / CHECKPOINT):
             mixed = in_bfloat16(options, model) if state is None else check_truth("its bfloat16", state.get("bfloat16", False))
-        model.mix(together.from_first(mixed))
+        model.mix(distributed.from_first(mixed))
         self.run.seconds["hull"] = time.perf_counter() - began
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
@@ -158,9 +158,9 @@ class _Loop:
             with reading(folder / CHECKPOINT):
                 self._restore(state)
         self.saved_step, self.saved_at = self.run.step, time.monotonic()
-        cut_off.answer()
+        signals.check()
         self.run.seconds["compile"] += self._warm_up()
-        cut_off.answer()
+        signals.check()
         if ranks.first():
             log.begin(folder, self.run.history, "step")
             save_config(folder, config_text)
@@ -169,10 +169,10 @@ class _Loop:
         run, options = self.run, self.options
         bar = progress(total=options.N_iters, initial=run.step, desc="training", unit="step")
         try:
-            with bar, together.stopped_together():
+            with bar, distributed.stopped_together():
                 self._after_step(bar)  # what a run that was cut off left undone
                 while run.step < options.N_iters:
-                    together.answer()
+                    distributed.answer()
                     began = time.perf_counter()
                     with runtime.flushed_denormals():
                         self._step()
@@ -182,17 +182,17 @@ class _Loop:
                     self._after_step(bar)
                 run.finished = True
                 self._save()
-        except cut_off.CutOff:
+        except signals.StopRequested:
             self._save()
-            together.wait()
-            if not cut_off.only_training():
+            distributed.wait()
+            if not signals.ends_training_only():
                 raise
             run.interrupted = True
         return run
 
     def _after_step(self, bar) -> None:
-        """Record the epoch, save and call `every`, each where it is due and not done yet. What raises CutOff is made again when
-        the run goes on."""
+        """Record the epoch, save and call `every`, each where it is due and not done yet. What raises StopRequested is made
+        again when the run goes on."""
         run, steps = self.run, self.options.N_iters
         recorded = run.history[-1]["step"] if run.history else 0
         if run.step * _EPOCHS // steps != recorded * _EPOCHS // steps:
@@ -211,7 +211,7 @@ class _Loop:
         steps.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         values = [float(loss.detach()), float(squared.detach()), cost]
-        loss, squared, cost = together.sum_up(list(run.model.parameters()), values)
+        loss, squared, cost = distributed.sum_up(list(run.model.parameters()), values)
         if not math.isfinite(loss):
             raise self._diverged("loss")
         self.epoch_squares.append(squared)
@@ -229,7 +229,7 @@ class _Loop:
         train = -10 * math.log10(max(sum(self.epoch_squares) / len(self.epoch_squares), 1e-12))
         due = (len(run.history) % 2 or run.step == self.options.N_iters) and self.validation is not None
         validation = self._validate() if due and ranks.first() else None
-        together.keep_same(run.model, self.steps.optimizer)
+        distributed.keep_same(run.model, self.steps.optimizer)
         self.epoch_squares = []
         run.history.append({
             "epoch": len(run.history) + 1, "step": run.step, "seconds": run.seconds["training"], "train_psnr": train,

@@ -10,7 +10,7 @@ from settings.options import Options
 from taichi_kernels.compositing import composite
 from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
-from training import together
+from training import distributed
 from training.ray_batches import Batch, RayBatches
 
 SAMPLES = 1 << 15  # of a step, that are seen
@@ -51,7 +51,7 @@ class GridSteps:
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.enter(batch.rays)
-        generator = together.own_generator(self.generator, options.seed, step)
+        generator = distributed.own_generator(self.generator, options.seed, step)
         samples, features = model.visible(rays, generator, stretch=stretch, jitter=options.perturb)
         if model.calls:
             loss, squared = self._estimated(batch, rays, samples, features, generator)

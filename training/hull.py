@@ -9,8 +9,8 @@ from torch import Tensor
 from datasets.cameras import Cameras
 from datasets.scene import Pictures, Scene, Split
 from models.rays import pack_cameras
-from settings import cut_off
 from settings.errors import InputError
+from system import signals
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
 
@@ -110,7 +110,7 @@ def mean_colours(split: Split, positions: Tensor, *, margin: float) -> Tensor:
     """
     total = torch.zeros_like(positions)
     for view in range(len(split)):
-        cut_off.answer()
+        signals.check()
         pixels, _ = split.cameras.project(positions, view)
         where = 2 * pixels / torch.tensor(split.cameras.size(view), dtype=torch.float32) - 1
         far = where.abs().amax(1, keepdim=True)

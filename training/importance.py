@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datasets.scene import Scene
 from models.points import PointCloud
-from settings import cut_off
+from system import signals
 
 
 class Importance(NamedTuple):
@@ -26,7 +26,7 @@ def importance(cloud: PointCloud, scene: Scene) -> Importance:
     most, error = torch.zeros(count, device=device), torch.zeros(count, device=device)
     white = scene.background == "white"
     for view in range(len(scene.train)):
-        cut_off.answer()
+        signals.check()
         with torch.no_grad():
             rows, depths = cloud.splats(scene.train.cameras, view)
         rows = rows.detach().requires_grad_()

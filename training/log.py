@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from settings import run_lock
-from settings.files import append_text, write_text, writing
+from system import run_lock
+from system.files import append_text, write_text, writing
 
 LOG = "log.txt"
 _NUMBER = re.compile(r"(?:epoch|step) (\d+)\b")

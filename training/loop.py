@@ -12,14 +12,14 @@ from torch import Tensor
 from datasets.scene import Scene, Split
 from models.checks import is_finite
 from models.points import PointCloud
-from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import progress
-from settings.reading import reading
+from system import ranks, signals
+from system.progress import progress
+from system.reading import reading
 from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
-from training import log, together
+from training import distributed, log
 from training.checkpoint import CHECKPOINT, cloud_from, cloud_state, load_checkpoint, save_checkpoint, save_config
 from training.learned_from import learned_from
 from training.losses import silhouette_loss
@@ -37,15 +37,16 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
 
     start: a cloud to begin with instead of the recipe's initial one; config_text: kept in the folder as config.txt; begun: called
     with what a fresh run starts from. Where the program is told to stop, the run saves a checkpoint in the middle of the epoch
-    and raises CutOff; after Ctrl-C it saves one and returns, with `interrupted` set. Everything random comes from the seed and
-    the epoch's number, so a resumed run repeats an uninterrupted one. The views of a step are shared out over the ranks, of which
+    and raises StopRequested; after Ctrl-C it saves one and returns, with `interrupted` set. Everything random comes from the
+    seed and the epoch's number, so a resumed run repeats an uninterrupted one. The views of a step are shared out over the
+    ranks, of which
     the first alone writes files. Raises InputError for an empty hull, a checkpoint of another run and a loss that is not finite.
     """
     data = learned_from(scene, options)
     state = None
     if ranks.first() and not options.no_reload:
         state = load_checkpoint(folder, options, data, scene.train.names)
-    state = together.from_first(state)
+    state = distributed.from_first(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     if state is None:
@@ -53,13 +54,13 @@ def fit(scene: Scene, validation: Split, options: Options, recipe: Recipe, folde
     else:
         with reading(folder / CHECKPOINT):
             run = PointRun.resumed(state, recipe, len(scene.train))
-    cut_off.answer()
+    signals.check()
     run.seconds["compile"] += _warm_up(run.cloud, scene)
     loop = _Loop(scene, validation, options, recipe, folder, run, data)
     if ranks.first():
         log.begin(folder, run.history, "epoch")
         save_config(folder, config_text)
-    cut_off.answer()
+    signals.check()
     loop.go(state)
     return run
 
@@ -85,17 +86,18 @@ class _Loop:
         self.bar = progress(total=(self.epochs_done + left) * views, initial=self.epochs_done * views + run.place, unit="view",
                             desc="training", smoothing=0.02)
         try:
-            with together.stopped_together():
+            with distributed.stopped_together():
                 self._stages(state)
-        except cut_off.CutOff:
-            if not cut_off.only_training():
+        except signals.StopRequested:
+            if not signals.ends_training_only():
                 raise
             run.interrupted = True
         finally:
             self.bar.close()
 
     def _stages(self, state: dict | None) -> None:
-        """Run what is left. Where the program is told to stop, it saves, even in the middle of an epoch, and raises CutOff."""
+        """Run what is left. Where the program is told to stop, it saves, even in the middle of an epoch, and raises
+        StopRequested."""
         run = self.run
         for index in range(run.stage, len(self.recipe.stages)):
             stage = self.recipe.stages[index]
@@ -107,11 +109,11 @@ class _Loop:
                     run.stage, run.epoch = (index + 1, 0) if last else (index, run.epoch + 1)
                     run.finished = sum(later.epochs for later in self.recipe.stages[run.stage :]) == run.epoch == 0
                     self._timed_save(optimizer)
-                    together.answer()
-                except cut_off.CutOff:
+                    distributed.answer()
+                except signals.StopRequested:
                     self._check_finite(run.squared)
                     self._timed_save(optimizer)
-                    together.wait()
+                    distributed.wait()
                     raise
 
     def _begin(self, index: int, stage: Stage, state: dict | None):
@@ -123,7 +125,7 @@ class _Loop:
             if ranks.first():
                 run.model = stage.change(run.cloud, self.seen, self.options, random_numbers(self.options, 1 + index))
             if ranks.count() > 1:
-                run.model = cloud_from(together.from_first(cloud_state(run.model)), run.cloud.positions.device)
+                run.model = cloud_from(distributed.from_first(cloud_state(run.model)), run.cloud.positions.device)
             run.seconds["training"] += time.perf_counter() - began
         run.cloud.use_sh = stage.use_sh
         optimizer = _optimizer(run.cloud, stage)
@@ -142,15 +144,15 @@ class _Loop:
         self.run.seconds["training"] += time.perf_counter() - began
 
     def _epoch(self, stage: Stage, optimizer) -> bool:
-        """Train one epoch and record it; returns whether it is the stage's last. Raises CutOff between two steps, and in the
-        validation, which is then made again when the run goes on."""
+        """Train one epoch and record it; returns whether it is the stage's last. Raises StopRequested between two steps, and in
+        the validation, which is then made again when the run goes on."""
         run = self.run
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * stage.decay**run.epoch
         order = torch.randperm(len(self.views), generator=random_numbers(self.options, 1000 + self.epochs_done)).tolist()
         while run.place < len(order):
             if run.place or run.epoch:  # not between a stage's change of the cloud and its first step
-                together.answer()
+                distributed.answer()
             began = time.perf_counter()
             some = [self.views[place] for place in order[run.place : run.place + self.options.batch_views]]
             with runtime.flushed_denormals():
@@ -159,7 +161,7 @@ class _Loop:
             run.seconds["training"] += time.perf_counter() - began
             self.bar.update(len(some))
         self._check_finite(run.squared)
-        together.keep_same(run.cloud, optimizer)
+        distributed.keep_same(run.cloud, optimizer)
         train_psnr = -10 * math.log10(max(run.squared / len(order), 1e-12))
         settled = stage.settled([h["train_psnr"] for h in run.history if h["stage"] == stage.name] + [train_psnr])
         last = settled or run.epoch + 1 == stage.epochs
@@ -184,12 +186,12 @@ class _Loop:
         """One step on the mean loss of some views, shared out over the ranks; returns the sum of the views' mean squared errors
         that the stage's loss holds."""
         optimizer.zero_grad(set_to_none=True)
-        own, squares = together.own_part(views), 0.0
+        own, squares = distributed.own_part(views), 0.0
         for view in own or views[:1]:  # a rank that is left without a view looks at one that does not count
             loss, squared = self._loss(stage, view, *self.run.cloud.composite(self.cameras, view))
             (loss * (bool(own) / len(views))).backward()
             squares += float(squared) * bool(own)
-        (squares,) = together.sum_up(list(self.run.cloud.parameters()), [squares])
+        (squares,) = distributed.sum_up(list(self.run.cloud.parameters()), [squares])
         optimizer.step()
         return squares
 

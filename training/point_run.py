@@ -10,13 +10,13 @@ import torch
 from datasets.scene import Scene
 from models.checks import check_mapping, check_number
 from models.points import PointCloud
-from settings import ranks
 from settings.errors import InputError
 from settings.options import Options
-from settings.progress import tell
-from settings.reading import reading
+from system import ranks
+from system.progress import tell
+from system.reading import reading
 from taichi_kernels import runtime
-from training import together
+from training import distributed
 from training.checkpoint import CHECKPOINT, WEIGHTS, cloud_from, cloud_state, load_weights, read_run
 from training.mask_trust import say_something
 from training.recipe import MaskFacts, Recipe, Start
@@ -91,7 +91,7 @@ def start_run(scene: Scene, options: Options, recipe: Recipe, start: PointCloud 
         if ranks.count() == 1:
             return run
         parts = {"cloud": cloud_state(run.model), "masks": asdict(run.masks), "seconds": run.seconds}
-    parts = together.from_first(parts)
+    parts = distributed.from_first(parts)
     return PointRun(seconds=parts["seconds"], model=cloud_from(parts["cloud"], runtime.torch_device()),
                     masks=MaskFacts(**parts["masks"]))
 

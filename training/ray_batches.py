@@ -9,10 +9,10 @@ from torch import Tensor
 from datasets.scene import Pictures, Split
 from models.rays import Rays, pack_cameras, pixel_rays
 from models.repeatable import mean
-from settings import ranks
 from settings.options import Options
+from system import ranks
 from taichi_kernels.compositing import Composite
-from training import together
+from training import distributed
 
 
 class Batch(NamedTuple):
@@ -50,7 +50,7 @@ class RayBatches:
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
         pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
         background = self._background(len(pixels), generator)
-        own = self._batch(together.own_part(pixels), together.own_part(background))
+        own = self._batch(distributed.own_part(pixels), distributed.own_part(background))
         return own._replace(share=len(own.rays) / len(pixels))
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:

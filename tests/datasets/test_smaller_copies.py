@@ -13,7 +13,7 @@ from datasets import smaller_copies
 from datasets.file_names import holds_images, images_below
 from datasets.smaller_copies import MANIFEST, check_names, make_copies, usable
 from settings.errors import InputError
-from settings.files import writing
+from system.files import writing
 from tests.datasets import written_photos
 from tests.datasets.written_scene import load
 

@@ -9,8 +9,8 @@ from jobs import submit
 from jobs.collect import medians, row_of
 from jobs.states import known
 from jobs.sweep import SweepRun, read_runs, read_table, seeds_in, write_runs
-from settings import cut_off
 from settings.errors import InputError
+from system import signals
 
 HEAD = "scene,method,flags,seeds\n"
 
@@ -96,7 +96,7 @@ def test_what_is_known_of_a_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "12_0.out").write_text("training: 3%\nmain.py: --lr1 is out of range\n")
     assert known(run, {}, tmp_path) == type(running)("failed", "main.py: --lr1 is out of range", "12_0")
-    monkeypatch.setattr(main, "run", lambda _: cut_off.agree("SIGUSR1"))
+    monkeypatch.setattr(main, "run", lambda _: signals.stop_together("SIGUSR1"))
     assert main.main([]) == 75
     (tmp_path / "output" / "12_0.out").write_text(capsys.readouterr().err)
     assert known(run, {}, tmp_path).state == "cut off"

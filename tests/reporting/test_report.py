@@ -18,7 +18,7 @@ from reporting.html import _jpeg, duration, large_views
 from reporting.pictures import ERROR_SCALE, error_picture, panels_of, picture_name, save_comparison
 from reporting.plot import training_plot
 from settings.errors import CannotWrite
-from settings.files import atomic, plain, write_json
+from system.files import atomic, plain, write_json
 from tests.reporting.fake_model import FakeModel, fake_run, small_split
 
 HOSTILE = "<script>alert('x')</script> & \"r\""

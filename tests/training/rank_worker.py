@@ -11,10 +11,10 @@ import torch
 import datasets
 import taichi_kernels  # noqa: F401  before torch
 from datasets.protocols import evaluation_views
-from settings import ranks
 from settings.flags import parse
+from system import ranks
 from taichi_kernels import runtime
-from training import choose_recipe, fit, together
+from training import choose_recipe, distributed, fit
 from training.fields import complete, fit_field
 
 
@@ -33,7 +33,7 @@ def main(out: str, words: list[str]) -> None:
     scene = datasets.load(options)
     evaluation, _ = evaluation_views(scene, options.protocol, all_test=False)
     folder = Path(options.basedir)
-    with together.joined("cpu"):
+    with distributed.joined("cpu"):
         if options.method == "points":
             recipe, options = choose_recipe(options, scene)
             run = fit(scene, evaluation, options, recipe, folder)
@@ -42,7 +42,7 @@ def main(out: str, words: list[str]) -> None:
         if ranks.count() == 2:  # a bit that differs is mended
             with torch.no_grad():
                 next(run.model.parameters()).view(-1)[0] += ranks.number()
-            assert not together.keep_same(run.model) and together.keep_same(run.model)
+            assert not distributed.keep_same(run.model) and distributed.keep_same(run.model)
     left = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
     assert not [name for name in left if "gloo" in name or "tcpstore" in name], left  # what would abort the program as it ends
     torch.save({"gradients": gradients, "model": run.model.state_dict(), "psnr": [h["train_psnr"] for h in run.history]},

@@ -12,10 +12,10 @@ import training.grid_steps as grid_steps
 from models.grid_field import GridShape
 from models.nerf_pytorch import COARSE, FINE
 from models.voxel_field import VoxelShape
-from settings import cut_off
 from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
+from system import signals
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene, wall_scene, with_sizes
 from training.checkpoint import load_checkpoint, load_field, save_weights
@@ -120,7 +120,7 @@ def test_interrupted_runs_keep_their_checkpoint(tmp_path, monkeypatch):
         original(self)
 
     monkeypatch.setattr(fields._Loop, "_step", interrupting)
-    with cut_off.heard():
+    with signals.handled():
         assert run(tmp_path).interrupted
     assert len(steps) == 8 and torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
     kept = shown(tmp_path)
@@ -239,9 +239,9 @@ def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, monkeypatch, fl
     monkeypatch.setattr(fields._Loop, "_step", told)
     for _ in range(4):
         try:
-            with cut_off.heard():
+            with signals.handled():
                 pieces = run(tmp_path / "cut", **flags)
-        except cut_off.CutOff:
+        except signals.StopRequested:
             cuts += 1
     assert cuts == 3 and len(steps) == 20 and pieces.finished and same(whole.model, pieces.model)
 
@@ -255,7 +255,7 @@ def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, w
         told.append(1)
         if len(told) == 5:
             signal.raise_signal(signal.SIGTERM)
-        cut_off.answer()
+        signals.check()
 
     def every(model, step):
         if where == "every":
@@ -264,7 +264,7 @@ def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, w
 
     if where == "rays_psnr":
         monkeypatch.setattr(fields, where, lambda *given: (interrupted(), original(*given))[1])
-    with cut_off.heard(), pytest.raises(cut_off.CutOff):
+    with signals.handled(), pytest.raises(signals.StopRequested):
         run(tmp_path / "cut", every=every)
     resumed = run(tmp_path / "cut", every=every)
     assert same(whole.model, resumed.model) and called == list(range(1, 21))

@@ -11,9 +11,9 @@ import torch
 import training.loop as loop
 from models.nerf_pytorch import COARSE, FINE
 from models.points import PointCloud
-from settings import cut_off, files, run_lock
 from settings.errors import CannotWrite, InputError
 from settings.options import Options
+from system import files, run_lock, signals
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene
 from training import choose_recipe, fit
@@ -176,8 +176,8 @@ def test_a_cut_off_run_that_diverged_does_not_replace_its_checkpoint(tmp_path, m
         return step(self, *arguments)
 
     monkeypatch.setattr(loop._Loop, "_step", spoiling)
-    with pytest.raises(InputError, match="finite in epoch 2"), cut_off.heard():
+    with pytest.raises(InputError, match="finite in epoch 2"), signals.handled():
         run(tmp_path, scene)
     monkeypatch.setattr(loop._Loop, "_step", step)
-    with cut_off.heard():
+    with signals.handled():
         assert run(tmp_path, scene).finished

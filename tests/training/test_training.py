@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from datasets.scene import joined
-from settings import cut_off
 from settings.errors import InputError
 from settings.options import Options
+from system import signals
 from tests.scenes import sphere_scene
 from training import choose_recipe, fit, load_run
 from training.checkpoint import load_weights, save_weights, weights_size
@@ -109,9 +109,9 @@ def test_cut_off_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, mon
     monkeypatch.setattr(loop._Loop, "_step", told)
     for _ in range(len(at) + 1):
         try:
-            with cut_off.heard():
+            with signals.handled():
                 pieces = run(tmp_path / "cut", options=options)
-        except cut_off.CutOff as told_by:
+        except signals.StopRequested as told_by:
             signals.append(str(told_by))
     assert signals == ["SIGUSR1"] * len(at) and pieces.finished
     assert len(steps) == len(whole.history) * 20  # none twice
@@ -132,9 +132,9 @@ def test_interrupt_keeps_the_run(tmp_path, monkeypatch):
         return original(*arguments, **settings)
 
     monkeypatch.setattr(loop, "photometric_loss", interrupting)
-    with cut_off.heard():
+    with signals.handled():
         assert run(tmp_path / "cut").interrupted
-        cut_off.answer()  # the report may be made
+        signals.check()  # the report may be made
     assert len(steps) == 30 and load_run(tmp_path / "cut", None).interrupted
     assert same(run(tmp_path / "cut").cloud, whole.cloud)
 
@@ -151,7 +151,7 @@ def test_cut_off_in_the_validation_makes_it_again(tmp_path, monkeypatch):
         return original(*arguments)
 
     monkeypatch.setattr(loop, "mean_psnr", told)
-    with cut_off.heard(), pytest.raises(cut_off.CutOff):
+    with signals.handled(), pytest.raises(signals.StopRequested):
         run(tmp_path / "cut")
     resumed = run(tmp_path / "cut")
     assert same(resumed.cloud, whole.cloud)

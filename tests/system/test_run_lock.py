@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from settings import run_lock
 from settings.errors import CannotWrite, InputError
+from system import run_lock
 
 ROOT = Path(__file__).parents[2]
 TRIES = int(os.environ.get("RADIANCE_EXAMPLES", "100")) // 25  # of two starts at once
 HOLD = """
 import sys, time
 from pathlib import Path
-from settings import run_lock
+from system import run_lock
 from settings.errors import InputError
 folder = Path(sys.argv[1])
 try:

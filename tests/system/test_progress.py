@@ -1,6 +1,6 @@
 """Progress in a log file: lines, no carriage returns."""
 
-from settings import progress as module
+from system import progress as module
 
 
 def test_a_log_gets_lines(capsys, monkeypatch):

@@ -14,10 +14,10 @@ import torch
 import torch.distributed as dist
 
 import main
-from settings import cut_off, ranks
 from settings.errors import InputError
 from settings.options import Options
-from training import choose_recipe, together
+from system import ranks, signals
+from training import choose_recipe, distributed
 
 ROOT = Path(__file__).parents[2]
 POINTS = ["--recipe", "default", "--epochs", "5", "--data_r", "0.02", "--batch_views", "3"]  # of 40 views: the last step has one
@@ -88,7 +88,7 @@ def test_a_rank_that_waits_for_others_hears_a_signal(tmp_path, demo_folder):
     for process in alone:
         process.send_signal(signal.SIGUSR1)
         error = process.communicate(timeout=10)[1]
-        assert process.returncode == cut_off.EXIT_CODE and "cut off by SIGUSR1" in error, error
+        assert process.returncode == signals.EXIT_CODE and "cut off by SIGUSR1" in error, error
         assert "Exception" not in error and "frame #" not in error
 
 
@@ -98,7 +98,7 @@ def test_exit_codes_of_ranks(monkeypatch, capsys):
 
     def ended(problem, told="", agreed=False):
         def run(argv):
-            cut_off._state.update(asked=told, agreed=agreed)
+            signals._state.update(asked=told, agreed=agreed)
             raise problem
 
         monkeypatch.setattr(main, "run", run)
@@ -106,7 +106,7 @@ def test_exit_codes_of_ranks(monkeypatch, capsys):
 
     assert ended(ranks.Lost("another rank ended")) == 1 and ended(ranks.Lost("another rank ended"), "SIGTERM") == 1
     assert ended(ranks.Lost("another rank ended"), "SIGUSR1") == 75
-    assert ended(cut_off.CutOff("SIGUSR1"), agreed=True) == 0 and ended(cut_off.CutOff("SIGUSR1")) == 75
+    assert ended(signals.StopRequested("SIGUSR1"), agreed=True) == 0 and ended(signals.StopRequested("SIGUSR1")) == 75
     assert ended(InputError("wrong")) == 2
     assert all(line.startswith("main.py (rank 1): ") for line in capsys.readouterr().err.splitlines())
 
@@ -118,9 +118,9 @@ def test_devices_that_do_not_go_together_are_refused(monkeypatch):
     for first, own, sentence in (("a 1", "", "others did not"), ("", "a 1", "others did not"), ("a 1", "a 1", "share a GPU")):
         store.set("device_0", first)
         with pytest.raises(InputError, match=sentence):
-            together._check_devices(store, own)
+            distributed._check_devices(store, own)
     store.set("device_0", "a 0")
-    together._check_devices(store, "a 1")
+    distributed._check_devices(store, "a 1")
 
 
 def test_variables_that_do_not_fit_are_told(monkeypatch):
@@ -152,15 +152,15 @@ def test_every_rank_keeps_a_gpu_of_its_own(monkeypatch, seen, own, left):
 
 def test_ranks_draw_their_own_numbers_and_one_rank_the_shared_ones(monkeypatch):
     shared = torch.Generator().manual_seed(0)
-    assert together.own_generator(shared, 0, 5) is shared
+    assert distributed.own_generator(shared, 0, 5) is shared
     monkeypatch.setenv("WORLD_SIZE", "2")
     drawn = {}
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         for step in (5, 6):
-            drawn[rank, step] = float(torch.rand((), generator=together.own_generator(shared, 0, step)))
+            drawn[rank, step] = float(torch.rand((), generator=distributed.own_generator(shared, 0, step)))
     assert len(set(drawn.values())) == 4
-    assert together.own_part(list(range(5))) == [1, 3]
+    assert distributed.own_part(list(range(5))) == [1, 3]
     assert torch.equal(shared.get_state(), torch.Generator().manual_seed(0).get_state())
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from settings.errors import CannotWrite, InputError
-from settings.files import append_text, atomic, check_writable, remove_partial, write_text, writing_into
+from system.files import append_text, atomic, check_writable, remove_partial, write_text, writing_into
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_file_that_cannot_take_its_place_is_told(tmp_path, monkeypatch, code, 
     def failing(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("settings.files.os.replace", failing)
+    monkeypatch.setattr("system.files.os.replace", failing)
     with pytest.raises(CannotWrite, match=advice):
         write_text(tmp_path / "a.txt", "text")
     assert list(tmp_path.iterdir()) == []

@@ -2,8 +2,8 @@
 or by Ctrl-C (SIGINT).
 
 A signal only leaves a note. An exception raised by its handler could come up inside a library, which may swallow it or abort.
-`answer()` raises CutOff where there is a note. It is called between all phases of a run and often inside them: by every loop over
-`settings.progress`, and wherever something takes a second or more.
+`check()` raises StopRequested where there is a note. It is called between all phases of a run and often inside them: by every
+loop over `system.progress`, and wherever something takes a second or more.
 """
 
 import os
@@ -15,11 +15,11 @@ EXIT_CODE = 75  # sysexits.h: a temporary failure, to be tried again
 INTERRUPTED = 130  # what shells give for Ctrl-C
 _NAMES = ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-_UNTOUCHED = {"asked": "", "interrupts": 0, "agreed": False, "deferred": False}
+_UNTOUCHED = {"requested": "", "interrupts": 0, "together": False, "deferred": False}
 _state = dict(_UNTOUCHED)
 
 
-class CutOff(Exception):
+class StopRequested(Exception):
     """The program was told to stop, by the signal that the message names; what it had to save is saved."""
 
     @property
@@ -28,7 +28,7 @@ class CutOff(Exception):
         return INTERRUPTED if str(self) == "SIGINT" else EXIT_CODE
 
 
-def listen() -> dict:
+def install() -> dict:
     """From now on signals are only noted; returns the handlers that they had. For the main thread.
 
     What is ignored stays so: nohup ignores SIGHUP, and a shell ignores SIGINT for what it starts in the background.
@@ -47,9 +47,9 @@ def ignore() -> None:
 
 
 @contextmanager
-def heard() -> Iterator[None]:
-    """`listen`, until the end of the block. Where the program listened already, notes from before count, and stay after it."""
-    before = listen()
+def handled() -> Iterator[None]:
+    """`install`, until the end of the block. Where the program listened already, notes from before count, and stay after it."""
+    before = install()
     try:
         yield
     finally:
@@ -67,19 +67,19 @@ def _note(number: int, _frame) -> None:
             os.write(2, b"\nstopping: Ctrl-C again leaves the report out, and a third time ends at once, without saving\n")
         if _state["interrupts"] > 2:  # nobody waits any longer, whatever is left undone
             os._exit(INTERRUPTED)
-    if _state["asked"] in ("", "SIGINT"):  # the first one, but a scheduler's before Ctrl-C
-        _state["asked"] = name
+    if _state["requested"] in ("", "SIGINT"):  # the first one, but a scheduler's before Ctrl-C
+        _state["requested"] = name
 
 
-def answer() -> None:
-    """Raise CutOff where a signal came, but for what is `deferred`. Call it only where nothing is half done."""
-    if _state["asked"] and not _state["deferred"]:
-        raise CutOff(_state["asked"])
+def check() -> None:
+    """Raise StopRequested where a signal came, but for what is `deferred`. Call it only where nothing is half done."""
+    if _state["requested"] and not _state["deferred"]:
+        raise StopRequested(_state["requested"])
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Where several processes stop together, by `agree`: one does not `answer` alone."""
+    """Where several processes stop together, by `stop_together`: one does not `check` alone."""
     _state["deferred"] = True
     try:
         yield
@@ -87,23 +87,23 @@ def deferred() -> Iterator[None]:
         _state["deferred"] = False
 
 
-def agree(name: str) -> None:
-    """Several processes stop together: raise CutOff here in each, by the signal that came to this one, or by that name."""
-    if _state["asked"] in ("", "SIGINT"):
-        _state["asked"] = name
-    _state["agreed"] = True
+def stop_together(name: str) -> None:
+    """Several processes stop together: raise StopRequested here in each, by the signal that came to this one, or by that name."""
+    if _state["requested"] in ("", "SIGINT"):
+        _state["requested"] = name
+    _state["together"] = True
     _state["interrupts"] = max(_state["interrupts"], name == "SIGINT")
-    raise CutOff(_state["asked"])
+    raise StopRequested(_state["requested"])
 
 
-def agreed() -> bool:
+def stopping_together() -> bool:
     """Whether several processes stop together, and not this one alone."""
-    return _state["agreed"]
+    return _state["together"]
 
 
-def asked() -> str:
+def requested() -> str:
     """The name of the signal that came, empty while none has."""
-    return _state["asked"]
+    return _state["requested"]
 
 
 def interrupted() -> bool:
@@ -111,9 +111,9 @@ def interrupted() -> bool:
     return _state["interrupts"] > 0
 
 
-def only_training() -> bool:
+def ends_training_only() -> bool:
     """Whether the signal is to end the training alone, and not the report after it: one Ctrl-C is. Takes its note away."""
-    if _state["asked"] != "SIGINT" or _state["interrupts"] > 1:
+    if _state["requested"] != "SIGINT" or _state["interrupts"] > 1:
         return False
-    _state["asked"] = ""
+    _state["requested"] = ""
     return True

@@ -2,7 +2,7 @@
 
 import pytest
 
-from settings import memory
+from system import memory
 
 
 def write_group(folder, limit, used, **cached):

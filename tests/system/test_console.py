@@ -7,7 +7,7 @@ import sys
 import pytest
 
 CODE = """\
-from settings import console
+from system import console
 console.keep_open()
 import os, sys
 print("snö \\u2603 \\udcff")
@@ -46,5 +46,5 @@ def test_characters_that_it_does_not_have_are_escaped(tmp_path):
 
 
 def test_taichi_does_not_take_it_for_a_notebook():
-    code = "from settings import console; console.keep_open(); import sys; print(sys.stdout is sys.__stdout__)"
+    code = "from system import console; console.keep_open(); import sys; print(sys.stdout is sys.__stdout__)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from settings.cut_off import CutOff
 from settings.errors import InputError
-from settings.ranks import Lost
+from system.ranks import Lost
+from system.signals import StopRequested
 
 _UNREADABLE = "cannot be read"
 _DAMAGED = "it is damaged, or was not written by this program"
@@ -29,7 +29,7 @@ def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[No
     """
     try:
         yield
-    except (InputError, CutOff, Lost):
+    except (InputError, StopRequested, Lost):
         raise
     except FileNotFoundError as problem:
         raise InputError(f"{_named(problem, path)} is missing" + (f": {missing}" if missing else "")) from problem

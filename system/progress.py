@@ -4,7 +4,7 @@ import sys
 
 from tqdm import tqdm
 
-from settings import cut_off, ranks
+from system import ranks, signals
 
 _SECONDS = 30  # between the lines of a log
 
@@ -37,14 +37,14 @@ class _Bar(tqdm):
 
     def __iter__(self):
         for item in super().__iter__():
-            cut_off.answer()
+            signals.check()
             yield item
 
 
 def progress(*args, **settings) -> tqdm:
     """tqdm's bar on stderr, which shows the time left; where stderr is no terminal, a line every half minute.
 
-    Takes tqdm's own arguments. Of several ranks the first shows it. A loop over it raises CutOff where a signal came.
+    Takes tqdm's own arguments. Of several ranks the first shows it. A loop over it raises StopRequested where a signal came.
     """
     settings["disable"] = settings.get("disable") or not ranks.first()
     if sys.stderr.isatty():

@@ -5,11 +5,11 @@ import zlib
 
 import pytest
 
-from settings.cut_off import CutOff
 from settings.errors import InputError
 from settings.flags import parse
-from settings.ranks import Lost
-from settings.reading import read_json, reading
+from system.ranks import Lost
+from system.reading import read_json, reading
+from system.signals import StopRequested
 
 
 @pytest.mark.parametrize("problem", [
@@ -23,7 +23,7 @@ def test_everything_becomes_a_sentence(problem):
 
 
 def test_what_ends_the_program_and_what_is_told_already_pass():
-    for problem in (CutOff("SIGTERM"), Lost("gone"), KeyboardInterrupt(), InputError("told")):
+    for problem in (StopRequested("SIGTERM"), Lost("gone"), KeyboardInterrupt(), InputError("told")):
         with pytest.raises(type(problem)) as caught, reading("some/file", "is damaged"):
             raise problem
         assert caught.value is problem

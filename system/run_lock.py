@@ -20,10 +20,10 @@ from pathlib import Path
 
 import psutil
 
-from settings import cut_off
 from settings.errors import CannotWrite, InputError
-from settings.files import remove_partial, writing
-from settings.progress import tell
+from system import signals
+from system.files import remove_partial, writing
+from system.progress import tell
 
 try:
     import fcntl
@@ -121,7 +121,7 @@ def check(folder: Path) -> None:
 def _taken(path: Path) -> _Lock:
     until, told = time.monotonic() + _PATIENCE, False
     while True:
-        cut_off.answer()
+        signals.check()
         found = _attempt(path)
         if isinstance(found, _Lock):
             return found

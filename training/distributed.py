@@ -19,8 +19,8 @@ import torch.distributed as dist
 import torch.distributed.nn  # now: loaded after the ranks have met, defaults of its functions would keep their group alive
 from torch import Tensor, nn
 
-from settings import cut_off, ranks
 from settings.errors import InputError
+from system import ranks, signals
 
 _MEETING = 1800.0  # seconds until all ranks have come
 _PATIENCE = timedelta(days=1)  # with a rank that does not answer, and is not known to have ended: the first one makes pictures
@@ -78,7 +78,7 @@ def _answers(host: str, port: int) -> bool:
 def _rest(until: float, lost: str) -> None:
     if time.monotonic() > until:
         raise ranks.Lost(lost)
-    cut_off.answer()
+    signals.check()
     time.sleep(0.2)
 
 
@@ -129,7 +129,7 @@ def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
     """
     if ranks.count() == 1:
         return values
-    signal = cut_off.asked()
+    signal = signals.requested()
     numbers = torch.tensor([*values, signal not in ("", "SIGINT"), signal == "SIGINT"], dtype=torch.float64)
     gradients = [value.grad for value in parameters if value.grad is not None]
     message = torch.cat([gradient.reshape(-1) for gradient in gradients])
@@ -145,16 +145,16 @@ def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
 
 
 def answer() -> None:
-    """Raise CutOff where the run was told to stop. Every one of several ranks does so between the same two steps."""
+    """Raise StopRequested where the run was told to stop. Every one of several ranks does so between the same two steps."""
     if ranks.count() == 1:
-        cut_off.answer()
+        signals.check()
     elif _state["stop"]:
-        cut_off.agree(_state["stop"])
+        signals.stop_together(_state["stop"])
 
 
 def stopped_together() -> AbstractContextManager:
     """A block in which one of several ranks does not stop alone: signals are answered here alone, by `answer`."""
-    return nullcontext() if ranks.count() == 1 else cut_off.deferred()
+    return nullcontext() if ranks.count() == 1 else signals.deferred()
 
 
 @torch.no_grad()
