@@ -98,7 +98,7 @@ def test_exit_codes_of_ranks(monkeypatch, capsys):
 
     def ended(problem, told="", agreed=False):
         def run(argv):
-            signals._state.update(asked=told, agreed=agreed)
+            signals._state.update(requested=told, together=agreed)
             raise problem
 
         monkeypatch.setattr(main, "run", run)

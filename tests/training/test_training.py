@@ -98,7 +98,7 @@ def test_cut_off_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, mon
 
     options = replace(_SMALL, recipe=recipe)
     whole = run(tmp_path / "whole", options=options)
-    original, steps, signals = loop._Loop._step, [], []
+    original, steps, stops = loop._Loop._step, [], []
 
     def told(*arguments):
         steps.append(1)
@@ -112,8 +112,8 @@ def test_cut_off_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, mon
             with signals.handled():
                 pieces = run(tmp_path / "cut", options=options)
         except signals.StopRequested as told_by:
-            signals.append(str(told_by))
-    assert signals == ["SIGUSR1"] * len(at) and pieces.finished
+            stops.append(str(told_by))
+    assert stops == ["SIGUSR1"] * len(at) and pieces.finished
     assert len(steps) == len(whole.history) * 20  # none twice
     assert same(whole.cloud, pieces.cloud)
     assert [h["train_psnr"] for h in pieces.history] == [h["train_psnr"] for h in whole.history]
