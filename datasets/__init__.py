@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.backgrounds import over_black
+from datasets.backgrounds import with_stored_colours
 from datasets.blender import load_blender
 from datasets.cameras import Cameras
 from datasets.colmap import load_colmap
@@ -43,7 +43,8 @@ def load(options: Options) -> Scene:
     if options.no_masks and options.method == "nerf" and kind != "nerfstudio":
         raise InputError(f"--no_masks with --method nerf is about masks that a transforms.json names, and {folder} holds a scene "
                          f"of type {kind}: drop the flag")
-    scene = over_black(_checked(_loaded(folder, kind, options), folder), options)
+    stored_colours = options.method == "points" and options.recipe == options.protocol == "paper"
+    scene = with_stored_colours(_checked(_loaded(folder, kind, options), folder), stored_colours)
     if options.no_masks and options.method == "points":
         everything = joined([np.full(image.shape[:2], 255, np.uint8) for image in scene.train.images])
         return replace(scene, carving=replace(scene.train, alpha=everything))

@@ -126,7 +126,7 @@ def apply_masks(
             _check_size(masks[-1], header, size)
         alpha = read_masks(masks, threads, f"{name} masks")
         if _is_opaque(split):
-            masked[name] = replace(split, alpha=alpha, stored_over_black=False, images=joined(
+            masked[name] = replace(split, alpha=alpha, black_if_transparent=False, images=joined(
                 [np.where(mask[..., None] > 0, image, 0) for image, mask in zip(split.images, alpha, strict=True)]))
         else:
             carving = as_carved(split.images, alpha, split)

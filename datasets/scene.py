@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.backgrounds import photograph_over
 from datasets.cameras import Cameras
 
 Pictures = np.ndarray | list[np.ndarray]  # one array a view: an array (V, H, W, ...) where all have one size, else a list
@@ -27,30 +28,24 @@ class Split:
     alpha: Pictures | None  # V masks (H, W) uint8, or None if the files have no alpha channel
     cameras: Cameras
     names: list[str]  # V names, for pictures and messages
-    # What a view is over black: its colours as they are stored (True), or multiplied by alpha; see `datasets.backgrounds`.
-    stored_over_black: bool = False
+    black_if_transparent: bool = False  # whether the files' colours are black wherever alpha is 0, which loaders measure
+    stored_over_black: bool = False  # whether views over black are the stored colours; see `datasets.backgrounds`
 
     def __len__(self) -> int:
         return len(self.names)
 
     def picture(self, view: int, background: str) -> Tensor:
-        """One view as float32 (H, W, 3) in [0, 1] over a background, `black` or `white`.
-
-        Over white it is colour * alpha + 1 - alpha, what NeRF tables use; over black see `over_black`.
-        """
-        if background == "black" or self.alpha is None:
-            return self.over_black(view).float() / 255
-        alpha = torch.from_numpy(self.alpha[view]).float()[..., None] / 255
-        return torch.from_numpy(self.images[view]).float() / 255 * alpha + (1 - alpha)
+        """One view as float32 (H, W, 3) in [0, 1] over a background, `black` (rounded to bytes, as `over_black`) or `white`."""
+        return self.over_black(view).float() / 255 if background == "black" else self._over(view, background)
 
     def over_black(self, view: int) -> Tensor:
         """One view over black, uint8 (H, W, 3): colour * alpha, or the stored colours if `stored_over_black`."""
-        if self.alpha is None or self.stored_over_black:
-            return torch.from_numpy(self.images[view])
-        product = np.multiply(self.images[view], self.alpha[view][..., None], dtype=np.uint16)
-        product += 128
-        product += product >> 8  # with the next shift, exactly the rounded product / 255
-        return torch.from_numpy((product >> 8).astype(np.uint8))
+        return self._over(view, "black", in_bytes=True)
+
+    def _over(self, view: int, background: str, *, in_bytes: bool = False) -> Tensor:
+        alpha = None if self.alpha is None else torch.from_numpy(self.alpha[view])
+        return photograph_over(torch.from_numpy(self.images[view]), alpha, background,
+                               stored_over_black=self.stored_over_black, in_bytes=in_bytes)
 
     def shrunk(self, factor: int) -> "Split":
         """The same views at 1/factor of the size, one pixel at least, by averages over areas; with alpha, colours are averaged

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
 from models.checks import check_log_radii, check_mapping, check_number, check_tensors, like
 from models.rendering import Rendering
@@ -174,9 +175,7 @@ class PointCloud(nn.Module):
             image, alpha = self.composite_splats(*self.splats(cameras, view, with_depth), cameras.size(view), SEEN_TRANSMITTANCE)
             depth = image[..., 3] / alpha.clamp_min(1e-8) if with_depth else None
             image = image[..., :3]
-        if background == "white":
-            image = image + (1 - alpha)[..., None]
-        return Rendering(image.clamp(0, 1), alpha, depth)
+        return Rendering(rendering_over(image, 1 - alpha, background).clamp(0, 1), alpha, depth)
 
 
 def frame_of(cameras: Cameras) -> float:

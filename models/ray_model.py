@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
 from models.rays import Ndc, Rays, pack_cameras, pixel_rays, view_pixels
 from models.rendering import Rendering
@@ -60,8 +61,7 @@ class RayModel(nn.Module, ABC):
             signals.check()
             parts.append(self._shown(pixel_rays(packed, some)))
         colour, alpha, depth = (torch.cat(part) for part in zip(*parts, strict=True))
-        if background == "white":
-            colour = colour + (1 - alpha)[:, None]
+        colour = rendering_over(colour, 1 - alpha, background)
         size = height, width
         return Rendering(colour.clamp(0, 1).view(*size, 3), alpha.view(size), depth.view(size) if with_depth else None)
 

@@ -9,6 +9,7 @@ import configargparse
 
 from settings.errors import InputError
 from settings.options import GROUPS, Options, kind
+from settings.presets import open_config
 from settings.refused import REFUSED
 from settings.validation import heeded, validate
 from system.reading import reading
@@ -158,7 +159,7 @@ def _parser() -> _Parser:
         prog="python main.py", usage="python main.py [--config FILE] [--flag value ...]", allow_abbrev=False,
         description="Learn a scene from photographs as a cloud of points or a radiance field; show and measure what was learned.",
         epilog=_EXAMPLES, formatter_class=_wide_help, add_config_file_help=False, add_env_var_help=False,
-        config_file_parser_class=_ConfigFile, config_file_open_func=_open_config)
+        config_file_parser_class=_ConfigFile, config_file_open_func=open_config)
     parser.add_argument("--config", is_config_file=True, metavar="FILE",
                         help="read flags from a file of `flag = value` lines; the command line wins over it")
     groups = {name: parser.add_argument_group(name, text) for name, text in GROUPS.items()}
@@ -170,10 +171,6 @@ def _parser() -> _Parser:
             *names, type=_reader(setting), default=setting.default, metavar=_metavar(setting),
             help=_help(setting).replace("%", "%%"), **switch)
     return parser
-
-
-def _open_config(path: str):
-    return Path(path).open(encoding="utf-8-sig")  # the parser closes it; -sig: Windows editors write a mark
 
 
 def _wide_help(prog: str):

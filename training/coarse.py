@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
 from datasets.scene import Scene, Split, joined
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
@@ -68,8 +69,7 @@ def _fitted(cloud: PointCloud, cameras: Cameras, scene: Scene, generator: torch.
     for step in progress(range(STEPS), desc="outlines", unit="step", leave=False):
         view = int(torch.randint(len(pictures), (), generator=generator))
         image, alpha = cloud.composite(cameras, view)
-        if scene.background == "white":
-            image = image + (1 - alpha)[..., None]
+        image = rendering_over(image, 1 - alpha, scene.background)
         loss = photometric_loss(image, pictures[view])[0] + _ALPHA_PRICE * alpha.mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from datasets.backgrounds import rendering_over
 from datasets.scene import Scene
 from models.points import PointCloud
 from system import signals
@@ -24,14 +25,13 @@ def importance(cloud: PointCloud, scene: Scene) -> Importance:
     """
     count, device = cloud.point_count(), cloud.positions.device
     most, error = torch.zeros(count, device=device), torch.zeros(count, device=device)
-    white = scene.background == "white"
     for view in range(len(scene.train)):
         signals.check()
         with torch.no_grad():
             rows, depths = cloud.splats(scene.train.cameras, view)
         rows = rows.detach().requires_grad_()
         image, alpha = cloud.composite_splats(rows, depths, scene.train.cameras.size(view))
-        shown = (image + (1 - alpha)[..., None] if white else image).detach().clamp(0, 1)
+        shown = rendering_over(image, 1 - alpha, scene.background).detach().clamp(0, 1)
         squared = ((shown - scene.train.picture(view, scene.background).to(device)) ** 2).sum(-1)
         weights = torch.stack([torch.ones_like(squared), squared, torch.zeros_like(squared)], -1)
         (gradient,) = torch.autograd.grad(image, rows, weights)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from datasets.backgrounds import rendering_over
 from datasets.scene import Scene, Split
 from models.checks import is_finite
 from models.points import PointCloud
@@ -199,12 +200,10 @@ class _Loop:
         if stage.loss == "silhouette":  # what is not black is the object, so over black whatever the background
             target = self.over_black[view].to(image.device)
             return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
-        if self.scene.background == "white":
-            image = image + (1 - alpha)[..., None]
-            target = self.scene.train.picture(view, "white").to(image.device)
-        else:
-            target = self.over_black[view].to(image.device)
-        loss, squared = photometric_loss(image, target, gradient_weight=self.options.lr_s)
+        background = self.scene.background
+        target = self.over_black[view] if background == "black" else self.scene.train.picture(view, background)
+        image = rendering_over(image, 1 - alpha, background)
+        loss, squared = photometric_loss(image, target.to(image.device), gradient_weight=self.options.lr_s)
         return loss + self._alpha_loss(view, alpha), squared
 
     def _alpha_loss(self, view: int, alpha: Tensor) -> Tensor | float:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.backgrounds import photograph_over, rendering_over
 from datasets.scene import Pictures, Split
 from models.rays import Rays, pack_cameras, pixel_rays
 from models.repeatable import mean
@@ -25,7 +26,7 @@ class Batch(NamedTuple):
 
     def error(self, seen: Composite) -> Tensor:
         """Error (R, 3) of what is seen, over the background."""
-        return seen.colour + seen.transmittance[:, None] * self.background - self.colours
+        return rendering_over(seen.colour, seen.transmittance, self.background) - self.colours
 
     def squared_error(self, seen: Composite) -> Tensor:
         """Mean squared error, over rays and channels."""
@@ -82,10 +83,7 @@ class RayBatches:
     def _batch(self, pixels: Tensor, background: Tensor) -> Batch:
         view, row, column = pixels.unbind(1)
         index = (self.starts[view] + row * self.widths[view] + column).to(self.colours.device)
-        colours = self.colours[index].float() / 255
-        if self.alpha is not None:
-            alpha = self.alpha[index].float()[:, None] / 255
-            colours = colours * alpha + background * (1 - alpha)
+        colours = photograph_over(self.colours[index], None if self.alpha is None else self.alpha[index], background)
         return Batch(pixel_rays(self.cameras, pixels.to(self.colours.device, torch.int32)), colours, background)
 
 

@@ -253,12 +253,3 @@ def test_a_config_of_nerf_pytorch_is_understood(tmp_path):
     assert (one.method, one.field, one.N_importance, one.lrate_decay, one.half_res) == ("nerf", "mlp", 128, 500, True)
     assert (one.basedir, one.expname) == ("logs/blender_paper_lego", None)
     assert (other.method, other.field, other.raw_noise_std, other.factor) == ("nerf", "mlp", 1.0, 8)
-
-
-@pytest.mark.parametrize("config", sorted(path.name for path in CONFIGS.glob("*.txt")))
-def test_shipped_configs_are_understood(config):
-    options = parse(["--config", str(CONFIGS / config)])
-    kind = config.removesuffix(".txt").partition("_")[2]
-    kinds = {"": ("nerf", "grid"), "mlp": ("nerf", "mlp"), "rvs": ("nerf", "mlp"), "points": ("points", "grid")}
-    assert (options.method, options.field, options.rvs) == (*kinds[kind], kind == "rvs")
-    assert options.dataname == config.removesuffix(".txt").partition("_")[0]
