@@ -4,13 +4,14 @@ Torch's own do not: they cut a sum over many samples in one part for each thread
 thread's part by other instructions than the rest, which round otherwise. Here sums are cut in blocks of a fixed size, curves are
 made of steps that round each value alike, and matrices have sizes at which the libraries cut only between whole vectors.
 Libraries promise none of this; tests/training/test_threads.py looks whether it holds. All are differentiable once; a second
-derivative through a curve or a layer is not to be had (`once_differentiable`).
+derivative through a curve or a layer raises RuntimeError (`once_differentiable`).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from taichi_kernels.common.derivatives import once_differentiable
 
 _BLOCK = 1024  # values, or samples, of a sum: oneDNN cuts a sum in bfloat16 from 2048 on
 _ROWS = 64  # samples of a matrix: a multiple of these
@@ -103,16 +104,16 @@ class _Softplus(torch.autograd.Function):
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, samples, weight, bias):
-        ctx.type, weight = weight.dtype, weight.to(samples.dtype)
+        ctx.type = weight.dtype
         ctx.save_for_backward(samples, weight)
-        return F.linear(samples, weight, None if bias is None else bias.to(samples.dtype))
+        return F.linear(samples, weight.to(samples.dtype), None if bias is None else bias.to(samples.dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         samples, weight = ctx.saved_tensors
         to_samples, to_weight, to_bias = ctx.needs_input_grad
-        return (grad @ weight if to_samples else None, _products(grad, samples, ctx.type) if to_weight else None,
+        return (grad @ weight.to(grad.dtype) if to_samples else None, _products(grad, samples, ctx.type) if to_weight else None,
                 _column_sums(grad, ctx.type) if to_bias else None)
 
 

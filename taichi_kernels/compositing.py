@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.splatting.binning import taichi_type
 
 _CHUNK = 16  # samples of a ray that the CPU takes the exponentials of at a time
@@ -191,6 +192,7 @@ class _Composite(torch.autograd.Function):
         return out, clear, depth, median, weights
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_out, grad_clear, grad_depth, _, grad_weights):
         saved = [t.detach() for t in ctx.saved_tensors]
         densities, colours, clear = saved[0], saved[1], saved[6]

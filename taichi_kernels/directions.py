@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.spherical_harmonics import sh_basis, sh_gradient
 from taichi_kernels.splatting.binning import taichi_type
 
@@ -32,16 +33,17 @@ def _kernels(dtype, count: int):
 class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, directions, count):
-        directions = directions.detach().contiguous()
         ctx.save_for_backward(directions)
+        directions = directions.detach().contiguous()
         out = directions.new_empty(len(directions), count)
         if len(directions):
             _kernels(taichi_type(directions), count)[0](directions, out)
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
-        (directions,) = (t.detach() for t in ctx.saved_tensors)
+        (directions,) = (t.detach().contiguous() for t in ctx.saved_tensors)
         total = torch.empty_like(directions)
         if len(directions):
             _kernels(taichi_type(directions), grad.shape[1])[1](directions, grad.contiguous(), total)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.splatting.binning import taichi_type
 
 
@@ -71,12 +72,13 @@ class _Distortion(torch.autograd.Function):
         out = weights.new_zeros(len(offsets) - 1)
         if weights.numel():
             _kernels(taichi_type(weights))[0](*inputs, out)
-        ctx.save_for_backward(*inputs)
+        ctx.save_for_backward(*inputs, out)
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
-        inputs = [t.detach() for t in ctx.saved_tensors]
+        *inputs, _ = (t.detach() for t in ctx.saved_tensors)
         results = [torch.zeros_like(inputs[0]) for _ in range(3)]
         if inputs[0].numel():
             _kernels(taichi_type(inputs[0]))[1](*inputs, grad.contiguous(), *results)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.runtime import WORKER_STRIDE
 from taichi_kernels.splatting.binning import taichi_type
 
@@ -91,6 +92,7 @@ class _Encode(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         (out,) = (t.detach() for t in ctx.saved_tensors)
         axes, octaves = ctx.sizes

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.compositing import absorbed, absorbed_f32
 from taichi_kernels.splatting.binning import taichi_type
 
@@ -244,14 +245,15 @@ class _Draw(torch.autograd.Function):
         if rays:
             out = (places, thickness, opacity, bins, shares, rates, upto)
             _forward_kernel(*_made_for(places, knots, linear))(*(_filled(t.view(-1)) for t in (*inputs, *out)), samples)
-        ctx.save_for_backward(*inputs, thickness, bins, shares, rates)
+        ctx.save_for_backward(*inputs, thickness, bins, shares, rates, opacity)
         ctx.kinds = knots, linear
         ctx.mark_non_differentiable(rates)
         return places, opacity, rates
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_places, grad_opacity, _):
-        saved = [t.detach() for t in ctx.saved_tensors]
+        *saved, _ = (t.detach() for t in ctx.saved_tensors)
         starts, ends, densities, thickness, shares = *saved[:3], saved[6], saved[8]
         knots, linear = ctx.kinds
         grad_places = torch.zeros_like(shares) if grad_places is None else grad_places.contiguous()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.runtime import WORKER_STRIDE
 from taichi_kernels.splatting.binning import taichi_type
 
@@ -191,15 +192,16 @@ class _Photometric(torch.autograd.Function):
         row_weights = _difference_weights(lambda s: 3 * width * (height - s), gradient_weight, image)
         column_weights = _difference_weights(lambda s: 3 * height * (width - s), gradient_weight, image)
         grad, sums = (_on_gpu if runtime.is_gpu() else _on_cpu)(image, target, row_weights, column_weights)
-        ctx.save_for_backward(grad.view(height, width, 3))
         squared = sums[0] / image.numel()
         loss = squared + (sums[1:4] * row_weights).sum() + (sums[4:7] * column_weights).sum()
+        ctx.save_for_backward(grad.view(height, width, 3), loss)
         ctx.mark_non_differentiable(squared)
         return loss, squared
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_loss, _):
-        (grad,) = ctx.saved_tensors
+        grad, _ = ctx.saved_tensors
         return grad * grad_loss, None, None
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.spherical_harmonics import sh_basis, sh_gradient
 from taichi_kernels.splatting.binning import taichi_type
 
@@ -141,13 +142,14 @@ class _Project(torch.autograd.Function):
         if count:
             _kernels(*ctx.kernels)[0](*inputs, splats, depths)
         positions, _, sh_rows, radii, _, camera = inputs
-        ctx.save_for_backward(positions, sh_rows, radii, camera)
+        ctx.save_for_backward(positions, sh_rows, radii, camera, depths)
         ctx.sh_shape = sh.shape
         return splats, depths
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_splats, grad_depths):
-        positions, sh, radii, camera = (t.detach() for t in ctx.saved_tensors)
+        positions, sh, radii, camera, _ = (t.detach() for t in ctx.saved_tensors)
         count = positions.shape[0]
         grad_splats = positions.new_zeros(count, 7 + ctx.kernels[-1]) if grad_splats is None else grad_splats.contiguous()
         grad_depths = positions.new_zeros(count) if grad_depths is None else grad_depths.contiguous()

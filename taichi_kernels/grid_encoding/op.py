@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.grid_encoding import cpu, gpu
 from taichi_kernels.grid_encoding.layout import GridLayout
 from taichi_kernels.splatting.binning import taichi_type
@@ -46,13 +47,16 @@ def _position_gradient(positions: Tensor, table: Tensor, places: Tensor, grad: T
 class _EncodeGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx, positions, table, layout, known):
-        inputs = [positions.detach().contiguous(), table.detach().contiguous(), layout.table.to(positions.device)]
-        ctx.save_for_backward(*inputs)
-        return _encode(*inputs) if known is None else known.detach()
+        layout_table = layout.table.to(positions.device)
+        ctx.save_for_backward(positions, table, layout_table)
+        if known is not None:
+            return known.detach()
+        return _encode(positions.detach().contiguous(), table.detach().contiguous(), layout_table)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
-        positions, table, places = (t.detach() for t in ctx.saved_tensors)
+        positions, table, places = (t.detach().contiguous() for t in ctx.saved_tensors)
         grad = grad.contiguous().view(len(positions), len(places), table.shape[1])
         to_positions, to_table = ctx.needs_input_grad[:2]
         grad_positions = _position_gradient(positions, table, places, grad) if to_positions else None

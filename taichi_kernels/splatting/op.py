@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.splatting.binning import bin_splats, schedule, taichi_type
 from taichi_kernels.splatting.profiles import PROFILES, SUPPORT
 
@@ -76,6 +77,7 @@ class _SplatPacked(torch.autograd.Function):
         return image, 1 - transmittance
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_image, grad_alpha):
         if ctx.bins is None:
             return grad_image.new_zeros(0, ctx.columns), *[None] * 6

@@ -13,9 +13,9 @@ from PIL import Image
 from datasets import demo
 from datasets.cameras import Cameras
 from datasets.demo import DemoSettings, demo_poses, ensure_demo, is_complete, make_demo
+from datasets.demo.sphere_tracing import demo_distance
 from datasets.made_folders import STALE_SECONDS
 from settings.errors import InputError
-from taichi_kernels.sphere_tracing import demo_distance
 
 SMALL = DemoSettings(width=48, height=32, train_views=4, val_views=2, test_views=3, samples=2, seed=5)
 SPLITS = ("train", "val", "test")

@@ -56,8 +56,11 @@ def test_first_derivatives_are_right_and_second_ones_are_refused(function):
     raw = rand(3, 4).double().requires_grad_()
     assert torch.autograd.gradcheck(function, raw)
     (grad,) = torch.autograd.grad(function(raw).square().sum(), raw, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="can be differentiated once only"):
         grad.sum().backward()
+    (grad,) = torch.autograd.grad(function(raw).sum(), raw, create_graph=True)  # of constants, too
+    with pytest.raises(RuntimeError, match="can be differentiated once only"):
+        torch.autograd.grad(raw.sum() + grad.sum(), raw)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

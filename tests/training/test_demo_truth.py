@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from datasets.demo.sphere_tracing import demo_distance
 from settings.options import Options
-from taichi_kernels.sphere_tracing import demo_distance
 from training import choose_recipe, fit
 from training.hull import hull_cells
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.demo.sphere_tracing import trace_demo
 from datasets.made_folders import made
 from settings.errors import InputError
 from system import signals
 from system.progress import progress
-from taichi_kernels.sphere_tracing import trace_demo
 
 VERSION = 1  # of the pictures: to be raised whenever the same settings give other bytes
 MANIFEST = "demo.json"

@@ -14,9 +14,9 @@ import taichi.math as tm
 import torch
 from torch import Tensor
 
+from datasets.demo.paints import gloss, paint
+from datasets.demo.shapes import BOUND_RADIUS, scene
 from taichi_kernels import runtime
-from taichi_kernels.demo_paints import gloss, paint
-from taichi_kernels.demo_shapes import BOUND_RADIUS, scene
 
 HIT_DISTANCE = 1e-4  # world units: a ray this close has arrived
 MAX_STEPS = 200
@@ -245,7 +245,7 @@ def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
     """Signed distance (N,) float32 and nearest part (N,) int32 of world points (N, 3) in the demo scene.
 
     Negative inside; zero on the surface, with the outward unit normal as its gradient; outside at most the
-    true distance. Part numbers are demo_shapes' names. Raises ValueError for another shape.
+    true distance. Part numbers are named in datasets.demo.shapes. Raises ValueError for another shape.
     """
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be (N, 3), not {tuple(points.shape)}")

@@ -5,9 +5,8 @@ import math
 import pytest
 import torch
 
-from datasets.demo import look_at
-from taichi_kernels import demo_shapes
-from taichi_kernels.sphere_tracing import SUN_DIRECTION, demo_distance, trace_demo
+from datasets.demo import look_at, shapes
+from datasets.demo.sphere_tracing import SUN_DIRECTION, demo_distance, trace_demo
 
 SIZE = 48
 DIRECTIONS = torch.tensor(
@@ -114,7 +113,7 @@ def test_every_part_is_seen():
         depth = trace_demo(intrinsics, turn @ poses, SIZE, SIZE, 1).depth.cpu()
         points = ((origin + depth[..., None] * rays) @ turn.T)[depth > 0]
         found |= set(demo_distance(points)[1].tolist())
-    assert found == set(range(demo_shapes.PART_COUNT))
+    assert found == set(range(shapes.PART_COUNT))
 
 
 def brightness(target, direction):
@@ -132,18 +131,18 @@ def brightness(target, direction):
 def test_a_glossy_part_has_a_highlight_where_it_mirrors_the_sun_and_a_matte_one_has_not():
     mirrored, aside = torch.tensor([0.0, -0.6, 0.8]), torch.tensor([0.8, -0.3, 0.5])
     normal = torch.nn.functional.normalize(mirrored + torch.tensor([*SUN_DIRECTION]), dim=0)
-    ball = torch.tensor([*demo_shapes.BALL_CENTER]) + 0.085 * normal
+    ball = torch.tensor([*shapes.BALL_CENTER]) + 0.085 * normal
     sand = torch.tensor([0.35, -0.30, -0.5317])
     assert brightness(ball, mirrored) > brightness(ball, aside) + 0.08
     assert brightness(sand, mirrored) == pytest.approx(brightness(sand, aside), abs=0.05)
 
 
 def test_the_tower_casts_its_shadow_on_the_sea():
-    top = torch.tensor([demo_shapes.TOWER_FOOT.x, demo_shapes.TOWER_FOOT.y, 0.4])
-    down = (0.4 - demo_shapes.SEA_LEVEL) / SUN_DIRECTION.z
+    top = torch.tensor([shapes.TOWER_FOOT.x, shapes.TOWER_FOOT.y, 0.4])
+    down = (0.4 - shapes.SEA_LEVEL) / SUN_DIRECTION.z
     shadow, open_sea = top - down * torch.tensor([*SUN_DIRECTION]), torch.tensor([0.1, -0.92, -0.6])
     above = torch.tensor([0.05, -0.1, 1.0])
-    assert demo_distance(torch.stack([shadow, open_sea]))[1].tolist() == [demo_shapes.SEA] * 2
+    assert demo_distance(torch.stack([shadow, open_sea]))[1].tolist() == [shapes.SEA] * 2
     assert brightness(shadow, above) < 0.8 * brightness(open_sea, above)
 
 
@@ -158,13 +157,13 @@ def test_signed_distance_never_exceeds_the_way_between_points():
 
 
 def test_signed_distance_of_known_points():
-    foot = torch.tensor([[*demo_shapes.TOWER_FOOT]])
+    foot = torch.tensor([[*shapes.TOWER_FOOT]])
     deep, part = demo_distance(foot + torch.tensor([[0.0, 0.0, 0.4]]))
     assert deep.item() == pytest.approx(-0.147, abs=0.005)  # the tower's radius there
-    assert part.item() == demo_shapes.TOWER
+    assert part.item() == shapes.TOWER
     assert distance(torch.tensor([[0.0, 0.0, -0.86 - 0.5]])).item() == pytest.approx(0.5, abs=1e-5)
-    below, part = demo_distance(torch.tensor([[0.9, 0.2, demo_shapes.SEA_LEVEL + 0.01]]))
-    assert (below.item(), part.item()) == (pytest.approx(0.01, abs=1e-5), demo_shapes.SEA)
+    below, part = demo_distance(torch.tensor([[0.9, 0.2, shapes.SEA_LEVEL + 0.01]]))
+    assert (below.item(), part.item()) == (pytest.approx(0.01, abs=1e-5), shapes.SEA)
     assert demo_distance(torch.zeros(0, 3))[0].shape == (0,)
 
 

@@ -7,8 +7,8 @@ point-radiance program reads a pixel without red as background.
 import taichi as ti
 import taichi.math as tm
 
-from taichi_kernels import demo_shapes as shapes
-from taichi_kernels.signed_distances import rotated
+from datasets.demo import shapes
+from datasets.demo.signed_distances import rotated
 
 
 @ti.func

@@ -9,7 +9,7 @@ by that ball, so that skipping them changes nothing.
 import taichi as ti
 import taichi.math as tm
 
-from taichi_kernels.signed_distances import (
+from datasets.demo.signed_distances import (
     box,
     capsule,
     cone,
