@@ -11,6 +11,7 @@ ORIGINAL_CUBE = 2.0  # half an edge of the cube that the original program carves
 _MEETING = 0.01
 _FAR, _AWAY, _FEW = 10.0, 60.0, 0.1  # times the median distance; degrees; the fraction of the views that may be odd
 _LEAST = 5  # views of which one can be called odd
+_ROUNDS, _PRIOR = 10, 1e-5  # of the robust point: rounds of reweighting; the weight of the box's middle, against 1 of all axes
 
 
 def odd_views(cameras: Cameras) -> list[int]:
@@ -54,15 +55,35 @@ def meeting_point(cameras: Cameras) -> Tensor | None:
 
 
 def _meeting_point(cameras: Cameras) -> Tensor | None:
-    t = cameras.centers.double()
     d = -cameras.camera_to_world[:, :, 2].double()
-    across = torch.eye(3, dtype=torch.float64) - d[:, :, None] * d[:, None, :]
-    total = across.mean(0)
-    if torch.linalg.eigvalsh(total)[0] < _MEETING:
-        return None
-    point = torch.linalg.solve(total, (across @ t[:, :, None]).mean(0)[:, 0])
-    ahead = ((point - t) * d).sum(-1) > 0
+    return None if torch.linalg.eigvalsh(_across(d).mean(0))[0] < _MEETING else nearest_to_axes(cameras)
+
+
+def nearest_to_axes(cameras: Cameras, box: Tensor | None = None) -> Tensor | None:
+    """The point x (3,) float64, world units, that minimises  sum_v w_v |(I - d d^T) (x - t)|^2  over the cameras v, whose optical
+    axes start at t in the direction d. None if x lies behind half of the cameras.
+
+    Without a box all weights w are 1. With one, (2, 3), the estimate is robust: ten rounds of reweighting by the inverse of the
+    distance to each axis, so that single stray cameras count little; and x tends to the middle of the box where the axes leave it
+    open (one camera, parallel cameras). Raises torch.linalg.LinAlgError without a box if all axes are parallel.
+    """
+    t, d = cameras.centers.double().cpu(), -cameras.camera_to_world[:, :, 2].double().cpu()
+    across, weights = _across(d), torch.ones(len(cameras), dtype=torch.float64)
+    rounds, prior = (1, 0.0) if box is None else (_ROUNDS, _PRIOR)
+    corners = torch.zeros(2, 3, dtype=torch.float64) if box is None else box.double().cpu()
+    middle, least = corners.mean(0), 1e-3 * (float((corners[1] - corners[0]).norm()) or 1.0)
+    for _ in range(rounds):
+        system = (weights[:, None, None] * across).sum(0) / weights.sum() + prior * torch.eye(3, dtype=torch.float64)
+        right_side = (weights[:, None] * (across @ t[:, :, None])[:, :, 0]).sum(0) / weights.sum() + prior * middle
+        point = torch.linalg.solve(system, right_side)
+        weights = 1 / (across @ (point - t)[:, :, None])[:, :, 0].norm(dim=1).clamp_min(least)
+    ahead = ((point - t) * d).sum(1) > 0
     return point if ahead.double().mean() > 0.5 else None
+
+
+def _across(directions: Tensor) -> Tensor:
+    """The projections I - d d^T (V, 3, 3) onto the planes across unit directions (V, 3)."""
+    return torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None, :]
 
 
 def scene_box(cameras: Cameras) -> tuple[Tensor, str]:

@@ -19,7 +19,7 @@ from jobs.reports import Report, read_report
 from jobs.states import Known, of_sweep
 from jobs.sweep import SweepRun
 from jobs.sweep_plot import plot
-from reporting.lines import MEGABYTE
+from reporting.summary import MEGABYTE
 from settings.errors import InputError
 from system.files import write_text
 

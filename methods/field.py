@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datasets.scene import Scene, Split
-from reporting.watch import watch
+from reporting.snapshots import snapshots
 from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
@@ -19,7 +19,7 @@ def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tu
     if options.render_only:
         run = load_field_run(scene, options, folder)
     else:
-        every = watch(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
+        every = snapshots(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
         run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), every=every)
     run.model.chunk, run.model.points = options.chunk, options.netchunk
     if calls is not None and options.render_only:

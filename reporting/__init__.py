@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from reporting.lines import closing_lines, four_lines
-from reporting.record import RunRecord
+from reporting.run_record import RunRecord
+from reporting.summary import closing_lines, four_lines
 
 __all__ = ["RunRecord", "closing_lines", "four_lines", "report"]
 

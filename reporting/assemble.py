@@ -9,7 +9,7 @@ from reporting.evaluate import Quality, Speed, evaluate, measure_speed
 from reporting.html import save_html
 from reporting.pictures import remove_older, save_comparison
 from reporting.ply import save_ply
-from reporting.record import RunRecord
+from reporting.run_record import RunRecord
 from reporting.video import try_orbit
 from system import signals
 from system.files import plain, write_json

@@ -12,7 +12,7 @@ from torch import Tensor
 from datasets.scene import Split
 from models.rendering import Rendering
 from reporting.metrics import lpips_or_none, psnr, ssim
-from reporting.record import RadianceModel
+from reporting.run_record import RadianceModel
 from system import signals
 from system.progress import progress
 

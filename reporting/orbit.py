@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from datasets.bounds import nearest_to_axes
 from datasets.cameras import Cameras
+from datasets.poses import look_at
 
 FULL_TURN_COVERAGE = math.radians(240)  # photographs all around: fly all around
 AXIS_RATIO = 0.2  # how flat the cameras' x axes must lie, against their spread, to define a horizon
@@ -32,13 +34,14 @@ class Placement:
 def placement(cameras: Cameras, bounds: Tensor) -> Placement:
     """Estimates centre, up axis and the cameras' spread, in float64; robust to single stray cameras.
 
-    bounds (2, 3), world: decides the centre where the view directions leave it open (one camera, parallel
-    cameras) and where they point away from each other. Raises ValueError without cameras.
+    bounds (2, 3), world units: decides the centre if the optical axes leave it open (one camera, parallel
+    cameras) or point away from each other. Raises ValueError without cameras.
     """
     if len(cameras) == 0:
         raise ValueError("an orbit needs at least one camera")
     poses = cameras.camera_to_world.detach().double().cpu()
-    center = _looked_at(poses, bounds.detach().double().cpu())
+    point = nearest_to_axes(cameras, bounds)
+    center = bounds.double().cpu().mean(0) if point is None else point
     up = _up_axis(poses)
     offsets = poses[:, :, 3] - center
     height = offsets @ up
@@ -56,21 +59,22 @@ def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int
     gentle sway inside the sector they cover, so that it never shows what no photograph saw. The field of view
     is the median one.
     """
-    place = placement(cameras, bounds)
+    layout = placement(cameras, bounds)
     turn = torch.arange(frames, dtype=torch.float64) / frames * (2 * math.pi)
-    low, middle, high = (place.elevations.quantile(q) for q in (0.15, 0.5, 0.85))
+    low, middle, high = (layout.elevations.quantile(q) for q in (0.15, 0.5, 0.85))
     limit = math.radians(80)  # straight above there is no horizon to keep level
-    if place.coverage >= FULL_TURN_COVERAGE:
-        azimuths, elevations = turn + place.azimuths.median(), middle.expand(frames)
+    if layout.coverage >= FULL_TURN_COVERAGE:
+        azimuths, elevations = turn + layout.azimuths.median(), middle.expand(frames)
     else:
-        left, center, right = (place.azimuths.quantile(q) for q in (0.15, 0.5, 0.85))
+        left, center, right = (layout.azimuths.quantile(q) for q in (0.15, 0.5, 0.85))
         azimuths = center + (right - left) / 2 * turn.sin()
         elevations = middle + (high - low) / 2 * turn.cos()
     elevations = elevations.clamp(-limit, limit)
-    side = torch.linalg.cross(place.up, place.forward)
-    around = azimuths.cos()[:, None] * place.forward + azimuths.sin()[:, None] * side
-    directions = elevations.cos()[:, None] * around + elevations.sin()[:, None] * place.up
-    poses = look_at(place.center + place.distance * directions, place.center, place.up)
+    side = torch.linalg.cross(layout.up, layout.forward)
+    around = azimuths.cos()[:, None] * layout.forward + azimuths.sin()[:, None] * side
+    directions = elevations.cos()[:, None] * around + elevations.sin()[:, None] * layout.up
+    eyes = layout.center + layout.distance * directions
+    poses = torch.from_numpy(look_at(eyes.numpy(), layout.center.numpy(), layout.up.numpy()))
 
     intrinsics = of_one_size(cameras).scaled(width, height).intrinsics.detach().double().cpu()
     k = torch.eye(3, dtype=torch.float64)
@@ -87,32 +91,6 @@ def of_one_size(cameras: Cameras) -> Cameras:
     sizes = [cameras.size(view) for view in range(len(cameras))]
     commonest = max(sizes, key=sizes.count)
     return cameras[[view for view, size in enumerate(sizes) if size == commonest]]
-
-
-def look_at(eyes: Tensor, target: Tensor, up: Tensor) -> Tensor:
-    """Poses camera_to_world (F, 3, 4), OpenGL axes: eyes (F, 3) look at target (3,), with up (3,) upright."""
-    backward = torch.nn.functional.normalize(eyes - target, dim=1)
-    right = torch.nn.functional.normalize(torch.linalg.cross(up.expand_as(backward), backward), dim=1)
-    return torch.stack([right, torch.linalg.cross(backward, right), backward, eyes], dim=2)
-
-
-def _looked_at(poses: Tensor, bounds: Tensor) -> Tensor:
-    """The point nearest to all optical axes, (3,): least squares, reweighted so that single strays lose their
-    say."""
-    eyes, forward = poses[:, :, 3], -poses[:, :, 2]
-    middle = bounds.mean(0)
-    size = float((bounds[1] - bounds[0]).norm()) or 1.0
-    normal = torch.eye(3, dtype=torch.float64) - forward[:, :, None] * forward[:, None, :]  # across each axis
-    weights = torch.ones(len(poses), dtype=torch.float64)
-    prior = 1e-5 * torch.eye(3, dtype=torch.float64)
-    for _ in range(10):
-        system = (weights[:, None, None] * normal).sum(0) / weights.sum() + prior
-        right_side = (weights[:, None] * (normal @ eyes[:, :, None]).squeeze(-1)).sum(0) / weights.sum()
-        point = torch.linalg.solve(system, right_side + prior @ middle)
-        missed = (normal @ (point - eyes)[:, :, None]).squeeze(-1).norm(dim=1)
-        weights = 1 / missed.clamp_min(1e-3 * size)
-    in_front = ((point - eyes) * forward).sum(1) > 0
-    return point if in_front.double().mean() > 0.5 else middle
 
 
 def _up_axis(poses: Tensor) -> Tensor:

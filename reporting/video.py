@@ -15,7 +15,7 @@ from datasets.cameras import Cameras
 from models.rendering import Rendering
 from reporting.orbit import of_one_size, orbit
 from reporting.pictures import colour_map, to_bytes
-from reporting.record import RadianceModel
+from reporting.run_record import RadianceModel
 from system import signals
 from system.files import FULL, atomic
 from system.progress import progress

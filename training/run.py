@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 class Run:
     """What every method's run keeps."""
 
-    history: list[dict] = field(default_factory=list)  # one dict an epoch, see `reporting.record.RunRecord`
+    history: list[dict] = field(default_factory=list)  # one dict an epoch, see `reporting.run_record.RunRecord`
     seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "hull": 0.0, "compile": 0.0, "evaluation": 0.0})
     finished: bool = False
     interrupted: bool = False

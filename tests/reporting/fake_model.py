@@ -9,7 +9,7 @@ import torch
 from datasets.cameras import Cameras
 from datasets.scene import Split
 from models.rendering import Rendering
-from reporting.record import RunRecord
+from reporting.run_record import RunRecord
 
 
 def ring_of_cameras(

@@ -9,12 +9,12 @@ import torch
 from datasets.scene import Scene, Split
 from reporting.metrics import psnr
 from reporting.pictures import save_comparison
-from reporting.record import RadianceModel
+from reporting.run_record import RadianceModel
 from reporting.video import try_orbit
 from system.progress import tell
 
 
-def watch(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int) -> Callable[[RadianceModel, int], None]:
+def snapshots(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int) -> Callable[[RadianceModel, int], None]:
     """A function of the model and the number of steps done that saves, each so many steps (0: never), comparisons of the views,
     folder/testset_<step>, and a video, folder/path_<step>.mp4."""
 
