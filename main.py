@@ -100,7 +100,7 @@ def _learn_and_report(options) -> None:
     if not ranks.first():
         return
     signals.check()
-    size = weights_size(trained.model) if options.render_only else save_weights(folder, trained.model)
+    size = weights_size(trained.weights()) if options.render_only else save_weights(folder, trained.weights())
     run_lock.check(folder)
     result = report(_record(scene, evaluation, protocol, options, folder, trained, size, device, own))
     for warning in result["warnings"]:

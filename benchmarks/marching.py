@@ -17,13 +17,14 @@ import torch
 
 import datasets
 from datasets.protocols import evaluation_views
+from methods.fields.run import load_field_run
+from methods.fields.task import complete
 from models.marched_field import SEEN_TRANSMITTANCE, MarchedField
 from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
 from settings.errors import InputError
 from settings.flags import parse
 from taichi_kernels import runtime
 from training.checkpoint import CHECKPOINT
-from training.fields import complete, load_field_run
 
 _RAYS = 1024  # that are marched whole at a time
 

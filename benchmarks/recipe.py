@@ -15,11 +15,11 @@ from pathlib import Path
 
 import datasets
 from datasets.protocols import evaluation_views
+from methods.points.default import Method
+from methods.points.learn import fit_cloud
 from settings.flags import parse
 from system.files import write_json
 from taichi_kernels import runtime
-from training import fit
-from training.default import Method
 
 VARIANTS = {
     "the recipe": Method(),
@@ -44,7 +44,7 @@ VARIANTS = {
 def measure(name: str, method: Method, options, scene, evaluation, folder: Path) -> dict:
     """Train one variant; its figures."""
     options = method.settings(options, scene)
-    run = fit(scene, evaluation, replace(options, no_reload=True), method.recipe(options, scene), folder)
+    run = fit_cloud(scene, evaluation, replace(options, no_reload=True), method.recipe(options, scene), folder)
     last = run.history[-1]
     return {
         "variant": name, "psnr_db": last["validation_psnr"], "training_seconds": last["seconds"], "points": last["points"],

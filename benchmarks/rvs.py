@@ -29,17 +29,13 @@ import torch
 
 import datasets
 from benchmarks.rvs_figures import draw, table
+from methods.fields.ray_batches import RayBatches
+from methods.fields.task import FieldTask, complete
 from models.marched_field import MarchedField
 from settings.flags import parse
 from system.files import write_json
 from system.progress import progress
 from taichi_kernels import runtime
-from training.field_start import initial_field
-from training.fields import complete, in_bfloat16
-from training.grid_steps import GridSteps
-from training.network_start import initial_networks
-from training.network_steps import NetworkSteps
-from training.ray_batches import RayBatches
 
 CALLS = (1, 2, 4, 8, 16, 32, 64)
 STEPS = (128, 256, 512, 1024)  # of marching, along the diagonal
@@ -80,26 +76,14 @@ class _Trial:
 
     def __init__(self, scene, task: dict):
         self.options = options = complete(parse(["--method", "nerf", "--datadir", "unused", *task["flags"]]))
-        generator = torch.Generator().manual_seed(options.seed)
-        networks = options.field == "mlp"
-        start = initial_networks(scene, options, generator) if networks else initial_field(scene, options.field, generator)
-        self.model = start.to(runtime.torch_device())
-        if isinstance(self.model, MarchedField):
-            self.model.calls, box = options.radiance_calls, self.model.occupancy.box
-            if "divisions" in task:
-                self.model.occupancy.step = float((box[1] - box[0]).norm()) / task["divisions"]
-        self.model.mix(in_bfloat16(options, self.model))
-        self.steps = (NetworkSteps if networks else GridSteps)(self.model, options, generator)
-        device = runtime.torch_device()
-        self.batches, tests = RayBatches(scene.train, "random", device), RayBatches(scene.test, "white", device)
+        self.task = FieldTask(scene, scene.test, options)
+        self.task.start()
+        self.model, self.step = self.task.model, self.task.step
+        if "divisions" in task:
+            box = self.model.occupancy.box
+            self.model.occupancy.step = float((box[1] - box[0]).norm()) / task["divisions"]
+        tests = RayBatches(scene.test, "white", runtime.torch_device())
         self.shown = tests.draw(_SHOWN_RAYS, torch.Generator().manual_seed(0))
-
-    def step(self, number: int) -> None:
-        loss, _, cost = self.steps.loss(number, self.batches)
-        self.steps.after(cost)
-        self.steps.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.steps.optimizer.step()
 
     @torch.no_grad()
     def psnr(self) -> float:
@@ -137,10 +121,10 @@ def run(scene, task: dict, label: str) -> dict:
     trial, curve, spent = _Trial(scene, task), [], 0.0
     count = trial.options.N_iters
     trial.psnr()  # compiles, as do the gradients of a step
-    _Trial(scene, task).step(0)
+    _Trial(scene, task).step()
     for number in progress(range(count), desc=label, leave=False):
         began = time.perf_counter()
-        trial.step(number)
+        trial.step()
         spent += time.perf_counter() - began
         if (number + 1) * _POINTS // count != number * _POINTS // count:
             curve.append((number + 1, spent, trial.psnr()))

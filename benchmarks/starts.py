@@ -16,14 +16,12 @@ import matplotlib
 import torch
 
 import datasets
+from methods.fields.ray_batches import RayBatches
+from methods.fields.task import FieldTask, complete
 from models.sampled_field import SampledField
 from settings.flags import parse
 from system.progress import progress
 from taichi_kernels import runtime
-from training.fields import complete
-from training.network_start import initial_networks
-from training.network_steps import NetworkSteps
-from training.ray_batches import RayBatches
 
 matplotlib.use("Agg")
 FLAGS = ["--field", "mlp", "--N_samples", "64", "--N_importance", "64", "--use_viewdirs", "--N_rand", "128", "--testskip", "100",
@@ -33,19 +31,15 @@ SHIFTS = {"clear": "as it is", "fog": -1.0, "original": None}
 
 def trained(scene, options, kind: str) -> SampledField:
     """The networks of one seed after --N_iters steps on white pictures, whose alpha they do not see."""
-    generator = torch.Generator().manual_seed(options.seed)
-    model = initial_networks(scene, options, generator)
+    task = FieldTask(scene, scene.test, options)
+    task.start()
+    task.batches = RayBatches(scene.train, "white", "cpu")
     if kind != "clear":
-        for field in (model.coarse, model.fine):
+        for field in (task.model.coarse, task.model.fine):
             field.shape = replace(field.shape, density_shift=SHIFTS[kind])
-    steps, batches = NetworkSteps(model, options, generator), RayBatches(scene.train, "white", "cpu")
-    for step in progress(range(options.N_iters), desc=f"{kind}, seed {options.seed}", leave=False):
-        loss, _, cost = steps.loss(step, batches)
-        steps.after(cost)
-        steps.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        steps.optimizer.step()
-    return model
+    for _ in progress(range(options.N_iters), desc=f"{kind}, seed {options.seed}", leave=False):
+        task.step()
+    return task.model
 
 
 def main() -> None:

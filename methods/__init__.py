@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from datasets.scene import Scene, Split
-from methods import field, points
+from methods.fields import learn as learn_field
+from methods.points import learn as learn_points
 from settings.options import Options
 from training.run import Run
 
-_METHODS = {"points": points.learn, "nerf": field.learn}
+_METHODS = {"points": learn_points.learn, "nerf": learn_field.learn}
 
 
 def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tuple[Run, Options, dict[str, Any]]:

@@ -14,7 +14,9 @@ from reporting.video import try_orbit
 from system.progress import tell
 
 
-def snapshots(scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int) -> Callable[[RadianceModel, int], None]:
+def snapshots(
+    scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int
+) -> Callable[[RadianceModel, int], None]:
     """A function of the model and the number of steps done that saves, each so many steps (0: never), comparisons of the views,
     folder/testset_<step>, and a video, folder/path_<step>.mp4."""
 

@@ -11,11 +11,12 @@ import torch
 
 import main
 from datasets.demo import DemoSettings, make_demo
+from methods.points.run import PointRun, load_weights
+from methods.points.task import PointTask
 from models.points import PointCloud
 from reporting.ply import load_ply
 from system import files, run_lock
-from training import loop
-from training.checkpoint import load_weights, save_weights
+from training.checkpoint import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def test_one_value_that_is_not_a_number_is_told(scene, tmp_path, capsys):
     cloud = PointCloud(torch.zeros(4, 3), torch.full((4, 3), 0.5), torch.zeros(4, 9, 3), 0.1)
     with torch.no_grad():
         cloud.base[2, 1] = float("nan")
-    save_weights(tmp_path, cloud)
+    save_weights(tmp_path, PointRun(model=cloud).weights())
     assert main.main([*words, "--render_only"]) == 2
     assert "weights.pt: base[2, 1] is nan, which is not a finite number" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
@@ -131,7 +132,7 @@ def test_one_value_that_is_not_a_number_is_told(scene, tmp_path, capsys):
 
 @pytest.mark.parametrize(("number", "code", "where"), [
     (signal.SIGTERM, 75, "system.ranks.check"), (signal.SIGINT, 130, "datasets.load"),
-    (signal.SIGUSR1, 75, "datasets.pictures.read_picture"), (signal.SIGINT, 130, "training.loop._warm_up"),
+    (signal.SIGUSR1, 75, "datasets.pictures.read_picture"), (signal.SIGINT, 130, "training.loop.save_config"),
     (signal.SIGTERM, 75, "training.checkpoint.save_weights"), (signal.SIGINT, 130, "reporting.evaluate.psnr"),
     (signal.SIGTERM, 75, "reporting.video.frame"), (signal.SIGUSR1, 75, "reporting.ply.save_ply"),
     (signal.SIGTERM, 75, "reporting.html.training_plot"),
@@ -161,17 +162,17 @@ def test_a_signal_ends_the_run_in_every_phase(scene, tmp_path, monkeypatch, caps
 
 
 def test_ctrl_c_in_training_saves_and_reports(scene, tmp_path, monkeypatch, capsys):
-    steps, original = [], loop._Loop._step
+    steps, original = [], PointTask.step
 
-    def told(*given):
+    def told(task):
         steps.append(1)
         if len(steps) == 40:  # of 30 views an epoch
             signal.raise_signal(signal.SIGINT)
-        return original(*given)
+        return original(task)
 
     words = ["--datadir", str(scene), "--device", "cpu", "--epochs", "2", "--img_s", "32", "--basedir"]
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Loop, "_step", told)
+        patch.setattr(PointTask, "step", told)
         assert main.main([*words, str(tmp_path / "cut")]) == 130
     said = capsys.readouterr()
     assert len(steps) == 40 and "interrupted" in said.err and "Model size" in said.out

@@ -8,9 +8,6 @@ from pathlib import Path
 import torch
 
 from models.checks import check_mapping
-from models.nerf_pytorch import networks_in
-from models.points import PointCloud
-from models.ray_model import RayModel
 from settings.errors import InputError
 from settings.options import FIELD_DEFAULTS, Options
 from system import run_lock
@@ -34,7 +31,7 @@ HOW_IT_IS_SEEN = _FREE | {"datadir", "dataname", "img_s", "half_res", "testskip"
 
 
 def save_checkpoint(folder: Path, state: dict, options: Options) -> None:
-    """Write `folder/checkpoint.pt`: {cloud, stage, epoch, optimizer, history, seconds, …} and the options it belongs to.
+    """Write `folder/checkpoint.pt`: {optimizer, history, seconds, finished, …} and the options it belongs to.
 
     Raises CannotWrite, and the last checkpoint is kept.
     """
@@ -95,57 +92,20 @@ def read_run(path: Path) -> dict:
     return state
 
 
-def weights_size(model: PointCloud | RayModel) -> int:
+def weights_size(weights: dict) -> int:
     """Bytes that `save_weights` would write."""
     buffer = io.BytesIO()
-    torch.save(_weights(model), buffer)
+    torch.save({"format": _FORMAT} | weights, buffer)
     return buffer.tell()
 
 
-def save_weights(folder: Path, model: PointCloud | RayModel) -> int:
-    """Write the model alone, `folder/weights.pt`; returns the file's size in bytes. Raises CannotWrite."""
+def save_weights(folder: Path, weights: dict) -> int:
+    """Write a model alone, what `Run.weights` says of it, as `folder/weights.pt`; returns the file's size in bytes. Raises
+    CannotWrite."""
     run_lock.check(folder)
     path = folder / WEIGHTS
-    _save(path, _weights(model))
+    _save(path, {"format": _FORMAT} | weights)
     return path.stat().st_size
-
-
-def _weights(model: PointCloud | RayModel) -> dict:
-    known = {"cloud": cloud_state(model)} if isinstance(model, PointCloud) else {"field": model.state(training=False)}
-    return {"format": _FORMAT} | known
-
-
-def cloud_state(cloud: PointCloud) -> dict:
-    """A cloud as plain tensors and numbers."""
-    return {"tensors": {k: v.cpu() for k, v in cloud.tensors().items()}, "settings": cloud.settings()}
-
-
-def cloud_from(state: dict, device) -> PointCloud:
-    """The cloud of `cloud_state`, in the same order of points. Raises ValueError where it is not one."""
-    check_mapping("its cloud", state, ("tensors", "settings"))
-    return PointCloud.checked(state["tensors"], state["settings"]).to(device)
-
-
-def load_weights(path: Path, device) -> PointCloud:
-    """The cloud in a weights file or in a checkpoint. Raises InputError where there is none."""
-    state = read(path)
-    if not isinstance(state, dict) or "cloud" not in state:
-        raise InputError(f"{path} holds no point cloud of this program: --method nerf shows radiance fields")
-    with reading(path):
-        return cloud_from(state["cloud"], device)
-
-
-def load_field(path: Path) -> dict:
-    """What a weights file or a checkpoint of a field holds, its state under `field`, or a checkpoint of nerf-pytorch.
-
-    Raises InputError where there is none.
-    """
-    state = read(path)
-    with reading(path):
-        known = isinstance(state, dict) and ("field" in state or networks_in(state) is not None)
-    if not known:
-        raise InputError(f"{path} holds no radiance field of this program: --method points shows clouds")
-    return state
 
 
 def _save(path: Path, value: dict) -> None:

@@ -1,17 +1,36 @@
 """A training run and where it stands, whatever the method."""
 
 from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from torch import nn
+
+
+class HistoryRow(TypedDict):
+    """One epoch of a run's history. Methods add whole numbers of their own: `points` of the cloud, `rays` of a step."""
+
+    epoch: int  # from 1
+    step: int  # that are done
+    seconds: float  # of training so far
+    train_psnr: float  # dB, over the epoch's steps
+    validation_psnr: float | None  # dB; None where it was not measured
+    stage: str
 
 
 @dataclass
 class Run:
     """What every method's run keeps."""
 
-    history: list[dict] = field(default_factory=list)  # one dict an epoch, see `reporting.run_record.RunRecord`
+    history: list[HistoryRow] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "hull": 0.0, "compile": 0.0, "evaluation": 0.0})
     finished: bool = False
     interrupted: bool = False
-    options: dict | None = None  # of the run that was loaded
+    options: dict[str, Any] | None = None  # of the run that was loaded
+    model: nn.Module | None = None
+
+    def weights(self) -> dict:
+        """What weights.pt holds of the model, under the method's key."""
+        raise NotImplementedError
 
     def stages_in_words(self) -> str:
         """The epochs of each stage as they were run, in one line; empty where nothing was trained."""

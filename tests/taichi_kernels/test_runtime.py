@@ -58,7 +58,7 @@ def test_scipy_is_not_reached_by_the_mode():
         "from settings.flags import parse\n"
         "main._start_device(parse(['--dataname', 'demo', '--device', 'cpu', '--threads', '2']))\n"
         "from scipy.spatial import cKDTree\n"
-        "from training import paper\n"
+        "from methods.points import paper\n"
         "positions = torch.zeros(18, 3)\n"
         "positions[17, 0] = 1\n"
         "print(cKDTree(positions.numpy()).query(positions.numpy(), workers=2)[1][17])\n"

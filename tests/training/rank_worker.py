@@ -11,11 +11,13 @@ import torch
 import datasets
 import taichi_kernels  # noqa: F401  before torch
 from datasets.protocols import evaluation_views
+from methods.fields.learn import fit_field
+from methods.fields.task import complete
+from methods.points.learn import choose_recipe, fit_cloud
 from settings.flags import parse
 from system import ranks
 from taichi_kernels import runtime
-from training import choose_recipe, distributed, fit
-from training.fields import complete, fit_field
+from training import distributed
 
 
 def main(out: str, words: list[str]) -> None:
@@ -36,7 +38,7 @@ def main(out: str, words: list[str]) -> None:
     with distributed.joined("cpu"):
         if options.method == "points":
             recipe, options = choose_recipe(options, scene)
-            run = fit(scene, evaluation, options, recipe, folder)
+            run = fit_cloud(scene, evaluation, options, recipe, folder)
         else:
             run = fit_field(scene, evaluation, complete(options), folder)
         if ranks.count() == 2:  # a bit that differs is mended

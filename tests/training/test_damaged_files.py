@@ -8,9 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import training.fields as fields
-import training.loop as loop
-from methods.points import _start_cloud
+from methods.fields.network_start import initial_networks
+from methods.fields.run import FieldRun, load_field_run
+from methods.fields.task import FieldTask, complete
+from methods.points.learn import _start_cloud, choose_recipe
+from methods.points.recipe import MaskFacts
+from methods.points.run import PointRun, load_run, load_weights
+from methods.points.task import PointTask
 from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
 from models.nerf_pytorch import COARSE, FINE
@@ -20,21 +24,18 @@ from models.voxel_field import VoxelField, VoxelShape
 from reporting.ply import save_ply
 from settings.errors import InputError
 from settings.options import Options
+from system.reading import reading
 from tests.damage import MANY, damaged_bytes, damaged_content, read_or_told
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene
-from training import choose_recipe, load_run
-from training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
-from training.learned_from import learned_from
-from training.point_run import PointRun
-from training.recipe import MaskFacts
+from training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 
 SCENE = sphere_scene(views=3, width=16, height=12)
 NAMES = SCENE.train.names
 RECIPE, POINTS = choose_recipe(Options(recipe="paper", epochs=8, basedir="unused"), SCENE)
-MLP = fields.complete(Options(method="nerf", field="mlp", N_samples=8, netdepth=2, netwidth=8, multires=2, basedir="unused"))
+MLP = complete(Options(method="nerf", field="mlp", N_samples=8, netdepth=2, netwidth=8, multires=2, basedir="unused"))
 FIELDS = {"mlp": MLP} | {
-    field: fields.complete(Options(method="nerf", field=field, basedir="unused")) for field in ("grid", "voxels")}
+    field: complete(Options(method="nerf", field=field, basedir="unused")) for field in ("grid", "voxels")}
 
 
 def cloud() -> PointCloud:
@@ -46,7 +47,7 @@ def cloud() -> PointCloud:
 def field(kind: str):
     g, box = torch.Generator().manual_seed(0), torch.tensor([[-1.0] * 3, [1.0] * 3])
     if kind == "mlp":
-        return fields.initial_networks(SCENE, MLP, g)
+        return initial_networks(SCENE, MLP, g)
     small = {"levels": 2, "features": 2, "coarsest": 2, "finest": 4, "log2_rows": 4, "hidden": 4}
     shapes = {"grid": (GridField, GridShape(**small, code=3)), "voxels": (VoxelField, VoxelShape(**small, density_log2_rows=6))}
     made, shape = shapes[kind]
@@ -66,48 +67,45 @@ def moved(model, optimizer):
 
 
 def save_points(folder):
-    run = PointRun(history(), model=cloud(), masks=MaskFacts([True] * 3), epoch=1)
-    optimizer = moved(run.cloud, loop._optimizer(run.cloud, RECIPE.stages[0]))
-    save_checkpoint(folder, run.state(optimizer) | {"learned_from": learned_from(SCENE, POINTS)}, POINTS)
+    task = PointTask(SCENE, SCENE.test, POINTS, RECIPE)
+    task.run = PointRun(model=cloud(), masks=MaskFacts([True] * 3), epoch=1)
+    task._begin_stage()
+    save(folder, task, POINTS)
 
 
 def save_field(folder, kind):
-    options, model = FIELDS[kind], field(kind)
-    steps = (fields.NetworkSteps if kind == "mlp" else fields.GridSteps)(model, options, torch.Generator())
-    save_checkpoint(folder, {
-        "field": model.state(), "optimizer": moved(model, steps.optimizer).state_dict(), "history": history(),
-        "seconds": PointRun().seconds, "step": 250, "rays": 64, "squares": [0.1], "finished": False, "bfloat16": False,
-        "generator": torch.Generator().get_state(), "learned_from": learned_from(SCENE, options)}, options)
+    task = FieldTask(SCENE, SCENE.test, FIELDS[kind])
+    task._begin(field(kind), False)
+    task.run.step, task.epoch_squares = 250, [0.1]
+    save(folder, task, FIELDS[kind])
+
+
+def save(folder, task, options):
+    """As the loop does, after a step."""
+    optimizer = moved(task.model, task.optimizer)
+    save_checkpoint(folder, task.state() | {
+        "optimizer": optimizer.state_dict(), "history": history(), "seconds": task.run.seconds, "finished": False,
+        "learned_from": task.learned_from()}, options)
+
+
+def resume(folder, task, options):
+    """As the loop does, up to the first step."""
+    state = load_checkpoint(folder, options, task.learned_from(), NAMES)
+    with reading(folder / "checkpoint.pt"):
+        task.restore(state)
+    return task.model
 
 
 def resume_points(folder):
-    """As `fit` does, up to the first step."""
-    data = learned_from(SCENE, POINTS)
-    state = load_checkpoint(folder, POINTS, data, NAMES)
-    with loop.reading(folder / "checkpoint.pt"):
-        run = PointRun.resumed(state, RECIPE, len(NAMES))
-    if run.stage < len(RECIPE.stages):
-        loop._Loop(SCENE, SCENE.test, POINTS, RECIPE, folder, run, data)._begin(run.stage, RECIPE.stages[run.stage], state)
-    return run.cloud
+    return resume(folder, PointTask(SCENE, SCENE.test, POINTS, RECIPE), POINTS)
 
 
 def resume_field(folder, kind):
-    options = FIELDS[kind]
-    data = learned_from(SCENE, options)
-    state = load_checkpoint(folder, options, data, NAMES)
-    return fields._Loop(SCENE, SCENE.test, options, folder, state, data, "", None).run.model
+    return resume(folder, FieldTask(SCENE, SCENE.test, FIELDS[kind]), FIELDS[kind])
 
 
 def look(folder, kind):
-    return fields.load_field_run(SCENE, FIELDS[kind], folder).model
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_warm_up():
-    """Kernels are compiled after the reading."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fields._Loop, "_warm_up", lambda loop: 0.0)
-        yield
+    return load_field_run(SCENE, FIELDS[kind], folder).model
 
 
 def nerf_pytorch_file(path):
@@ -117,16 +115,16 @@ def nerf_pytorch_file(path):
 
 
 def show_nerf_pytorch(path):
-    return fields.load_field_run(SCENE, replace(MLP, ft_path=str(path), N_importance=8, use_viewdirs=True), path.parent).model
+    return load_field_run(SCENE, replace(MLP, ft_path=str(path), N_importance=8, use_viewdirs=True), path.parent).model
 
 
 READERS = {  # name of the file, how it is written, and the ways in which it is read
     "points": ("checkpoint.pt", save_points, [resume_points, lambda folder: load_run(folder, None).model]),
     **{f"{kind} field": ("checkpoint.pt", lambda folder, kind=kind: save_field(folder, kind), [
         lambda folder, kind=kind: resume_field(folder, kind), lambda folder, kind=kind: look(folder, kind)]) for kind in FIELDS},
-    "cloud's weights": ("weights.pt", lambda folder: save_weights(folder, cloud()), [
+    "cloud's weights": ("weights.pt", lambda folder: save_weights(folder, PointRun(model=cloud()).weights()), [
         lambda folder: load_weights(folder / "weights.pt", "cpu"), lambda folder: load_run(folder, None).model]),
-    **{f"{kind} weights": ("weights.pt", lambda folder, kind=kind: save_weights(folder, field(kind)), [
+    **{f"{kind} weights": ("weights.pt", lambda folder, kind=kind: save_weights(folder, FieldRun(model=field(kind)).weights()), [
         lambda folder, kind=kind: look(folder, kind)]) for kind in FIELDS},
     "nerf-pytorch": ("000005.tar", lambda folder: nerf_pytorch_file(folder / "000005.tar"), [
         lambda folder: show_nerf_pytorch(folder / "000005.tar")]),

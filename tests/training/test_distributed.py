@@ -14,10 +14,11 @@ import torch
 import torch.distributed as dist
 
 import main
+from methods.points.learn import choose_recipe
 from settings.errors import InputError
 from settings.options import Options
 from system import ranks, signals
-from training import choose_recipe, distributed
+from training import distributed
 
 ROOT = Path(__file__).parents[2]
 POINTS = ["--recipe", "default", "--epochs", "5", "--data_r", "0.02", "--batch_views", "3"]  # of 40 views: the last step has one

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from methods.fields.grid_start import field_box, initial_field
+from methods.fields.ray_batches import RayBatches
 from models.grid_field import GridShape
 from settings.errors import InputError
 from tests.scenes import sphere_scene, with_sizes
-from training.field_start import field_box, initial_field
-from training.ray_batches import RayBatches
 
 
 @pytest.fixture(autouse=True)
 def few_cells(monkeypatch):
-    monkeypatch.setattr("training.field_start.CELLS", 32)
-    monkeypatch.setattr("training.field_start._SHAPES", {"grid": lambda finest: GridShape(5, 4, 8, 128, 13)})
+    monkeypatch.setattr("methods.fields.grid_start.CELLS", 32)
+    monkeypatch.setattr("methods.fields.grid_start._SHAPES", {"grid": lambda finest: GridShape(5, 4, 8, 128, 13)})
 
 
 def test_the_field_covers_the_object_and_little_more():
@@ -43,9 +43,9 @@ def test_cells_and_steps_are_as_large_as_pixels(monkeypatch, times):
         chosen.append(finest)
         return GridShape(levels=2, coarsest=8, finest=16, log2_rows=10)
 
-    monkeypatch.setattr("training.field_start._SHAPES", {"grid": shape})
+    monkeypatch.setattr("methods.fields.grid_start._SHAPES", {"grid": shape})
     box = torch.tensor([[-1.0, -2, -0.5], [1, 2, 0.5]])
-    monkeypatch.setattr("training.field_start.field_box", lambda scene: box)
+    monkeypatch.setattr("methods.fields.grid_start.field_box", lambda scene: box)
     scene = sphere_scene()
     cameras = scene.train.cameras
     focal = times * 3.0 * 100

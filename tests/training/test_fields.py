@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-import training.fields as fields
-import training.grid_steps as grid_steps
+from methods.fields import grid_steps
+from methods.fields import task as fields
+from methods.fields.learn import fit_field
+from methods.fields.ray_batches import RayBatches
+from methods.fields.run import load_field, load_field_run
+from methods.fields.task import FieldTask, complete
 from models.grid_field import GridShape
 from models.nerf_pytorch import COARSE, FINE
 from models.voxel_field import VoxelShape
@@ -16,11 +20,13 @@ from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
 from system import signals
+from taichi_kernels import runtime
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene, wall_scene, with_sizes
-from training.checkpoint import load_checkpoint, load_field, save_weights
-from training.fields import complete, fit_field, load_field_run
-from training.ray_batches import RayBatches
+from tests.training.hooks import BeforeStep, Killed, kill_before, signal_before
+from training import loop
+from training.callbacks import Snapshots
+from training.checkpoint import load_checkpoint, save_weights
 
 OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights="5", mixed_precision=False)
 
@@ -34,14 +40,14 @@ def small_steps(monkeypatch):
     small = {"levels": 5, "coarsest": 8, "finest": 128, "log2_rows": 13}
     voxels = VoxelShape(**small, density_coarsest=8, density_log2_rows=15)
     shapes = {"grid": lambda finest: GridShape(**small), "voxels": lambda finest: voxels}
-    monkeypatch.setattr("training.field_start._SHAPES", shapes)
-    monkeypatch.setattr("training.field_start.CELLS", 32)
-    monkeypatch.setattr("training.field_start._NDC_STEPS", 128)
+    monkeypatch.setattr("methods.fields.grid_start._SHAPES", shapes)
+    monkeypatch.setattr("methods.fields.grid_start.CELLS", 32)
+    monkeypatch.setattr("methods.fields.grid_start._NDC_STEPS", 128)
 
 
-def run(folder, scene=None, every=None, **changes):
+def run(folder, scene=None, callbacks=(), **changes):
     scene = scene or sphere_scene("white")
-    return fit_field(scene, scene.test, complete(replace(OPTIONS, **changes)), folder, every=every)
+    return fit_field(scene, scene.test, complete(replace(OPTIONS, **changes)), folder, callbacks=callbacks)
 
 
 def shown(folder, **changes):
@@ -82,24 +88,14 @@ def test_learns_without_an_alpha_channel(tmp_path):
 @pytest.mark.parametrize(("after", "mixed"), [(3, False), (12, False), (19, False), (12, True)])
 def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after, mixed):
     """Cut off between checkpoints, as by kill -9; then run again, on a machine that is another in what it does fast."""
-    monkeypatch.setattr(fields.runtime, "has_bfloat16", lambda: mixed)
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: mixed)
     monkeypatch.setattr("tests.training.test_fields.OPTIONS", replace(OPTIONS, mixed_precision=None))
     whole = run(tmp_path / "whole")
     assert whole.model.in_bfloat16 is mixed
-    original, steps = fields._Loop._step, []
-
-    def failing(self):
-        steps.append(1)
-        if len(steps) > after:
-            raise SystemExit("cut off")
-        original(self)
-
-    monkeypatch.setattr(fields._Loop, "_step", failing)
-    with pytest.raises(SystemExit):
-        run(tmp_path / "cut")
-    monkeypatch.setattr(fields._Loop, "_step", original)
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", callbacks=[kill_before(after + 1)])
     if after > 5:  # there is a checkpoint
-        monkeypatch.setattr(fields.runtime, "has_bfloat16", lambda: not mixed)
+        monkeypatch.setattr(runtime, "has_bfloat16", lambda: not mixed)
     resumed = run(tmp_path / "cut")
     assert same(whole.model, resumed.model) and resumed.step == 20
     assert [h["train_psnr"] for h in resumed.history] == [h["train_psnr"] for h in whole.history]
@@ -110,26 +106,18 @@ def test_seeds(tmp_path):
     assert same(first.model, again.model) and not same(first.model, other.model)
 
 
-def test_interrupted_runs_keep_their_checkpoint(tmp_path, monkeypatch):
-    original, steps = fields._Loop._step, []
-
-    def interrupting(self):
-        steps.append(1)
-        if len(steps) == 8:
-            signal.raise_signal(signal.SIGINT)
-        original(self)
-
-    monkeypatch.setattr(fields._Loop, "_step", interrupting)
+def test_interrupted_runs_keep_their_checkpoint(tmp_path):
+    steps = signal_before([8], signal.SIGINT)
     with signals.handled():
-        assert run(tmp_path).interrupted
-    assert len(steps) == 8 and torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
+        assert run(tmp_path, callbacks=[steps]).interrupted
+    assert steps.count == 8 and torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 8
     kept = shown(tmp_path)
     assert kept.interrupted and kept.options["N_iters"] == 20
 
 
 def test_weights_hold_what_is_shown(tmp_path):
     trained = run(tmp_path)
-    size = save_weights(tmp_path, trained.model)
+    size = save_weights(tmp_path, trained.weights())
     assert size == (tmp_path / "weights.pt").stat().st_size < (tmp_path / "checkpoint.pt").stat().st_size
     (tmp_path / "checkpoint.pt").unlink()
     model = shown(tmp_path).model
@@ -150,36 +138,32 @@ def test_mistakes_are_told(tmp_path):
         load_field(tmp_path / "cloud.pt")
 
 
-def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    original = fields._Loop._step
+def spoil(task):
+    with torch.no_grad():
+        task.model.field.out[3] = float("nan")
 
-    def spoiling(self):
-        if self.run.step == 13:
-            with torch.no_grad():
-                self.run.model.field.out[3] = float("nan")
-        original(self)
 
-    monkeypatch.setattr(fields._Loop, "_step", spoiling)
-    with pytest.raises(InputError, match="not finite at step 13: lower --lrate; the checkpoint of step 10 is kept"):
-        run(tmp_path)
-    monkeypatch.setattr(fields._Loop, "_step", original)
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
+    spoiling = BeforeStep(lambda number, task: spoil(task) if number == 14 else None)
+    with pytest.raises(InputError, match="loss is not finite in step 14: lower --lrate; the checkpoint of step 10 is kept"):
+        run(tmp_path, callbacks=[spoiling])
     assert run(tmp_path).finished
 
 
 def test_a_model_that_is_not_finite_does_not_replace_a_checkpoint(tmp_path, monkeypatch):
     """The step before a checkpoint spoils it: its own loss was still good."""
-    original = fields._Loop._step
+    original = FieldTask.step
 
-    def spoiling(self):
-        original(self)
-        if self.run.step == 14:  # the fifteenth
-            with torch.no_grad():
-                self.run.model.field.out[3] = float("nan")
+    def spoiling(task):
+        loss = original(task)
+        if task.steps == 15:
+            spoil(task)
+        return loss
 
-    monkeypatch.setattr(fields._Loop, "_step", spoiling)
-    with pytest.raises(InputError, match="the model is not finite at step 15: lower --lrate; the checkpoint of step 10 is kept"):
+    monkeypatch.setattr(FieldTask, "step", spoiling)
+    with pytest.raises(InputError, match="the model is not finite in step 15: lower --lrate; the checkpoint of step 10 is kept"):
         run(tmp_path)
-    monkeypatch.setattr(fields._Loop, "_step", original)
+    monkeypatch.setattr(FieldTask, "step", original)
     assert run(tmp_path).finished
 
 
@@ -198,7 +182,7 @@ def test_learns_a_sphere_from_a_few_calls_of_the_radiance(tmp_path, flags):
     assert trained.history[-1]["validation_psnr"] > 25, trained.history[-1]
     cameras = sphere_scene().test.cameras
     image = trained.model.render(cameras, 0).image
-    save_weights(tmp_path, trained.model)
+    save_weights(tmp_path, trained.weights())
     (tmp_path / "checkpoint.pt").unlink()
     again = shown(tmp_path).model  # without a word about the field or its calls
     assert again.kind == flags.get("field", "grid") and again.calls == trained.model.calls
@@ -226,30 +210,21 @@ def test_what_an_earlier_version_left_open_is_filled_in(tmp_path):
 
 
 @pytest.mark.parametrize("flags", [{}, {"field": "voxels"}, NETWORK])
-def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, monkeypatch, flags):
-    whole = run(tmp_path / "whole", **flags)
-    original, steps, cuts = fields._Loop._step, [], 0
-
-    def told(self):
-        steps.append(1)
-        if len(steps) in (1, 7, 20):
-            signal.raise_signal(signal.SIGTERM)
-        original(self)
-
-    monkeypatch.setattr(fields._Loop, "_step", told)
+def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, flags):
+    whole, steps, cuts = run(tmp_path / "whole", **flags), signal_before([1, 7, 20], signal.SIGTERM), 0
     for _ in range(4):
         try:
             with signals.handled():
-                pieces = run(tmp_path / "cut", **flags)
+                pieces = run(tmp_path / "cut", callbacks=[steps], **flags)
         except signals.StopRequested:
             cuts += 1
-    assert cuts == 3 and len(steps) == 20 and pieces.finished and same(whole.model, pieces.model)
+    assert cuts == 3 and steps.count == 20 and pieces.finished and same(whole.model, pieces.model)
 
 
-@pytest.mark.parametrize("where", ["rays_psnr", "every"])
+@pytest.mark.parametrize("where", ["validation", "snapshots"])
 def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, where):
-    """The validation of an epoch, and what is called after each step: both once for each in the end, and the same bits."""
-    whole, called, told, original = run(tmp_path / "whole"), [], [], fields.rays_psnr
+    """The validation of an epoch, and what is saved after each step: both once for each in the end, and the same bits."""
+    whole, called, told, original = run(tmp_path / "whole"), [], [], FieldTask.validation_psnr
 
     def interrupted():
         told.append(1)
@@ -257,16 +232,16 @@ def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, w
             signal.raise_signal(signal.SIGTERM)
         signals.check()
 
-    def every(model, step):
-        if where == "every":
+    def save(model, step):
+        if where == "snapshots":
             interrupted()
         called.append(step)
 
-    if where == "rays_psnr":
-        monkeypatch.setattr(fields, where, lambda *given: (interrupted(), original(*given))[1])
+    if where == "validation":
+        monkeypatch.setattr(FieldTask, "validation_psnr", lambda task: (interrupted(), original(task))[1])
     with signals.handled(), pytest.raises(signals.StopRequested):
-        run(tmp_path / "cut", every=every)
-    resumed = run(tmp_path / "cut", every=every)
+        run(tmp_path / "cut", callbacks=[Snapshots(save)])
+    resumed = run(tmp_path / "cut", callbacks=[Snapshots(save)])
     assert same(whole.model, resumed.model) and called == list(range(1, 21))
     figures = ("train_psnr", "validation_psnr", "epoch", "step", "rays")
     assert [[h[f] for f in figures] for h in resumed.history] == [[h[f] for f in figures] for h in whole.history]
@@ -274,18 +249,15 @@ def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, w
 
 def test_checkpoints_may_come_by_the_clock(tmp_path, monkeypatch):
     """Every step takes 25 seconds of a made clock: a minute has gone by with every third."""
-    clock, saved = [0.0], []
-    monkeypatch.setattr(fields.time, "monotonic", lambda: clock[0])
-    step, save = fields._Loop._step, fields.save_checkpoint
+    clock, saved, save = [0.0], [], loop.save_checkpoint
 
-    def slow(self):
+    def slow(number, task):
         clock[0] += 25
-        step(self)
 
-    monkeypatch.setattr(fields._Loop, "_step", slow)
-    monkeypatch.setattr(fields, "save_checkpoint", lambda folder, state, options: (
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(loop, "save_checkpoint", lambda folder, state, options: (
         saved.append(state["step"]), save(folder, state, options)))
-    run(tmp_path, i_weights="1m")
+    run(tmp_path, i_weights="1m", callbacks=[BeforeStep(slow)])
     assert saved == [3, 6, 9, 12, 15, 18, 20]
 
 
@@ -305,7 +277,7 @@ def test_reparameterized_networks_learn_a_sphere(tmp_path, flags):
         density, _ = trained.model._at(trained.model.coarse, rays, places, None, 0.0)
         inside = (rays.origins[:, None] + places[..., None] * rays.directions[:, None]).norm(dim=-1) < 0.7
         assert density[inside].mean() > 10 * density[~inside].mean()
-    save_weights(tmp_path, trained.model)
+    save_weights(tmp_path, trained.weights())
     (tmp_path / "checkpoint.pt").unlink()
     cameras = sphere_scene().test.cameras
     again = shown(tmp_path, **RVS).model
@@ -326,7 +298,7 @@ def test_networks_learn_a_sphere(tmp_path):
     trained = run(tmp_path, N_iters=150, **NETWORK)
     assert trained.history[-1]["validation_psnr"] > 20 and trained.finished, trained.history
     assert trained.history[-1]["rays"] == 128
-    saved = save_weights(tmp_path, trained.model)
+    saved = save_weights(tmp_path, trained.weights())
     (tmp_path / "checkpoint.pt").unlink()
     again, cameras = shown(tmp_path, **NETWORK).model, sphere_scene().test.cameras
     assert saved < 100_000 and torch.equal(again.render(cameras, 0).image, trained.model.render(cameras, 0).image)
@@ -345,19 +317,10 @@ def test_networks_are_never_stuck_on_white(tmp_path, seed, random_bkgd):
 @pytest.mark.parametrize("settings", [
     {"field": "voxels"}, NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True},
 ])
-def test_other_fields_that_are_resumed_end_with_the_same_bits(tmp_path, monkeypatch, settings):
+def test_other_fields_that_are_resumed_end_with_the_same_bits(tmp_path, settings):
     whole = run(tmp_path / "whole", **settings)
-    original = fields._Loop._step
-
-    def failing(self):
-        if self.run.step == 13:
-            raise SystemExit("cut off")
-        original(self)
-
-    monkeypatch.setattr(fields._Loop, "_step", failing)
-    with pytest.raises(SystemExit):
-        run(tmp_path / "cut", **settings)
-    monkeypatch.setattr(fields._Loop, "_step", original)
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", callbacks=[kill_before(14)], **settings)
     assert same(whole.model, run(tmp_path / "cut", **settings).model)
 
 
@@ -387,7 +350,7 @@ def test_precision_by_itself(tmp_path, monkeypatch):
     """Grids are in bfloat16 where that is fast, the original's networks where the user says so."""
     monkeypatch.setattr("tests.training.test_fields.OPTIONS", replace(OPTIONS, mixed_precision=None, N_iters=2))
     for fast in (True, False):
-        monkeypatch.setattr(fields.runtime, "has_bfloat16", lambda fast=fast: fast)
+        monkeypatch.setattr(runtime, "has_bfloat16", lambda fast=fast: fast)
         folder = tmp_path / str(fast)
         assert run(folder / "grid").model.in_bfloat16 is fast and shown(folder / "grid").model.in_bfloat16 is fast
         assert not run(folder / "mlp", **NETWORK).model.in_bfloat16

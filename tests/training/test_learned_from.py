@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from methods.fields.learn import fit_field
+from methods.fields.task import complete
+from methods.points.learn import choose_recipe, fit_cloud
 from settings.errors import InputError
 from settings.options import Options
 from tests.scenes import sphere_scene, wall_scene
-from training import choose_recipe, fit
-from training.fields import complete, fit_field
 from training.learned_from import difference, learned_from
 
 OPTIONS = Options(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=2, refine_n=1, datadir="scenes/sphere")
@@ -20,7 +21,7 @@ OPTIONS = Options(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unuse
 def run(folder, scene=None, options=OPTIONS):
     scene = scene or sphere_scene()
     recipe, options = choose_recipe(options, scene)
-    return fit(scene, scene.test, options, recipe, folder)
+    return fit_cloud(scene, scene.test, options, recipe, folder)
 
 
 @pytest.fixture(scope="module")

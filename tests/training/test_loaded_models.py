@@ -8,7 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-import training.loop as loop
+from methods.fields.run import load_field_run
+from methods.fields.task import complete
+from methods.points.learn import choose_recipe, fit_cloud
+from methods.points.run import PointRun, cloud_state, load_weights
 from models.nerf_pytorch import COARSE, FINE
 from models.points import PointCloud
 from settings.errors import CannotWrite, InputError
@@ -16,9 +19,8 @@ from settings.options import Options
 from system import files, run_lock, signals
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene
-from training import choose_recipe, fit
-from training.checkpoint import cloud_state, load_weights, save_config, save_weights
-from training.fields import complete, load_field_run
+from tests.training.hooks import BeforeStep
+from training.checkpoint import save_config, save_weights
 
 MLP = Options(method="nerf", field="mlp", N_samples=8, N_importance=8, use_viewdirs=True, basedir="unused")
 
@@ -35,7 +37,7 @@ def test_a_value_that_is_none_is_named(tmp_path, name, place, value, sentence):
     spoiled = cloud()
     with torch.no_grad():
         getattr(spoiled, name)[place] = value
-    save_weights(tmp_path, spoiled)
+    save_weights(tmp_path, PointRun(model=spoiled).weights())
     with pytest.raises(InputError, match=rf"weights\.pt: {sentence}"):
         load_weights(tmp_path / "weights.pt", "cpu")
 
@@ -128,15 +130,15 @@ def test_nothing_is_written_into_a_folder_that_was_removed(tmp_path):
     folder = tmp_path / "run"
     with run_lock.held(folder):
         shutil.rmtree(folder)
-        for write in (lambda: save_config(folder, ""), lambda: save_weights(folder, cloud())):
+        for write in (lambda: save_config(folder, ""), lambda: save_weights(folder, PointRun(model=cloud()).weights())):
             with pytest.raises(CannotWrite, match="it was removed while the program ran"):
                 write()
     assert not folder.exists()
 
 
-def run(folder, scene):
+def run(folder, scene, callbacks=()):
     recipe, options = choose_recipe(SMALL, scene)
-    return fit(scene, scene.test, options, recipe, folder)
+    return fit_cloud(scene, scene.test, options, recipe, folder, callbacks=callbacks)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_the_same_command_goes_on(tmp_path, monkeypatch):
@@ -163,21 +165,17 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_the_same_command_goes_on(tmp_
     assert [line.split()[1] for line in lines] == ["1", "2", "3", "4"]
 
 
-def test_a_cut_off_run_that_diverged_does_not_replace_its_checkpoint(tmp_path, monkeypatch):
+def test_a_cut_off_run_that_diverged_does_not_replace_its_checkpoint(tmp_path):
     """Told to stop in the middle of an epoch, after a step that spoiled a point."""
-    scene, step, steps = sphere_scene(views=4, width=32, height=24), loop._Loop._step, []
+    scene = sphere_scene(views=4, width=32, height=24)
 
-    def spoiling(self, *arguments):
-        steps.append(1)
-        if len(steps) == 6:  # the second of the second epoch
+    def spoiling(number, task):
+        if number == 6:  # the second of the second epoch
             with torch.no_grad():
-                self.run.cloud.positions[0, 0] = math.nan
+                task.run.cloud.positions[0, 0] = math.nan
             signal.raise_signal(signal.SIGTERM)
-        return step(self, *arguments)
 
-    monkeypatch.setattr(loop._Loop, "_step", spoiling)
     with pytest.raises(InputError, match="finite in epoch 2"), signals.handled():
-        run(tmp_path, scene)
-    monkeypatch.setattr(loop._Loop, "_step", step)
+        run(tmp_path, scene, callbacks=[BeforeStep(spoiling)])
     with signals.handled():
         assert run(tmp_path, scene).finished

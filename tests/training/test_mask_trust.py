@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from datasets.mask_corruption import corrupt
+from methods.points.mask_reliability import say_something, without_wrong
+from methods.points.recipe import MaskFacts
+from methods.points.silhouettes import find_outlines
+from methods.points.task import views_to_train
 from settings.options import Options
 from tests.scenes import sphere_scene
-from training.loop import _views_to_train
-from training.mask_trust import say_something, without_wrong
-from training.outlines import find_outlines
-from training.recipe import MaskFacts
 
 
 @pytest.fixture(scope="module", params=["black", "white"])
@@ -66,6 +66,6 @@ def test_pictures_that_were_cut_out_by_the_masks_are_held_against_the_others_alo
     cut_out = replace(scene, train=spoilt, cut_out=True)
     assert left_out(cut_out) == [2, 9]
     believed = [view not in (2, 9) for view in range(20)]
-    assert _views_to_train(cut_out, MaskFacts(believed)) == [view for view in range(20) if believed[view]]
-    assert len(_views_to_train(scene, MaskFacts(believed))) == 20  # pictures of their own stay
-    assert len(_views_to_train(cut_out, MaskFacts([False] * 20))) == 20  # nothing is known to be better
+    assert views_to_train(cut_out, MaskFacts(believed)) == [view for view in range(20) if believed[view]]
+    assert len(views_to_train(scene, MaskFacts(believed))) == 20  # pictures of their own stay
+    assert len(views_to_train(cut_out, MaskFacts([False] * 20))) == 20  # nothing is known to be better

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from datasets.mask_corruption import corrupt
+from methods.points.default import Method
+from methods.points.learn import fit_cloud
+from methods.points.silhouettes import find_outlines
 from settings.errors import InputError
 from settings.options import Options
 from tests.scenes import sphere_scene
-from training.default import Method
-from training.loop import fit
-from training.outlines import find_outlines
 
 OPTIONS = Options(basedir="unused")
 
@@ -89,6 +89,7 @@ def test_a_run_with_spoilt_masks_ends_near_one_with_clean_ones(demo_scene, tmp_p
     for name, of, ratio in (("clean", demo_scene, None), ("remedy", spoilt, None), ("hard hull", spoilt, 1.0)):
         method = Method(steps=800)
         options = method.settings(replace(OPTIONS, filter_consistency_ratio=ratio), of)
-        quality[name] = fit(of, of.test, options, method.recipe(options, of), tmp_path / name).history[-1]["validation_psnr"]
+        trained = fit_cloud(of, of.test, options, method.recipe(options, of), tmp_path / name)
+        quality[name] = trained.history[-1]["validation_psnr"]
     assert quality["remedy"] > quality["clean"] - 1, quality
     assert quality["hard hull"] < quality["clean"] - 2, quality

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from methods.points.learn import choose_recipe, fit_cloud
 from models.points import frame_of
 from settings.options import Options
 from tests.scenes import sphere_scene, with_sizes
-from training import choose_recipe, fit
 
 
 def several_sizes():
@@ -23,7 +23,7 @@ def test_clouds_learn_as_well(tmp_path, recipe):
     for place, scene in enumerate(several_sizes()):
         options = Options(recipe=recipe, data_r=0.003, basedir="unused", epochs=16)
         chosen, options = choose_recipe(options, scene)
-        trained = fit(scene, scene.test, options, chosen, tmp_path / str(place))
+        trained = fit_cloud(scene, scene.test, options, chosen, tmp_path / str(place))
         figures.append(trained.history[-1]["validation_psnr"])
         if recipe == "default":
             assert trained.model.settings()["frame"] == pytest.approx((32, 28)[place] / (1.4 * 64))
@@ -35,7 +35,7 @@ def test_a_part_of_a_view_shows_that_part_of_the_cloud(tmp_path):
     scene, mixed = several_sizes()
     options = Options(recipe="default", data_r=0.003, basedir="unused", epochs=5)
     chosen, options = choose_recipe(options, scene)
-    cloud = fit(scene, scene.test, options, chosen, tmp_path).cloud
+    cloud = fit_cloud(scene, scene.test, options, chosen, tmp_path).cloud
     assert cloud.frame == frame_of(scene.train.cameras)
     whole, part = (cloud.render(one.train.cameras, 2).image for one in (scene, mixed))
     torch.testing.assert_close(part, whole[: part.shape[0], 8:], atol=2e-5, rtol=0)

@@ -9,27 +9,30 @@ import pytest
 import torch
 
 from datasets.scene import joined
+from methods.points.default import Method
+from methods.points.hull import allowed_misses
+from methods.points.learn import choose_recipe, fit_cloud
+from methods.points.losses import silhouette_loss
+from methods.points.paper import filter_and_duplicate, filter_points
+from methods.points.run import PointRun, load_run, load_weights
+from methods.points.task import PointTask
 from settings.errors import InputError
 from settings.options import Options
 from system import signals
 from tests.scenes import sphere_scene
-from training import choose_recipe, fit, load_run
-from training.checkpoint import load_weights, save_weights, weights_size
-from training.default import Method
-from training.hull import allowed_misses
-from training.losses import silhouette_loss
-from training.paper import filter_and_duplicate, filter_points
-from training.recipe import Stage
+from tests.training.hooks import Killed, kill_before, signal_before
+from training.callbacks import settled
+from training.checkpoint import save_weights, weights_size
 
 _SMALL = Options(
     recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=5, refine_n=1, lr_s=0.03,
 )
 
 
-def run(folder, scene=None, options=_SMALL):
+def run(folder, scene=None, options=_SMALL, callbacks=()):
     scene = scene or sphere_scene()
     recipe, options = choose_recipe(options, scene)
-    return fit(scene, scene.test, options, recipe, folder)
+    return fit_cloud(scene, scene.test, options, recipe, folder, callbacks=callbacks)
 
 
 def same(a, b):
@@ -66,24 +69,12 @@ def test_same_seed_same_weights(tmp_path):
 
 @pytest.mark.parametrize("recipe", ["paper", "default"])
 @pytest.mark.parametrize("after", [5, 24, 51, 85])
-def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, recipe, after):
+def test_resumed_run_ends_with_the_same_bits(tmp_path, recipe, after):
     """Cut off in the middle of an epoch, in any stage, as by kill -9; then run again."""
     options = replace(_SMALL, recipe=recipe)
     whole = run(tmp_path / "whole", options=options)
-    import training.loop as loop
-
-    steps, original = [], loop.photometric_loss
-
-    def failing(*arguments, **settings):
-        steps.append(1)
-        if len(steps) > after:
-            raise SystemExit("cut off")
-        return original(*arguments, **settings)
-
-    monkeypatch.setattr(loop, "photometric_loss", failing)
-    with pytest.raises(SystemExit):
-        run(tmp_path / "cut", options=options)
-    monkeypatch.setattr(loop, "photometric_loss", original)
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", options=options, callbacks=[kill_before(after)])
     resumed = run(tmp_path / "cut", options=options)
     assert same(whole.cloud, resumed.cloud)
     assert [h["epoch"] for h in resumed.history] == [1, 2, 3, 4, 5]
@@ -92,65 +83,43 @@ def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, recipe, afte
 
 @pytest.mark.parametrize("recipe", ["paper", "default"])
 @pytest.mark.parametrize("at", [[1], [13, 14, 75], [20, 40, 60]])
-def test_cut_off_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, monkeypatch, recipe, at):
+def test_cut_off_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_path, recipe, at):
     """However often, and wherever: between two steps of an epoch of 20, at its end, at the first step of a stage."""
-    import training.loop as loop
-
     options = replace(_SMALL, recipe=recipe)
     whole = run(tmp_path / "whole", options=options)
-    original, steps, stops = loop._Loop._step, [], []
-
-    def told(*arguments):
-        steps.append(1)
-        if len(steps) in at:
-            signal.raise_signal(signal.SIGUSR1)
-        return original(*arguments)
-
-    monkeypatch.setattr(loop._Loop, "_step", told)
+    steps, stops = signal_before(at, signal.SIGUSR1), []
     for _ in range(len(at) + 1):
         try:
             with signals.handled():
-                pieces = run(tmp_path / "cut", options=options)
+                pieces = run(tmp_path / "cut", options=options, callbacks=[steps])
         except signals.StopRequested as told_by:
             stops.append(str(told_by))
     assert stops == ["SIGUSR1"] * len(at) and pieces.finished
-    assert len(steps) == len(whole.history) * 20  # none twice
+    assert steps.count == len(whole.history) * 20  # none twice
     assert same(whole.cloud, pieces.cloud)
     assert [h["train_psnr"] for h in pieces.history] == [h["train_psnr"] for h in whole.history]
     assert pieces.seconds["training"] > 0.3 * whole.seconds["training"]  # of all pieces
 
 
-def test_interrupt_keeps_the_run(tmp_path, monkeypatch):
-    import training.loop as loop
-
-    whole, original, steps = run(tmp_path / "whole"), loop.photometric_loss, []
-
-    def interrupting(*arguments, **settings):
-        steps.append(1)
-        if len(steps) == 30:
-            signal.raise_signal(signal.SIGINT)
-        return original(*arguments, **settings)
-
-    monkeypatch.setattr(loop, "photometric_loss", interrupting)
+def test_interrupt_keeps_the_run(tmp_path):
+    whole, steps = run(tmp_path / "whole"), signal_before([30], signal.SIGINT)
     with signals.handled():
-        assert run(tmp_path / "cut").interrupted
+        assert run(tmp_path / "cut", callbacks=[steps]).interrupted
         signals.check()  # the report may be made
-    assert len(steps) == 30 and load_run(tmp_path / "cut", None).interrupted
+    assert steps.count == 30 and load_run(tmp_path / "cut", None).interrupted
     assert same(run(tmp_path / "cut").cloud, whole.cloud)
 
 
 def test_cut_off_in_the_validation_makes_it_again(tmp_path, monkeypatch):
-    import training.loop as loop
+    whole, original, passes = run(tmp_path / "whole"), PointTask.validation_psnr, []
 
-    whole, original, passes = run(tmp_path / "whole"), loop.mean_psnr, []
-
-    def told(*arguments):
+    def told(task):
         passes.append(1)
         if len(passes) == 3:
             signal.raise_signal(signal.SIGTERM)
-        return original(*arguments)
+        return original(task)
 
-    monkeypatch.setattr(loop, "mean_psnr", told)
+    monkeypatch.setattr(PointTask, "validation_psnr", told)
     with signals.handled(), pytest.raises(signals.StopRequested):
         run(tmp_path / "cut")
     resumed = run(tmp_path / "cut")
@@ -205,10 +174,11 @@ def test_ratios_are_the_forks(ratio, votes):
 
 def test_weights_round_trip(tmp_path):
     cloud = run(tmp_path, options=replace(_SMALL, epochs=1)).cloud
-    size = save_weights(tmp_path, cloud)
+    weights = PointRun(model=cloud).weights()
+    size = save_weights(tmp_path, weights)
     assert size == (tmp_path / "weights.pt").stat().st_size
     assert same(cloud, load_weights(tmp_path / "weights.pt", cloud.positions.device))
-    assert weights_size(cloud) == pytest.approx(size, abs=4096)  # the archive pads
+    assert weights_size(weights) == pytest.approx(size, abs=4096)  # the archive pads
 
 
 def test_the_default_recipe_starts_from_a_cloud_of_the_paper_recipe(tmp_path):
@@ -216,7 +186,7 @@ def test_the_default_recipe_starts_from_a_cloud_of_the_paper_recipe(tmp_path):
     start = run(tmp_path / "paper", options=replace(_SMALL, epochs=2)).cloud
     scene = sphere_scene()
     recipe, options = choose_recipe(replace(_SMALL, recipe="default", refine_n=3), scene)
-    trained = fit(scene, scene.test, options, recipe, tmp_path / "default", start=start)
+    trained = fit_cloud(scene, scene.test, options, recipe, tmp_path / "default", start=start)
     assert trained.cloud.opacity_logits is not None and trained.cloud.log_radii is not None
     assert trained.cloud.log_radii.std() > 0
     assert trained.finished and len(trained.history) == 5
@@ -230,7 +200,7 @@ def test_parameters_that_are_not_finite_stop_the_run(tmp_path):
     scene = sphere_scene()
     recipe, options = choose_recipe(_SMALL, scene)
     with pytest.raises(InputError, match="finite"):
-        fit(scene, scene.test, options, recipe, tmp_path / "b", start=start)
+        fit_cloud(scene, scene.test, options, recipe, tmp_path / "b", start=start)
 
 
 def test_a_run_cut_off_before_its_harmonics_is_shown_without_them(tmp_path):
@@ -238,7 +208,7 @@ def test_a_run_cut_off_before_its_harmonics_is_shown_without_them(tmp_path):
     scene = sphere_scene()
     recipe, options = choose_recipe(_SMALL, scene)
     first = replace(recipe, stages=recipe.stages[:1])
-    fit(scene, scene.test, options, first, tmp_path)
+    fit_cloud(scene, scene.test, options, first, tmp_path)
     cloud = load_run(tmp_path, None).cloud
     assert not cloud.use_sh and not load_weights(tmp_path / "checkpoint.pt", cloud.positions.device).use_sh
 
@@ -279,7 +249,7 @@ def test_the_position_stage_moves_points_alone_and_the_ridge_pulls_them_in(tmp_p
         start = recipe.initial_cloud(sphere_scene(), options, torch.Generator().manual_seed(0)).cloud
         before = {name: value.clone() for name, value in start.tensors().items()}
         only = replace(recipe, stages=(stage,))
-        moved = fit(sphere_scene(), sphere_scene().val, options, only, tmp_path / str(ridge), start=start).cloud.tensors()
+        moved = fit_cloud(sphere_scene(), sphere_scene().val, options, only, tmp_path / str(ridge), start=start).cloud.tensors()
         assert torch.equal(moved["base"], before["base"]) and torch.equal(moved["sh"], before["sh"])
         assert not torch.equal(moved["positions"], before["positions"])
         widths.append(moved["positions"].norm(dim=1).mean())
@@ -298,11 +268,10 @@ def test_silhouettes_do_not_know_colours():
 
 
 def test_a_stage_settles_when_a_window_of_epochs_gains_nothing():
-    stage = Stage("s", 9, 0.1, 0.1, 1.0, window=2)
-    assert not stage.settled([20, 20, 20])  # too early to tell
-    assert stage.settled([10, 20, 20, 20.01, 20.02])
-    assert not stage.settled([20, 20, 20.1, 20.1])
-    assert not replace(stage, window=0).settled([20, 20, 20, 20])
+    assert not settled([20, 20, 20], 2)  # too early to tell
+    assert settled([10, 20, 20, 20.01, 20.02], 2)
+    assert not settled([20, 20, 20.1, 20.1], 2)
+    assert not settled([20, 20, 20, 20], 0)
 
 
 def test_a_run_that_learns_nothing_ends_early(tmp_path):
@@ -310,14 +279,14 @@ def test_a_run_that_learns_nothing_ends_early(tmp_path):
     recipe, options = choose_recipe(replace(_SMALL, recipe="default", epochs=40), scene)
     frozen = {"colour_rate": 0.0, "harmonics_rate": 0.0, "position_rate": 0.0, "opacity_rate": 0.0, "radius_rate": 0.0}
     recipe = replace(recipe, stages=tuple(replace(stage, change=None, **frozen) for stage in recipe.stages))
-    ended = fit(scene, scene.test, options, recipe, tmp_path)
+    ended = fit_cloud(scene, scene.test, options, recipe, tmp_path)
     window = recipe.stages[-1].window
     stages = [h["stage"] for h in ended.history]
     assert [h["epoch"] for h in ended.history] == list(range(1, len(stages) + 1))
     assert [stages.count(stage.name) for stage in recipe.stages] == [min(stage.epochs, 2 * window) for stage in recipe.stages]
     assert stages.count(recipe.stages[-1].name) < recipe.stages[-1].epochs
     assert ended.history[-1]["validation_psnr"] is not None
-    again = fit(scene, scene.test, options, recipe, tmp_path)  # nothing is left to do
+    again = fit_cloud(scene, scene.test, options, recipe, tmp_path)  # nothing is left to do
     assert len(again.history) == len(stages) and same(again.cloud, ended.cloud)
 
 
@@ -328,7 +297,7 @@ def test_what_is_black_before_black_becomes_opaque(tmp_path):
     opacities = []
     for name, method in {"with": Method(opacity=0.05), "without": Method(opacity=0.05, alpha_weight=0.0)}.items():
         options = method.settings(replace(_SMALL, recipe="default", epochs=0), scene)
-        cloud = fit(scene, scene.val, options, method.recipe(options, scene).scaled(20), tmp_path / name).cloud
+        cloud = fit_cloud(scene, scene.val, options, method.recipe(options, scene).scaled(20), tmp_path / name).cloud
         with torch.no_grad():
             alpha = cloud.composite(scene.test.cameras, 0)[1].cpu()
         opacities.append(alpha[torch.from_numpy(scene.test.alpha[0]) == 255].mean())

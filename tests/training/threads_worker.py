@@ -11,13 +11,15 @@ from pathlib import Path
 import torch
 
 import taichi_kernels  # noqa: F401  before torch
+from methods.fields import grid_start, grid_steps
+from methods.fields.learn import fit_field
+from methods.fields.task import complete
+from methods.points.learn import choose_recipe, fit_cloud
 from models.grid_field import GridShape
 from models.voxel_field import VoxelShape
 from settings.options import Options
 from taichi_kernels import runtime
 from tests.scenes import sphere_scene
-from training import choose_recipe, field_start, fit, grid_steps
-from training.fields import complete, fit_field
 
 SMALL = {"levels": 3, "coarsest": 8, "finest": 64, "log2_rows": 12}
 NETWORK = {"field": "mlp", "N_rand": 601, "N_samples": 16, "N_importance": 17, "use_viewdirs": True, "multires": 6, "N_iters": 3,
@@ -34,7 +36,7 @@ TRAININGS = {
 
 def main(out: str, threads: str) -> None:
     runtime.init("cpu", int(threads))
-    field_start._SHAPES = {
+    grid_start._SHAPES = {
         "grid": lambda finest: GridShape(**SMALL), "voxels": lambda finest: VoxelShape(**SMALL, density_coarsest=8)}
     grid_steps._PRUNE_FROM, grid_steps._EVERY, grid_steps._ALL_CELLS_UNTIL = 8, 2, 9  # all cells, then some more than once
     scene, found = sphere_scene("white", views=6), {}
@@ -44,7 +46,7 @@ def main(out: str, threads: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             if options.method == "points":
                 recipe, options = choose_recipe(options, scene)
-                run = fit(scene, nothing, options, recipe, Path(folder))
+                run = fit_cloud(scene, nothing, options, recipe, Path(folder))
             else:
                 run = fit_field(scene, nothing, complete(options), Path(folder))
         found[name] = run.model.state_dict(), [epoch["train_psnr"] for epoch in run.history]

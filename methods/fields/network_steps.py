@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor
 
+from methods.fields.ray_batches import RayBatches
+from models.rays import Rays
 from models.sampled_field import SampledField
 from settings.options import Options
+from taichi_kernels.compositing import Composite
 from training import distributed
-from training.ray_batches import RayBatches
 
 
 class NetworkSteps:
@@ -34,6 +36,10 @@ class NetworkSteps:
         alone = found.coarse is None or found.best is found.coarse
         loss = squared if alone else squared + batch.squared_error(found.coarse)
         return batch.share * loss, batch.share * squared, 0
+
+    def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
+        """What the networks show of rays, as a step computes it."""
+        return self.model.trace(rays, generator, jitter=1.0).best
 
     def after(self, cost: float) -> None:
         """Steps have as many rays as --N_rand says."""

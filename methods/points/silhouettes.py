@@ -1,9 +1,9 @@
 """Which outlines the default recipe carves its start from: the masks, where they agree with each other, else estimated ones.
 
-Wrong masks are left out (`training.mask_trust`). The rest are believed where they are most and agree: where the cells that all
-views see as foreground are not many fewer than those that nine tenths of the views do. Otherwise no mask is believed:
-`training.coarse` looks for the object in the photographs, and the masks only say where to begin. Pictures without masks count
-as masks that cover everything.
+Wrong masks are left out (`methods.points.mask_reliability`). The rest are believed where they are most and agree: where the cells
+that all views see as foreground are not many fewer than those that nine tenths of the views do. Otherwise no mask is believed:
+`methods.points.silhouettes_from_photographs` looks for the object in the photographs, and the masks only say where to begin.
+Pictures without masks count as masks that cover everything.
 """
 
 import time
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split
+from methods.points.hull import hull_cells, mask_tensors
+from methods.points.mask_reliability import say_something, seen_by, without_wrong
+from methods.points.silhouettes_from_photographs import estimate_outlines
 from settings.errors import InputError
 from settings.options import Options
-from training.coarse import estimate_outlines
-from training.hull import hull_cells, mask_tensors
-from training.mask_trust import say_something, seen_by, without_wrong
 
 _GRID = 100  # cells an axis of the scene's box
 _AGREEING = 0.55  # cells that all views keep, as a share of those that 90 % keep: clean masks .66 and .72, 4 % affine .50 and .47
@@ -33,7 +33,7 @@ class Outlines:
     """Masks to carve from, and what they are worth."""
 
     views: Split  # cameras and alpha of the training views; estimated ones are smaller and have no pictures
-    ratio: float  # for `training.hull.hull_cells`
+    ratio: float  # for `methods.points.hull.hull_cells`
     believed: list[bool]  # of each training view: its mask may join the loss
     object_share: float  # of a mean picture: what the object covers
     remark: str = ""  # for the user, where masks were not believed

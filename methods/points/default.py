@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene
+from methods.points.hull import hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
+from methods.points.importance import importance
+from methods.points.recipe import MaskFacts, Recipe, Stage, Start
+from methods.points.silhouettes import find_outlines
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
 from settings.options import Options
 from system import ranks
-from training.hull import hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
-from training.importance import importance
-from training.outlines import find_outlines
-from training.recipe import MaskFacts, Recipe, Stage, Start
 
 _ORIGINAL_GRID = 400  # --data_r counts cells of the original's grid
 # stages and their shares of the schedule; the cloud is refined before the last three
@@ -77,7 +77,7 @@ class Method:
         )
 
     def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> Start:
-        """Points at random places of the hull that `training.outlines` carves, coloured by the mean over the views.
+        """Points at random places of the hull that `methods.points.silhouettes` carves, coloured by the mean over the views.
 
         Their number follows the pixels that the object covers, or `data_r` of the original's grid cells where that is given.
         """

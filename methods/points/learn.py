@@ -1,19 +1,56 @@
 """--method points: a cloud that a recipe trains."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets.scene import Scene, Split
+from methods.points.default import Method
+from methods.points.paper import paper_recipe
+from methods.points.recipe import Recipe, Start
+from methods.points.run import PointRun, load_run, load_weights
+from methods.points.task import PointTask
 from models.points import PointCloud
 from reporting.outlines import save_outlines
 from reporting.ply import load_ply, ply_settings
 from settings.errors import InputError
 from settings.flags import to_config_text
-from settings.options import Options
+from settings.options import Options, paper_defaults
+from system import ranks
 from system.reading import reading
 from taichi_kernels import runtime
-from training import choose_recipe, fit, load_run
-from training.checkpoint import CHECKPOINT, load_weights
-from training.point_run import PointRun
+from training import loop
+from training.callbacks import EarlyStop
+from training.checkpoint import CHECKPOINT
+from training.task import Callback
+
+
+def choose_recipe(options: Options, scene: Scene) -> tuple[Recipe, Options]:
+    """The recipe that the options name, at their length, and the options with the recipe's values filled in."""
+    if (options.batch_views or ranks.count()) < ranks.count():
+        raise InputError(f"--batch_views {options.batch_views} leaves some of {ranks.count()} ranks without a view: give more "
+                         "views, or start fewer ranks")
+    if options.recipe == "paper":
+        options = options.filled(paper_defaults() | {"batch_views": ranks.count()})
+        recipe = paper_recipe(options)
+    else:
+        method = Method()
+        options = method.settings(options, scene)
+        recipe = method.recipe(options, scene)
+    return (recipe.scaled(options.epochs) if options.epochs else recipe), options
+
+
+def fit_cloud(
+    scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, *, start: PointCloud | None = None,
+    config_text: str = "", begun: Callable[[Start], None] | None = None, callbacks: Sequence[Callback] = (),
+) -> PointRun:
+    """Train a cloud on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
+
+    options and recipe: of `choose_recipe`; start: a cloud to begin with instead of the recipe's initial one; begun: called with
+    what a fresh run starts from. Raises InputError for an empty hull.
+    """
+    task = PointTask(scene, validation, options, recipe, cloud=start, begun=begun)
+    loop.fit(task, options, folder, scene.train.names, callbacks=[EarlyStop(), *callbacks], config_text=config_text)
+    return task.run
 
 
 def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tuple[PointRun, Options, dict]:
@@ -25,7 +62,7 @@ def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tu
         run = load_run(folder, start)
     else:
         outlines = folder / "outlines.png"
-        run = fit(
+        run = fit_cloud(
             scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
             begun=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
         )

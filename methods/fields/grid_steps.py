@@ -3,15 +3,15 @@
 import torch
 from torch import Tensor
 
+from methods.fields.ray_batches import Batch, RayBatches
 from models.marched_field import MarchedField
 from models.rays import Rays
 from models.repeatable import mean
 from settings.options import Options
-from taichi_kernels.compositing import composite
+from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
 from training import distributed
-from training.ray_batches import Batch, RayBatches
 
 SAMPLES = 1 << 15  # of a step, that are seen
 LAST_RATE = 0.03  # share of the step size that is left at the end
@@ -62,6 +62,11 @@ class GridSteps:
                 loss = loss + self._spread(seen.weights, samples, rays)
         cost = model.field.density_cost * len(samples.rays) + self._calls(samples) if model.calls else len(samples.rays)
         return batch.share * loss, batch.share * squared, cost
+
+    def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
+        """What the model shows of rays, as a step computes it."""
+        samples = self.model.sample(rays, generator)
+        return self.model.estimates(rays, samples)[0] if self.model.calls else self.model.shade(rays, samples)
 
     def after(self, cost: float) -> None:
         """Choose how many rays the next step has, by what all of this one's cost."""

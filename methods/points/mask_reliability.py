@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split, joined
+from methods.points.hull import in_mask, mask_tensors
 from models.rays import pack_cameras
 from taichi_kernels.hull import carve_hull
-from training.hull import in_mask, mask_tensors
 
 _LEFT_OUT = 0.03  # share of what a photograph shows; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
 _PIXELS = 200  # across a picture, at which that is looked at

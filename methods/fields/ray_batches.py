@@ -1,5 +1,6 @@
 """Random pixels of the training views: the rays through them, and what was photographed there."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,11 @@ from torch import Tensor
 
 from datasets.backgrounds import photograph_over, rendering_over
 from datasets.scene import Pictures, Split
+from models.ray_model import RayModel
 from models.rays import Rays, pack_cameras, pixel_rays
-from models.repeatable import mean
+from models.repeatable import mean, total
 from settings.options import Options
-from system import ranks
+from system import ranks, signals
 from taichi_kernels.compositing import Composite
 from training import distributed
 
@@ -92,3 +94,15 @@ def _flat(pictures: Pictures, *channels: int) -> Tensor:
     if isinstance(pictures, np.ndarray):
         return torch.from_numpy(pictures).reshape(-1, *channels)
     return torch.cat([torch.from_numpy(picture).reshape(-1, *channels) for picture in pictures])
+
+
+@torch.no_grad()
+def rays_psnr(model: RayModel, batches: RayBatches, count: int) -> float:
+    """PSNR, dB, over `count` random pixels of all views together, which are always the same."""
+    batch, squared = batches.draw(count, torch.Generator().manual_seed(0)), 0.0
+    for some in torch.arange(count, device=batch.colours.device).split(model.chunk):
+        signals.check()
+        colour, clear, _ = model.look(model.enter(batch.rays[some]))
+        shown = (colour + clear[:, None] * batch.background[some]).clamp(0, 1)
+        squared += float(total((shown - batch.colours[some]) ** 2))
+    return -10 * math.log10(max(squared / (3 * count), 1e-12))

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split
+from methods.fields.network_start import scene_ndc
+from methods.points.hull import Masks
 from models.marched_field import FIELDS, MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
-from training.hull import Masks
-from training.network_start import scene_ndc
 
 _SHAPES = {kind: field.shape_type for kind, field in FIELDS.items()}
 CELLS = 128  # of the occupancy grid, along an edge

@@ -13,11 +13,11 @@ from torch import Tensor
 from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
 from datasets.scene import Scene, Split, joined
+from methods.points.hull import mean_colours, to_kernel_device
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
 from system.progress import progress
 from taichi_kernels import runtime
 from taichi_kernels.photometric import photometric_loss
-from training.hull import mean_colours, to_kernel_device
 
 WIDTH = 100  # px, at most
 STEPS = 400

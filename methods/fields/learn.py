@@ -1,13 +1,29 @@
 """--method nerf: a radiance field along rays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.scene import Scene, Split
+from methods.fields.run import FieldRun, load_field_run
+from methods.fields.task import FieldTask, complete
 from reporting.snapshots import snapshots
 from settings.errors import InputError
 from settings.flags import to_config_text
 from settings.options import Options
-from training.fields import FieldRun, complete, fit_field, load_field_run
+from training import loop
+from training.callbacks import Snapshots
+from training.task import Callback
+
+
+def fit_field(scene: Scene, validation: Split, options: Options, folder: Path, *, config_text: str = "",
+              callbacks: Sequence[Callback] = ()) -> FieldRun:
+    """Train a field on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
+
+    options: of `complete`.
+    """
+    task = FieldTask(scene, validation, options)
+    loop.fit(task, options, folder, scene.train.names, callbacks=callbacks, config_text=config_text)
+    return task.run
 
 
 def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tuple[FieldRun, Options, dict]:
@@ -19,8 +35,8 @@ def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tu
     if options.render_only:
         run = load_field_run(scene, options, folder)
     else:
-        every = snapshots(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
-        run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), every=every)
+        save = snapshots(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
+        run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), callbacks=[Snapshots(save)])
     run.model.chunk, run.model.points = options.chunk, options.netchunk
     if calls is not None and options.render_only:
         try:

@@ -8,12 +8,12 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from datasets.scene import Pictures, Scene, Split, joined
+from methods.points.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
+from methods.points.recipe import MaskFacts, Recipe, Stage, Start
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of
 from settings.errors import InputError
 from settings.options import Options
 from taichi_kernels import runtime
-from training.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
-from training.recipe import MaskFacts, Recipe, Stage, Start
 
 GRID = 400  # cells an axis
 VOXEL = 0.010  # world units: edge of the voxels of the filter, for a scene box 4 units wide

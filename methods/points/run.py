@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from datasets.scene import Scene
+from methods.points.mask_reliability import say_something
+from methods.points.recipe import MaskFacts, Recipe, Start
 from models.checks import check_mapping, check_number
 from models.points import PointCloud
 from settings.errors import InputError
@@ -17,9 +19,8 @@ from system.progress import tell
 from system.reading import reading
 from taichi_kernels import runtime
 from training import distributed
-from training.checkpoint import CHECKPOINT, WEIGHTS, cloud_from, cloud_state, load_weights, read_run
-from training.mask_trust import say_something
-from training.recipe import MaskFacts, Recipe, Start
+from training.archive import read
+from training.checkpoint import CHECKPOINT, WEIGHTS, read_run
 from training.run import Run
 
 
@@ -39,13 +40,15 @@ class PointRun(Run):
         """The model."""
         return self.model
 
-    def state(self, optimizer) -> dict:
-        """What a checkpoint holds."""
+    def state(self) -> dict:
+        """What a checkpoint holds beside the loop's entries."""
         return {
-            "cloud": cloud_state(self.model), "optimizer": optimizer.state_dict(), "history": self.history,
-            "seconds": self.seconds, "stage": self.stage, "epoch": self.epoch, "finished": self.finished,
-            "masks": asdict(self.masks), "place": self.place, "squared": self.squared,
+            "cloud": cloud_state(self.model), "stage": self.stage, "epoch": self.epoch, "masks": asdict(self.masks),
+            "place": self.place, "squared": self.squared,
         }
+
+    def weights(self) -> dict:
+        return {"cloud": cloud_state(self.model)}
 
     @staticmethod
     def resumed(state: dict, recipe: Recipe, views: int) -> "PointRun":
@@ -74,14 +77,34 @@ def _mask_facts(saved: dict, views: int | None = None) -> MaskFacts:
     return found
 
 
+def cloud_state(cloud: PointCloud) -> dict:
+    """A cloud as plain tensors and numbers."""
+    return {"tensors": {k: v.cpu() for k, v in cloud.tensors().items()}, "settings": cloud.settings()}
+
+
+def cloud_from(state: dict, device) -> PointCloud:
+    """The cloud of `cloud_state`, in the same order of points. Raises ValueError where it is not one."""
+    check_mapping("its cloud", state, ("tensors", "settings"))
+    return PointCloud.checked(state["tensors"], state["settings"]).to(device)
+
+
+def load_weights(path: Path, device) -> PointCloud:
+    """The cloud in a weights file or in a checkpoint. Raises InputError where there is none."""
+    state = read(path)
+    if not isinstance(state, dict) or "cloud" not in state:
+        raise InputError(f"{path} holds no point cloud of this program: --method nerf shows radiance fields")
+    with reading(path):
+        return cloud_from(state["cloud"], device)
+
+
 def start_run(scene: Scene, options: Options, recipe: Recipe, start: PointCloud | None,
               begun: Callable[[Start], None] | None) -> PointRun:
-    """A run at its beginning, from the recipe's cloud or from `start`; see `training.loop.fit`. The first rank makes it."""
+    """A run at its beginning, from the recipe's cloud or from `start`. The first rank makes it, and calls `begun`."""
     parts = None
     if ranks.first():
         began = time.perf_counter()
         first = Start(recipe.adopt(start), _facts_without_hull(scene)) if start else recipe.initial_cloud(
-            scene, options, random_numbers(options, 0))
+            scene, options, random_numbers(options.seed, 0))
         run = PointRun(model=first.cloud, masks=first.masks)
         tell(first.masks.remark)
         run.seconds["training"] = first.seconds
@@ -116,9 +139,9 @@ def load_run(folder: Path, start: PointCloud | None) -> PointRun:
     raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
 
 
-def random_numbers(options: Options, purpose: int) -> torch.Generator:
+def random_numbers(seed: int, purpose: int) -> torch.Generator:
     """A generator for one purpose, by the run's seed."""
-    return torch.Generator().manual_seed(options.seed * 1_000_003 + purpose)
+    return torch.Generator().manual_seed(seed * 1_000_003 + purpose)
 
 
 def _facts_without_hull(scene: Scene) -> MaskFacts:

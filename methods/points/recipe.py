@@ -9,8 +9,6 @@ from datasets.scene import Scene, Split
 from models.points import PointCloud
 from settings.options import Options
 
-LEAST_GAIN = 0.02  # dB of training PSNR from one window of epochs to the next, below which a stage has settled
-
 
 @dataclass(frozen=True)
 class MaskFacts:
@@ -52,17 +50,10 @@ class Stage:
     opacity_rate: float = 0.0  # logits
     radius_rate: float = 0.0  # log radii
     use_sh: bool = True  # False: base colours only
-    loss: str = "photometric"  # photometric | silhouette, see `training.losses`
+    loss: str = "photometric"  # photometric | silhouette, see `methods.points.losses`
     ridge: float = 0.0  # weight of the mean squared coordinate in the silhouette loss
     change: Change | None = None  # applied to the cloud before the stage
-    window: int = 0  # epochs over which progress is judged, see `settled`; 0: the stage runs its full length
-
-    def settled(self, train_psnr: list[float]) -> bool:
-        """Whether the stage may end early: the mean PSNR of the last `window` epochs hardly exceeds that of the window before."""
-        if not self.window or len(train_psnr) < 2 * self.window:
-            return False
-        before, last = train_psnr[-2 * self.window : -self.window], train_psnr[-self.window :]
-        return (sum(last) - sum(before)) / self.window < LEAST_GAIN
+    window: int = 0  # epochs over which progress is judged, see `training.callbacks.EarlyStop`; 0: the stage runs its full length
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""--method nerf: radiance fields along rays, and their training."""

@@ -1,0 +1,80 @@
+"""A radiance field in training or loaded: its files, and the precision of its networks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.scene import Scene
+from methods.fields.network_start import sampling, scene_ndc
+from models.fields import field_from_state
+from models.marched_field import MarchedField
+from models.nerf_pytorch import from_nerf_pytorch, networks_in
+from models.ray_model import RayModel
+from settings.errors import InputError
+from settings.options import Options
+from system.reading import reading
+from taichi_kernels import runtime
+from training.archive import read
+from training.checkpoint import CHECKPOINT, WEIGHTS, read_run
+from training.run import Run
+
+
+@dataclass
+class FieldRun(Run):
+    """A field in training."""
+
+    model: RayModel | None = None
+    step: int = 0
+
+    def weights(self) -> dict:
+        return {"field": self.model.state(training=False)}
+
+
+def in_bfloat16(options: Options, model: RayModel) -> bool:
+    """Whether the model's networks multiply in bfloat16: as the user says, else where that is fast and the field a grid."""
+    if options.mixed_precision is not None:
+        return options.mixed_precision
+    return isinstance(model, MarchedField) and runtime.has_bfloat16()
+
+
+def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
+    """The run in `folder` as its checkpoint left it, or just its weights; or the field in the file that --ft_path names.
+
+    Raises InputError where there is none.
+    """
+    path = Path(options.ft_path).expanduser() if options.ft_path else next(
+        (folder / name for name in (CHECKPOINT, WEIGHTS) if (folder / name).is_file()), None)
+    if path is None:
+        raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
+    state = read_run(path) if path == folder / CHECKPOINT else load_field(path)
+    if path == folder / CHECKPOINT and "field" not in state:
+        raise InputError(f"{folder} holds no radiance field, but a run of --method {state['options'].get('method')}: give that")
+    run = FieldRun(model=field_in(state, path, scene, options).to(runtime.torch_device()))
+    run.model.mix(in_bfloat16(options, run.model))
+    if path == folder / CHECKPOINT:
+        run.history, run.seconds, run.options = state["history"], state["seconds"], state["options"]
+        run.interrupted = not state["finished"]
+    return run
+
+
+def load_field(path: Path) -> dict:
+    """What a weights file or a checkpoint of a field holds, its state under `field`, or a checkpoint of nerf-pytorch.
+
+    Raises InputError where there is none.
+    """
+    state = read(path)
+    with reading(path):
+        known = isinstance(state, dict) and ("field" in state or networks_in(state) is not None)
+    if not known:
+        raise InputError(f"{path} holds no radiance field of this program: --method points shows clouds")
+    return state
+
+
+def field_in(state: dict, path: Path, scene: Scene, options: Options) -> RayModel:
+    """The model that a file holds: of this program, or of nerf-pytorch."""
+    with reading(path):
+        if "field" in state:
+            return field_from_state(state["field"])
+        if options.rvs:
+            raise InputError(f"{path} holds networks of nerf-pytorch, which were trained without --rvs: drop that flag")
+        places = sampling(scene, options, endless=True, as_nerf_pytorch=True)
+        return from_nerf_pytorch(state, places, scene_ndc(scene))

@@ -1,0 +1,1 @@
+"""--method points: a cloud of splatted points, its recipes and its training."""
