@@ -15,12 +15,12 @@ import importlib
 import os
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
+from methods.command_line import parse
 from settings.errors import InputError
-from settings.flags import parse
+from settings.options import as_dict, made_with
 from system import ranks, run_lock
 from system.files import check_writable, writing_into
 
@@ -109,7 +109,7 @@ def _learn_and_report(options) -> None:
 
 
 def _check_homes(options) -> None:
-    for name, value in asdict(options).items():
+    for name, value in as_dict(options).items():
         try:
             Path(str(value)).expanduser()
         except RuntimeError as problem:
@@ -151,10 +151,9 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
     """Everything that the report is made of. Flags are those that the model was made with, not those it is looked at with."""
     from reporting import RunRecord
     from taichi_kernels import runtime
-    from training.checkpoint import HOW_IT_IS_SEEN
 
-    made = {k: v for k, v in (run.options or {}).items() if k not in HOW_IT_IS_SEEN}
-    as_run = asdict(options) | made | own.pop("options", {}) | ({} if options.render_only else {"ranks": ranks.count()})
+    made = made_with(run.options or {}, options)
+    as_run = as_dict(options) | made | own.pop("options", {}) | ({} if options.render_only else {"ranks": ranks.count()})
     return RunRecord(
         folder=folder, scene_name=scene.name, options=as_run, model=run.model, evaluation=evaluation, protocol=protocol,
         background=scene.background, train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)), bounds=scene.bounds,

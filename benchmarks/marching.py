@@ -17,12 +17,11 @@ import torch
 
 import datasets
 from datasets.protocols import evaluation_views
+from methods.command_line import parse
 from methods.fields.run import load_field_run
-from methods.fields.task import complete
 from models.marched_field import SEEN_TRANSMITTANCE, MarchedField
 from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
 from settings.errors import InputError
-from settings.flags import parse
 from taichi_kernels import runtime
 from training.checkpoint import CHECKPOINT
 
@@ -85,7 +84,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--divisions", type=float, default=1024, help="of the box's diagonal, that make a step")
     own, words = parser.parse_known_args(argv)
     try:
-        options = complete(parse([*words, "--render_only"]))
+        options = parse([*words, "--render_only"]).complete()
         runtime.init(options.device, options.threads)
         scene = datasets.load(options)
         views, _ = evaluation_views(scene, options.protocol)

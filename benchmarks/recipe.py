@@ -15,9 +15,9 @@ from pathlib import Path
 
 import datasets
 from datasets.protocols import evaluation_views
+from methods.command_line import parse
 from methods.points.default import Method
 from methods.points.learn import fit_cloud
-from settings.flags import parse
 from system.files import write_json
 from taichi_kernels import runtime
 

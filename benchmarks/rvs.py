@@ -29,10 +29,10 @@ import torch
 
 import datasets
 from benchmarks.rvs_figures import draw, table
+from methods.command_line import parse
 from methods.fields.ray_batches import RayBatches
-from methods.fields.task import FieldTask, complete
+from methods.fields.task import FieldTask
 from models.marched_field import MarchedField
-from settings.flags import parse
 from system.files import write_json
 from system.progress import progress
 from taichi_kernels import runtime
@@ -68,14 +68,14 @@ def tasks(seed: int, grid_steps: int, network_steps: int) -> Iterator[dict]:
 def load(scene: str, options):
     """The scene; `demo` is made beside its data at 100 px."""
     where = ["--dataname", "demo", "--img_s", "100"] if scene == "demo" else ["--datadir", scene]
-    return datasets.load(complete(parse(["--method", "nerf", *where, "--testskip", options.testskip])))
+    return datasets.load(parse(["--method", "nerf", *where, "--testskip", options.testskip]).complete())
 
 
 class _Trial:
     """A model in training, and what it shows of the test rays."""
 
     def __init__(self, scene, task: dict):
-        self.options = options = complete(parse(["--method", "nerf", "--datadir", "unused", *task["flags"]]))
+        self.options = options = parse(["--method", "nerf", "--datadir", "unused", *task["flags"]]).complete()
         self.task = FieldTask(scene, scene.test, options)
         self.task.start()
         self.model, self.step = self.task.model, self.task.step

@@ -16,10 +16,10 @@ import matplotlib
 import torch
 
 import datasets
+from methods.command_line import parse
 from methods.fields.ray_batches import RayBatches
-from methods.fields.task import FieldTask, complete
+from methods.fields.task import FieldTask
 from models.sampled_field import SampledField
-from settings.flags import parse
 from system.progress import progress
 from taichi_kernels import runtime
 
@@ -56,7 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     runtime.init("cpu", given.threads)
     words = ["--datadir", given.datadir, *FLAGS, "--N_iters", str(given.steps), "--lrate", given.lrate]
-    options = complete(parse(words))
+    options = parse(words).complete()
     scene = datasets.load(options)
     truth, inside = scene.test.picture(0, "white"), torch.from_numpy(scene.test.alpha[0]) > 250
     figure, axes = plt.subplots(len(SHIFTS), given.seeds, figsize=(1.3 * given.seeds, 1.5 * len(SHIFTS)), squeeze=False,

@@ -1,10 +1,7 @@
 """Files on disk -> Scene. One loader a file format, and one camera convention: that of `Cameras`."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from datasets.backgrounds import with_stored_colours
 from datasets.blender import load_blender
@@ -12,12 +9,10 @@ from datasets.cameras import Cameras
 from datasets.colmap import load_colmap
 from datasets.find import find_scene
 from datasets.llff import load_llff
-from datasets.mask_corruption import corrupt
 from datasets.nerfstudio import load_nerfstudio
-from datasets.scene import Scene, joined
+from datasets.scene import Scene
 from datasets.staging import staged
 from settings.errors import InputError
-from settings.masks import parse_corruption
 from settings.options import Options
 from system.reading import reading
 
@@ -40,22 +35,10 @@ def load(options: Options) -> Scene:
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
             raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
                              f"{kind}: drop the flag")
-    if options.no_masks and options.method == "nerf" and kind != "nerfstudio":
-        raise InputError(f"--no_masks with --method nerf is about masks that a transforms.json names, and {folder} holds a scene "
-                         f"of type {kind}: drop the flag")
-    stored_colours = options.method == "points" and options.recipe == options.protocol == "paper"
-    scene = with_stored_colours(_checked(_loaded(folder, kind, options), folder), stored_colours)
-    if options.no_masks and options.method == "points":
-        everything = joined([np.full(image.shape[:2], 255, np.uint8) for image in scene.train.images])
-        return replace(scene, carving=replace(scene.train, alpha=everything))
-    damage = parse_corruption(options.mask_corruption)
-    if options.pc_jitter_amount:
-        damage.insert(0, ("affine", options.pc_jitter_amount))
-    if not damage:
-        return scene
-    if scene.silhouettes.alpha is None:
-        raise InputError(f"{folder} has no masks to damage: drop --mask_corruption and --pc_jitter_amount")
-    return replace(scene, carving=corrupt(scene.silhouettes, damage, options.seed), cut_out=False)
+    if options.no_masks and not options.carves and kind != "nerfstudio":
+        raise InputError(f"--no_masks with --method {options.method} is about masks that a transforms.json names, and {folder} "
+                         f"holds a scene of type {kind}: drop the flag")
+    return with_stored_colours(_checked(_loaded(folder, kind, options), folder), options.stored_colours)
 
 
 def _found(options: Options) -> tuple[Path, str]:

@@ -65,7 +65,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
               "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
               "bounds_from": bounds_from}
     return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges),
-                 far=max(far for _, far in ranges), background=options.background, carving=carving, extras=extras,
+                 far=max(far for _, far in ranges), background=options.scene_background, carving=carving, extras=extras,
                  cut_out=options.maskdir is not None and carving is None)
 
 

@@ -75,7 +75,7 @@ def load_colmap(folder: Path, options: Options, name: str = "") -> Scene:
     extras = {"folder": str(folder), "format": "COLMAP", "pictures": str(source.path), "stored_size": stored_size(photos),
               "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from,
               "world_from_file": world.tolist()}
-    return Scene(name=name, **read.splits, bounds=box, near=0.9 * near, far=1.1 * far, background=options.background,
+    return Scene(name=name, **read.splits, bounds=box, near=0.9 * near, far=1.1 * far, background=options.scene_background,
                  carving=read.carving, extras=extras, cut_out=read.cut_out)
 
 

@@ -20,12 +20,11 @@ from settings.options import Options
 def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
     """Raise InputError, naming a picture, if the training views have no alpha channel and the run needs one.
 
-    The default recipe does, to carve its start. The paper's carves what is not black, as its program does.
+    The default recipe for points does, to carve its start. The paper's carves what is not black, as its program does.
     """
-    starts = not (options.render_only or options.ft_path)
-    if options.method == "points" and options.recipe == "default" and starts and not has_alpha and not options.no_masks:
-        raise InputError(f"{picture} has no alpha channel: --method points carves a visual hull from masks: save RGBA images, "
-                         "name PNG masks by --maskdir, or give --no_masks")
+    if options.needs_masks and not has_alpha:
+        raise InputError(f"{picture} has no alpha channel: --method {options.method} carves a visual hull from masks: save RGBA "
+                         "images, name PNG masks by --maskdir, or give --no_masks")
 
 
 def with_mask_files(

@@ -90,7 +90,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     extras = {"folder": str(folder), "format": "transforms.json", "stored_size": stored_size(photos), "missing_images": missing,
               "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from}
     return Scene(name=name, **read.splits, bounds=bounds, near=min(near for near, _ in ranges),
-                 far=max(far for _, far in ranges), background=options.background, carving=read.carving,
+                 far=max(far for _, far in ranges), background=options.scene_background, carving=read.carving,
                  extras=extras, cut_out=read.cut_out)
 
 

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from settings.errors import InputError
-from settings.options import Options
-from settings.validation import SMALLEST_IMAGE
+from settings.options import SMALLEST_IMAGE, Options
 
 Size = tuple[int, int]  # width, height in px
 _ROUNDING = 0.01  # fraction of the largest width or height by which sizes differ that were meant to be one

@@ -22,8 +22,8 @@ from jobs.files import is_text, read_json
 from jobs.row_flags import NEVER, check_options, check_words
 from jobs.study_table import AT, damages, finished, write_figure, write_table
 from jobs.sweep import seeds_in
+from methods.command_line import parse
 from settings.errors import InputError
-from settings.flags import parse
 from settings.masks import parse_corruption
 from system.files import check_writable, write_json
 from system.progress import progress

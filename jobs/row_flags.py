@@ -4,8 +4,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from methods.command_line import parse
 from settings.errors import InputError
-from settings.flags import parse
 from settings.options import Options
 
 NEVER = {  # flag: why no run of many can have it

@@ -19,6 +19,7 @@ from typing import Any
 
 from jobs.files import is_text, is_whole, one_line, read_json
 from jobs.row_flags import check_options, check_scene, check_words, folder_name, label_of, with_seed
+from methods import table_words
 from settings.errors import InputError
 from system.files import write_json
 
@@ -26,8 +27,6 @@ RUNS, TICKET = "runs.json", "job.txt"  # of the sweep; in a run's folder, the jo
 MOST_RUNS = 10_000  # of a table; SLURM itself takes 1,000 in an array where nobody raised its MaxArraySize
 _COLUMNS = ("scene", "method", "flags", "seeds")
 _LARGEST_SEED = 2**31 - 1  # of --seed
-_METHODS = {"points": ["--method", "points"]} | {
-    field: ["--method", "nerf", "--field", field] for field in ("grid", "voxels", "mlp")}
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,9 @@ def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
         hint = ': quote a column that holds a comma, "0,1"' if len(cells) > len(_COLUMNS) else ""
         raise InputError(f"a line has {len(_COLUMNS)} columns, {', '.join(_COLUMNS)}, and this one has {len(cells)}{hint}")
     scene, method, flags, numbers = cells
-    if method not in _METHODS:
-        raise InputError(f"method {method!r} is not known: choose one of {', '.join(_METHODS)}")
+    known = table_words()
+    if method not in known:
+        raise InputError(f"method {method!r} is not known: choose one of {', '.join(known)}")
     try:
         more = shlex.split(flags)
     except ValueError:
@@ -106,7 +106,7 @@ def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
     check_words(more)
     seeds = seeds_in(numbers, most)
     where = ["--dataname", "demo"] if scene == "demo" else ["--datadir", scene]
-    words, label = [*where, *_METHODS[method], *more], label_of(method, more)
+    words, label = [*where, *known[method], *more], label_of(method, more)
     called = Path(scene).name
     if called in ("", ".."):
         called = Path(scene).resolve().name

@@ -1,100 +1,55 @@
-"""The command line and the config files, generated from the fields of `Options`."""
+"""Words of the command line and lines of config files -> {flag: value}, by the stories of the settings."""
 
 import difflib
 import re
-from dataclasses import fields, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import Field
+from typing import Any
 
 import configargparse
 
 from settings.errors import InputError
-from settings.options import GROUPS, Options, kind
+from settings.options import SIZES, Options, plain_type, settings_of
 from settings.presets import open_config
 from settings.refused import REFUSED
-from settings.validation import heeded, validate
+from settings.validation import heeded
 from system.reading import reading
 
-_SETTINGS = {setting.name: setting for setting in fields(Options)}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _NEEDS_QUOTES = re.compile(r"[\s#;:='\"\[\]]")
-_EXAMPLES = """\
-examples:
-  python main.py --dataname demo
-  python main.py --datadir ./nerf_synthetic/ --dataname hotdog --basedir runs/hotdog --recipe paper
-  python main.py --method nerf --datadir ./nerf_synthetic/lego
-  python main.py --config configs/lego_points.txt --img_s 200 --epochs 20
-  python main.py --config configs/lego_points.txt --render_only --render_test
-"""
 
 
-def parse(argv: list[str]) -> Options:
-    """Options from the command line's words (without the program's name) and the config file they may name.
+def read_flags(argv: list[str], settings: Mapping[str, Field], groups: Mapping[str, str], examples: str) -> dict[str, Any]:
+    """{flag: value} of what is given in the command line's words (without the program's name) and in the config file that they
+    may name; the command line wins.
 
-    The command line wins over the config file. Without --basedir the run's folder is named after the scene,
-    the method and the recipe. Stages of the fork (--posFirst, --shAlone) choose recipe paper where none is
-    named. Raises InputError for anything that is not understood; `--help` prints and
-    exits by SystemExit(0).
+    settings: all that there are; groups: their headings in the help. Raises InputError for what is not understood; `--help`
+    prints and exits by SystemExit(0).
     """
     words = [word.split("=", 1)[0] for word in argv if word.startswith("--") and word != "--"]
     if "-h" not in argv and "--help" not in argv:
-        _refuse([word[2:] for word in words], "")
+        _refuse([word[2:] for word in words], "", settings)
     if words.count("--config") > 1:
         raise InputError("--config is given twice: a run has one config file")
-    parser = _parser()
-    parser.set_defaults(recipe=None, protocol=None, method=None, field=None, **dict.fromkeys(_flags_of("rays", "network")))
-    given = vars(parser.parse_args(argv))
-    _choose_method(given)
-    if given["recipe"] is None:  # the fork's command names no recipe: its stages belong to the paper's
-        stages_of_the_fork = "YES" in (given["posFirst"], given["shAlone"])
-        given["recipe"] = "paper" if stages_of_the_fork else _SETTINGS["recipe"].default
-    if given["protocol"] is None:
-        given["protocol"] = "paper" if given["method"] == "points" else "standard"
-    options = Options(**{name: given[name] for name in _SETTINGS})
-    validate(options)
-    if options.basedir is None and options.expname is None:
-        variant = f"_{options.recipe}" if options.method == "points" else "" if options.field == "grid" else f"_{options.field}"
-        name = f"{options.scene_name}_{options.method}{variant}"
-        options = replace(options, basedir=f"./logs/{name}")
-    if options.expname is not None:
-        options = replace(options, basedir=str(Path(options.basedir or "./logs") / options.expname), expname=None)
-    return options
+    values = vars(_parser(settings, groups, examples).parse_args(argv))
+    typed = {word[2:] for word in words}
+    hidden = set(SIZES) - typed if typed & set(SIZES) else set()  # a size on the command line wins over the file's
+    return {name: value for name, value in values.items() if name != "config" and name not in hidden}
 
 
-def _flags_of(*groups: str) -> list[str]:
-    return [name for name, setting in _SETTINGS.items() if setting.metadata["group"] in groups]
-
-
-def _choose_method(given: dict) -> None:
-    """Fill in the method and its field where they are not named, from the flags of theirs that are, and these flags' defaults.
-
-    Raises InputError where such a flag is given and another method or field is named.
-    """
-    rays, network = ([name for name in _flags_of(group) if given[name] is not None] for group in ("rays", "network"))
-    if given["field"] is None and network:
-        given["field"] = "mlp"
-    if given["method"] is None:
-        given["method"] = "nerf" if given["field"] or rays else _SETTINGS["method"].default
-    given["field"] = given["field"] or _SETTINGS["field"].default
-    for names, about, wanted in ((rays + network, "method", "nerf"), (network, "field", "mlp")):
-        if names and given[about] != wanted:
-            raise InputError(f"--{names[0]} is about --{about} {wanted}, and this is --{about} {given[about]}: drop the flag")
-    given |= {name: _SETTINGS[name].default for name in _flags_of("rays", "network") if given[name] is None}
-
-
-def to_config_text(options: Options) -> str:
+def config_text(options: Options, groups: Mapping[str, str]) -> str:
     """The options that the run heeds as `flag = value` lines under headings; a file with this text is understood by --config."""
     lines = []
-    for group in GROUPS:
-        if not any(s.metadata["group"] == group and heeded(s, options) for s in _SETTINGS.values()):
-            continue
-        lines += ["", f"# {group}"] if lines else [f"# {group}"]
-        for name, setting in _SETTINGS.items():
-            value = getattr(options, name)
-            if setting.metadata["group"] != group or value is None or not heeded(setting, options):
-                continue
-            text = f'"{value}"' if isinstance(value, str) and _NEEDS_QUOTES.search(value) else value
-            lines.append(f"{name} = {text}")
+    for group in groups:
+        shown = {name: getattr(options, name) for name, field in settings_of(options).items()
+                 if field.metadata["group"] == group and heeded(field, options)}
+        texts = [f"{name} = {_quoted(value)}" for name, value in shown.items() if value is not None]
+        lines += [*([""] if lines else []), f"# {group}", *texts] if texts else []
     return "\n".join(lines) + "\n"
+
+
+def _quoted(value: Any) -> Any:
+    return f'"{value}"' if isinstance(value, str) and _NEEDS_QUOTES.search(value) else value
 
 
 class _Parser(configargparse.ArgumentParser):
@@ -112,6 +67,8 @@ class _Parser(configargparse.ArgumentParser):
 class _ConfigFile(configargparse.DefaultConfigFileParser):
     """`flag = value` lines, `#` comments; what is wrong with a line is told with its number."""
 
+    settings: Mapping[str, Field]
+
     def parse(self, stream) -> dict:
         file, found = getattr(stream, "name", "config file"), {}
         with reading(f"--config: {file}", "is not a text file of `flag = value` lines"):
@@ -128,25 +85,24 @@ class _ConfigFile(configargparse.DefaultConfigFileParser):
                 found[name] = value
         return found
 
-    @staticmethod
-    def _check(name: str, value, line: str, where: str, found: dict) -> None:
+    def _check(self, name: str, value, line: str, where: str, found: dict) -> None:
         if name in ("config", "help"):
             raise InputError(f"{where}: --{name} belongs on the command line, not in a config file")
-        _refuse([name], f"{where}: ")
+        _refuse([name], f"{where}: ", self.settings)
         if name in found:
             raise InputError(f"{where}: {name} is set a second time")
         if isinstance(value, list):
             raise InputError(f"{where}: {name} takes one value, not a list")
-        if kind(_SETTINGS[name]) is not bool and line.split("#")[0].strip().removeprefix("--") == name:
+        if plain_type(self.settings[name]) is not bool and line.split("#")[0].strip().removeprefix("--") == name:
             raise InputError(f"{where}: {name} needs a value: write {name} = value")
 
 
-def _refuse(names: list[str], where: str) -> None:
+def _refuse(names: list[str], where: str, settings: Mapping[str, Field]) -> None:
     """Raise InputError for flags that have no meaning here or are not known at all."""
     refused = [f"--{name} has no meaning here: {REFUSED[name]}" for name in names if name in REFUSED]
     if refused:
         raise InputError(where + "; ".join(refused))
-    known = [*_SETTINGS, "config", "help"]
+    known = [*settings, "config", "help"]
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -154,21 +110,25 @@ def _refuse(names: list[str], where: str) -> None:
             raise InputError(f"{where}--{name} is not a flag of this program: {hint}")
 
 
-def _parser() -> _Parser:
+def _parser(settings: Mapping[str, Field], groups: Mapping[str, str], examples: str) -> _Parser:
+    class ConfigFile(_ConfigFile):  # the parser makes its instance itself
+        pass
+
+    ConfigFile.settings = settings
     parser = _Parser(
         prog="python main.py", usage="python main.py [--config FILE] [--flag value ...]", allow_abbrev=False,
         description="Learn a scene from photographs as a cloud of points or a radiance field; show and measure what was learned.",
-        epilog=_EXAMPLES, formatter_class=_wide_help, add_config_file_help=False, add_env_var_help=False,
-        config_file_parser_class=_ConfigFile, config_file_open_func=open_config)
+        epilog=examples, formatter_class=_wide_help, add_config_file_help=False, add_env_var_help=False,
+        config_file_parser_class=ConfigFile, config_file_open_func=open_config)
     parser.add_argument("--config", is_config_file=True, metavar="FILE",
                         help="read flags from a file of `flag = value` lines; the command line wins over it")
-    groups = {name: parser.add_argument_group(name, text) for name, text in GROUPS.items()}
-    for name, setting in _SETTINGS.items():
-        wanted = kind(setting)
+    headings = {name: parser.add_argument_group(name, text) for name, text in groups.items()}
+    for name, setting in settings.items():
+        wanted = plain_type(setting)
         switch = {"nargs": "?", "const": True} if wanted is bool else {}
         names = [word for word in (setting.metadata["short"], f"--{name}") if word]
-        groups[setting.metadata["group"]].add_argument(
-            *names, type=_reader(setting), default=setting.default, metavar=_metavar(setting),
+        headings[setting.metadata["group"]].add_argument(
+            *names, type=_reader(setting), default=configargparse.SUPPRESS, metavar=_metavar(setting),
             help=_help(setting).replace("%", "%%"), **switch)
     return parser
 
@@ -181,7 +141,7 @@ def _metavar(setting) -> str:
     story = setting.metadata
     if story["form"] or story["choices"]:
         return story["form"] or "|".join(story["choices"])
-    return {bool: "True|False", int: "N", float: "X"}[kind(setting)]
+    return {bool: "True|False", int: "N", float: "X"}[plain_type(setting)]
 
 
 def _help(setting) -> str:
@@ -199,7 +159,7 @@ def _help(setting) -> str:
 
 def _reader(setting):
     """The function that turns a flag's word into its value, or says in a sentence why it cannot."""
-    wanted = kind(setting)
+    wanted = plain_type(setting)
 
     def read(word: str):
         if wanted is bool:

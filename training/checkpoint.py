@@ -2,14 +2,13 @@
 
 import io
 import os
-from dataclasses import fields
 from pathlib import Path
 
 import torch
 
 from models.checks import check_mapping
 from settings.errors import InputError
-from settings.options import FIELD_DEFAULTS, Options
+from settings.options import Options, as_dict, settings_of
 from system import run_lock
 from system.files import atomic, write_text
 from system.reading import reading
@@ -19,15 +18,6 @@ from training.run_state import check_run
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.pt"
 _FORMAT = 3
-# What may differ between the parts of one run.
-_FREE = {
-    "basedir", "device", "threads", "resume", "no_reload", "render_only", "render_test", "render_factor", "chunk", "netchunk",
-    "i_testset", "i_video", "i_weights",
-}
-# What says where files lie: what they hold is compared instead, see `training.learned_from`.
-_PATHS = {"datadir", "dataname", "dataset_type", "maskdir", "ft_path", "expname"}
-# What says how a finished model is looked at, not how it was made.
-HOW_IT_IS_SEEN = _FREE | {"datadir", "dataname", "img_s", "half_res", "testskip", "white_bkgd", "protocol", "ft_path"}
 
 
 def save_checkpoint(folder: Path, state: dict, options: Options) -> None:
@@ -36,8 +26,7 @@ def save_checkpoint(folder: Path, state: dict, options: Options) -> None:
     Raises CannotWrite, and the last checkpoint is kept.
     """
     run_lock.check(folder)
-    choices = {f.name: getattr(options, f.name) for f in fields(options)}
-    _save(folder / CHECKPOINT, {"format": _FORMAT, "options": choices} | state)
+    _save(folder / CHECKPOINT, {"format": _FORMAT, "options": as_dict(options)} | state)
 
 
 def save_config(folder: Path, text: str) -> None:
@@ -55,10 +44,10 @@ def load_checkpoint(folder: Path, options: Options, now: dict | None = None, nam
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
-    state = read_run(path)
+    state = read_run(path, type(options))
     by_content = now is not None and state.get("learned_from") is not None
     with reading(path):
-        _check_options(folder, dict(state["options"]), options, _FREE | _PATHS if by_content else _FREE)
+        _check_options(folder, dict(state["options"]), options, by_content)
         other = difference(state["learned_from"], now, names or []) if by_content else ""
     if other:
         raise InputError(f"{folder} holds a run that began with other data ({other}): give the data that it began with, choose "
@@ -66,29 +55,30 @@ def load_checkpoint(folder: Path, options: Options, now: dict | None = None, nam
     return state
 
 
-def _check_options(folder: Path, then: dict, options: Options, free: set[str]) -> None:
-    """Raises InputError where an option that is not free differs from what it was."""
-    if then.get("method", "points") == "points":  # earlier versions took one view a step
-        then = {"batch_views": 1} | then
-    if then.get("method") == "nerf":  # what later versions leave to the field
-        then |= {name: value for name, value in FIELD_DEFAULTS[then["field"]].items() if then.get(name) is None}
-    for f in fields(options):
-        now = getattr(options, f.name)
-        if f.name not in free and then.get(f.name, f.default) != now:
+def _check_options(folder: Path, then: dict, options: Options, by_content: bool) -> None:
+    """Raises InputError where an option differs from what it was that has to be the same through a run; by_content: those that
+    say where files lie have not."""
+    then = {"method": "points"} | then
+    if then["method"] == options.method:
+        then = options.as_today(then)
+    known = settings_of(options)
+    for name in sorted(known, key=lambda name: name != "method"):  # without the same method, the rest does not matter
+        story, was, now = known[name].metadata, then.get(name, known[name].default), getattr(options, name)
+        longer = story["may_grow"] and isinstance(was, (int, float)) and now is not None and now > was
+        if was != now and story["about"] != "run" and not longer and not (by_content and story["path"]):
             raise InputError(
-                f"{folder} holds a run with --{f.name} {then.get(f.name)}, this one has {now}: choose another --basedir, the "
-                "same flags to continue, or --no_reload to start anew"
-            )
+                f"{folder} holds a run with --{name} {was}, this one has {now}: choose another --basedir, the same flags to "
+                "continue, or --no_reload to start anew")
 
 
-def read_run(path: Path) -> dict:
-    """The state in a checkpoint. Raises InputError where the file holds something else."""
+def read_run(path: Path, options: type[Options] = Options) -> dict:
+    """The state in a checkpoint, of a run with such options. Raises InputError where the file holds something else."""
     state = read(path)
     version = state.get("format") if isinstance(state, dict) else None
     if not isinstance(version, int) or version != _FORMAT or not {"optimizer", "finished"} <= state.keys():
         raise InputError(f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload")
     with reading(path):
-        check_run(check_mapping("it", state, ("options",)))
+        check_run(check_mapping("it", state, ("options",)), options)
     return state
 
 

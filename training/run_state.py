@@ -17,10 +17,10 @@ _SECONDS = Run().seconds.keys()
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def check_run(state: dict) -> None:
-    """The parts that every method's run has."""
+def check_run(state: dict, options: type[Options]) -> None:
+    """The parts that every method's run has. options: the kind that it was started with."""
     for name, value in check_mapping("its options", state["options"]).items():
-        known = getattr(Options, name, None)
+        known = getattr(options, name, None)
         if not isinstance(value, _PLAIN) or (known is not None and value is not None and not _alike(value, known)):
             raise ValueError(f"its option {name} is {value!r:.60}")
     for name in ("history", "seconds", "finished"):

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import Batch, RayBatches
 from models.marched_field import MarchedField
 from models.rays import Rays
 from models.repeatable import mean
-from settings.options import Options
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
@@ -29,7 +29,7 @@ class GridSteps:
     """`--field grid` and `voxels`: as many rays a step as show `SAMPLES` samples, or call the radiance so often, where --N_rand
     says nothing else."""
 
-    def __init__(self, model: MarchedField, options: Options, generator: torch.Generator):
+    def __init__(self, model: MarchedField, options: FieldOptions, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
         self.rays = options.N_rand or _FIRST_RAYS  # of the next step
         self.distortion = options.distortion if options.distortion is not None else _NDC_DISTORTION if model.ndc else 0.0

@@ -4,31 +4,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.scene import Scene, Split
+from methods.command_line import to_config_text
+from methods.fields.options import FieldOptions
 from methods.fields.run import FieldRun, load_field_run
-from methods.fields.task import FieldTask, complete
+from methods.fields.task import FieldTask
 from reporting.snapshots import snapshots
 from settings.errors import InputError
-from settings.flags import to_config_text
-from settings.options import Options
 from training import loop
 from training.callbacks import Snapshots
 from training.task import Callback
 
 
-def fit_field(scene: Scene, validation: Split, options: Options, folder: Path, *, config_text: str = "",
+def fit_field(scene: Scene, validation: Split, options: FieldOptions, folder: Path, *, config_text: str = "",
               callbacks: Sequence[Callback] = ()) -> FieldRun:
     """Train a field on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
 
-    options: of `complete`.
+    options: complete, see `FieldOptions.complete`.
     """
     task = FieldTask(scene, validation, options)
     loop.fit(task, options, folder, scene.train.names, callbacks=callbacks, config_text=config_text)
     return task.run
 
 
-def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tuple[FieldRun, Options, dict]:
+def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) -> tuple[FieldRun, FieldOptions, dict]:
     """Train or load a field, see `methods.learn`."""
-    calls, options = options.radiance_calls, complete(options)
+    calls, options = options.radiance_calls, options.complete()
     if scene.carving is not None:
         masks, way_out = ("--maskdir", "drop the flag") if options.maskdir else ("mask_path of its frames", "give --no_masks")
         raise InputError(f"{masks}: these pictures have an alpha channel, which is what --method nerf uses: {way_out}")

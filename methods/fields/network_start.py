@@ -5,11 +5,11 @@ import math
 import torch
 
 from datasets.scene import Scene
+from methods.fields.options import FieldOptions
 from models.network_field import NetworkField, NetworkShape
 from models.rays import Ndc
 from models.sampled_field import SampledField, Sampling
 from settings.errors import InputError
-from settings.options import Options
 
 _FIRST_THICKNESS = 0.03  # optical, of a whole ray before training
 _BLENDER_RANGE = 2.0, 6.0  # t, what nerf-pytorch takes for scenes of the NeRF-synthetic format
@@ -20,7 +20,7 @@ def scene_ndc(scene: Scene) -> Ndc | None:
     return Ndc.of(scene.train.cameras) if scene.forward_facing else None
 
 
-def initial_networks(scene: Scene, options: Options, generator: torch.Generator) -> SampledField:
+def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Generator) -> SampledField:
     """Untrained networks. Rays end at the scene's farthest content, or, in normalised device coordinates, nowhere.
 
     They start nearly clear. Started as a fog, which has to go first, networks overshoot, lose their density everywhere, learn
@@ -41,7 +41,7 @@ def initial_networks(scene: Scene, options: Options, generator: torch.Generator)
     return SampledField(coarse, fine, places, scene_ndc(scene))
 
 
-def sampling(scene: Scene, options: Options, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:
+def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:
     """Where rays of a scene are sampled. Raises InputError for inverse depth where depths begin at 0."""
     if options.lindisp and scene.forward_facing:
         raise InputError("--lindisp samples evenly in 1/t, and in normalised device coordinates t begins at 0: give --no_ndc, or "

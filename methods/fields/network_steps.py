@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
 from models.rays import Rays
 from models.sampled_field import SampledField
-from settings.options import Options
 from taichi_kernels.compositing import Composite
 from training import distributed
 
@@ -15,7 +15,7 @@ class NetworkSteps:
     """`--field mlp`: the squared errors of the fine network's colours and, where it has some, of the coarse one's, and step sizes
     that fall to a tenth in --lrate_decay thousand steps."""
 
-    def __init__(self, model: SampledField, options: Options, generator: torch.Generator):
+    def __init__(self, model: SampledField, options: FieldOptions, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
         self.rays = options.N_rand
         self.rates = [options.lrate if options.lrate_coarse is None else options.lrate_coarse, options.lrate]

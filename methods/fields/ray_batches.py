@@ -9,10 +9,10 @@ from torch import Tensor
 
 from datasets.backgrounds import photograph_over, rendering_over
 from datasets.scene import Pictures, Split
+from methods.fields.options import FieldOptions
 from models.ray_model import RayModel
 from models.rays import Rays, pack_cameras, pixel_rays
 from models.repeatable import mean, total
-from settings.options import Options
 from system import ranks, signals
 from taichi_kernels.compositing import Composite
 from training import distributed
@@ -47,7 +47,7 @@ class RayBatches:
         self.starts = torch.cat([torch.zeros(1, dtype=torch.int64), (self.widths * self.heights).cumsum(0)])  # (V + 1,)
         self.background = background
 
-    def draw_for(self, step: int, count: int, options: Options, generator: torch.Generator) -> Batch:
+    def draw_for(self, step: int, count: int, options: FieldOptions, generator: torch.Generator) -> Batch:
         """This rank's of the rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters
         steps. All ranks draw all of them, and so they agree on what is drawn next."""
         middle = options.precrop_frac if step < options.precrop_iters else 1.0

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from datasets.scene import Scene
 from methods.fields.network_start import sampling, scene_ndc
+from methods.fields.options import FieldOptions
 from models.fields import field_from_state
 from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch, networks_in
 from models.ray_model import RayModel
 from settings.errors import InputError
-from settings.options import Options
 from system.reading import reading
 from taichi_kernels import runtime
 from training.archive import read
@@ -29,14 +29,14 @@ class FieldRun(Run):
         return {"field": self.model.state(training=False)}
 
 
-def in_bfloat16(options: Options, model: RayModel) -> bool:
+def in_bfloat16(options: FieldOptions, model: RayModel) -> bool:
     """Whether the model's networks multiply in bfloat16: as the user says, else where that is fast and the field a grid."""
     if options.mixed_precision is not None:
         return options.mixed_precision
     return isinstance(model, MarchedField) and runtime.has_bfloat16()
 
 
-def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
+def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRun:
     """The run in `folder` as its checkpoint left it, or just its weights; or the field in the file that --ft_path names.
 
     Raises InputError where there is none.
@@ -45,7 +45,7 @@ def load_field_run(scene: Scene, options: Options, folder: Path) -> FieldRun:
         (folder / name for name in (CHECKPOINT, WEIGHTS) if (folder / name).is_file()), None)
     if path is None:
         raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
-    state = read_run(path) if path == folder / CHECKPOINT else load_field(path)
+    state = read_run(path, FieldOptions) if path == folder / CHECKPOINT else load_field(path)
     if path == folder / CHECKPOINT and "field" not in state:
         raise InputError(f"{folder} holds no radiance field, but a run of --method {state['options'].get('method')}: give that")
     run = FieldRun(model=field_in(state, path, scene, options).to(runtime.torch_device()))
@@ -69,7 +69,7 @@ def load_field(path: Path) -> dict:
     return state
 
 
-def field_in(state: dict, path: Path, scene: Scene, options: Options) -> RayModel:
+def field_in(state: dict, path: Path, scene: Scene, options: FieldOptions) -> RayModel:
     """The model that a file holds: of this program, or of nerf-pytorch."""
     with reading(path):
         if "field" in state:

@@ -10,6 +10,7 @@ from methods.fields.grid_start import initial_field
 from methods.fields.grid_steps import GridSteps
 from methods.fields.network_start import initial_networks
 from methods.fields.network_steps import NetworkSteps
+from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches, rays_psnr
 from methods.fields.run import FieldRun, field_in, in_bfloat16, load_field
 from models.checks import check_number, check_truth
@@ -18,7 +19,6 @@ from models.marched_field import MarchedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
 from settings.errors import InputError
-from settings.options import FIELD_DEFAULTS, Options
 from taichi_kernels import runtime
 from training import distributed
 from training.learned_from import learned_from
@@ -29,11 +29,6 @@ _VALIDATION_RAYS = 8192
 _EPOCHS = 20  # parts of a run, for history and progress
 
 
-def complete(options: Options) -> Options:
-    """The options with what the user left to --field."""
-    return options.filled(FIELD_DEFAULTS[options.field])
-
-
 class FieldTask(Task):
     """The training of a field. Everything random comes from one generator, whose state is in the checkpoint. The rays of a step
     are divided over the ranks."""
@@ -41,8 +36,8 @@ class FieldTask(Task):
     run: FieldRun
     remedy, stage = "lower --lrate", "field"
 
-    def __init__(self, scene: Scene, validation: Split, options: Options):
-        """options: of `complete`. A new run starts from the model in --ft_path where one is named."""
+    def __init__(self, scene: Scene, validation: Split, options: FieldOptions):
+        """options: complete, see `FieldOptions.complete`. A new run starts from the model in --ft_path where one is named."""
         self.scene, self.validation, self.options = scene, validation, options
         self.generator = torch.Generator().manual_seed(options.seed)
         self.checkpoint_interval = options.checkpoint_interval

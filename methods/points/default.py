@@ -12,10 +12,10 @@ from torch import Tensor
 from datasets.scene import Scene
 from methods.points.hull import hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
 from methods.points.importance import importance
+from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Stage, Start
 from methods.points.silhouettes import find_outlines
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
-from settings.options import Options
 from system import ranks
 
 _ORIGINAL_GRID = 400  # --data_r counts cells of the original's grid
@@ -45,7 +45,7 @@ class Method:
     growth: float = 0.2  # points split at a refinement, as a share of the points kept
     spread: float = 0.3  # distance of the two halves of a split point from its place, in radii
 
-    def settings(self, options: Options, scene: Scene) -> Options:
+    def settings(self, options: PointOptions, scene: Scene) -> PointOptions:
         """The options with what the recipe chooses for this scene; what the user gave stays."""
         cameras = scene.train.cameras
         filled = options.filled({
@@ -55,7 +55,7 @@ class Method:
         })
         return replace(filled, max_points=filled.max_points or self.max_points)
 
-    def recipe(self, options: Options, scene: Scene) -> Recipe:
+    def recipe(self, options: PointOptions, scene: Scene) -> Recipe:
         """About `steps` steps in five stages."""
         epochs = max(len(_STAGES), round(self.steps / len(scene.train)))
         decay = self.last_rate ** (1 / epochs)
@@ -76,7 +76,7 @@ class Method:
             "default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight, self.alpha_price
         )
 
-    def initial_cloud(self, scene: Scene, options: Options, generator: torch.Generator) -> Start:
+    def initial_cloud(self, scene: Scene, options: PointOptions, generator: torch.Generator) -> Start:
         """Points at random places of the hull that `methods.points.silhouettes` carves, coloured by the mean over the views.
 
         Their number follows the pixels that the object covers, or `data_r` of the original's grid cells where that is given.
@@ -113,7 +113,7 @@ class Method:
         facts = MaskFacts(outlines.believed, outlines.remark, iou)
         return Start(cloud, facts, outlines.views, outlines.seconds)
 
-    def refine(self, cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+    def refine(self, cloud: PointCloud, scene: Scene, options: PointOptions, generator: torch.Generator) -> PointCloud:
         """Drop the points that hardly show in any view and split those that carry the most error.
 
         A point of opacity o splits in two of opacity 1 - sqrt(1 - o), which cover what it covered, moved apart in a random

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets.scene import Scene, Split
+from methods.command_line import to_config_text
+from methods.points.carving import with_carving_masks
 from methods.points.default import Method
+from methods.points.options import PointOptions, paper_defaults
 from methods.points.paper import paper_recipe
 from methods.points.recipe import Recipe, Start
 from methods.points.run import PointRun, load_run, load_weights
@@ -13,8 +16,6 @@ from models.points import PointCloud
 from reporting.outlines import save_outlines
 from reporting.ply import load_ply, ply_settings
 from settings.errors import InputError
-from settings.flags import to_config_text
-from settings.options import Options, paper_defaults
 from system import ranks
 from system.reading import reading
 from taichi_kernels import runtime
@@ -24,7 +25,7 @@ from training.checkpoint import CHECKPOINT
 from training.task import Callback
 
 
-def choose_recipe(options: Options, scene: Scene) -> tuple[Recipe, Options]:
+def choose_recipe(options: PointOptions, scene: Scene) -> tuple[Recipe, PointOptions]:
     """The recipe that the options name, at their length, and the options with the recipe's values filled in."""
     if (options.batch_views or ranks.count()) < ranks.count():
         raise InputError(f"--batch_views {options.batch_views} leaves some of {ranks.count()} ranks without a view: give more "
@@ -40,7 +41,7 @@ def choose_recipe(options: Options, scene: Scene) -> tuple[Recipe, Options]:
 
 
 def fit_cloud(
-    scene: Scene, validation: Split, options: Options, recipe: Recipe, folder: Path, *, start: PointCloud | None = None,
+    scene: Scene, validation: Split, options: PointOptions, recipe: Recipe, folder: Path, *, start: PointCloud | None = None,
     config_text: str = "", begun: Callable[[Start], None] | None = None, callbacks: Sequence[Callback] = (),
 ) -> PointRun:
     """Train a cloud on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
@@ -53,8 +54,9 @@ def fit_cloud(
     return task.run
 
 
-def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tuple[PointRun, Options, dict]:
+def learn(options: PointOptions, scene: Scene, evaluation: Split, folder: Path) -> tuple[PointRun, PointOptions, dict]:
     """Train or load a cloud, see `methods.learn`."""
+    scene = with_carving_masks(scene, options)
     recipe, options = choose_recipe(options, scene)
     goes_on = not options.no_reload and not options.render_only and (folder / CHECKPOINT).is_file()  # from its own cloud
     start = _start_cloud(options) if options.ft_path and not goes_on else None
@@ -79,7 +81,7 @@ def learn(options: Options, scene: Scene, evaluation: Split, folder: Path) -> tu
     }
 
 
-def _start_cloud(options: Options) -> PointCloud:
+def _start_cloud(options: PointOptions) -> PointCloud:
     """The cloud that --ft_path names: weights, a checkpoint, or an exported PLY."""
     path, device = Path(options.ft_path).expanduser(), runtime.torch_device()
     cloud = load_weights(path, device) if path.suffix.lower() != ".ply" else _cloud_of_ply(path, options).to(device)
@@ -88,7 +90,7 @@ def _start_cloud(options: Options) -> PointCloud:
     return cloud
 
 
-def _cloud_of_ply(path: Path, options: Options) -> PointCloud:
+def _cloud_of_ply(path: Path, options: PointOptions) -> PointCloud:
     tensors = load_ply(path)
     settings = {
         "radius": options.splatting_r, "max_layers": options.raster_n, "profile": options.profile, "sh_per": options.sh_per,

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from datasets.scene import Pictures, Scene, Split, joined
 from methods.points.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
+from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Stage, Start
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of
 from settings.errors import InputError
-from settings.options import Options
 from taichi_kernels import runtime
 
 GRID = 400  # cells an axis
@@ -21,7 +21,7 @@ _NO_BACKGROUND = 0.99  # share of the pixels that are not black, above which pic
 _NEIGHBOURS, _DEVIATIONS = 20, 2.0  # of the outlier filter
 
 
-def paper_recipe(options: Options) -> Recipe:
+def paper_recipe(options: PointOptions) -> Recipe:
     """20 epochs of base colours, 30 with spherical harmonics, then `refine_n` rounds of filter, duplicate and 30 epochs.
 
     The fork for imperfect masks puts one or two stages before them: `--posFirst`, 7 epochs that move the points to match
@@ -45,7 +45,7 @@ def paper_recipe(options: Options) -> Recipe:
     return Recipe("paper", initial_cloud, tuple(stages))
 
 
-def initial_cloud(scene: Scene, options: Options, generator: torch.Generator) -> Start:
+def initial_cloud(scene: Scene, options: PointOptions, generator: torch.Generator) -> Start:
     """A random share `data_r` of the hull's cells, coloured by the mean over the views, harmonics random in [0, 1).
 
     Foreground is a red value above zero, as in the original. Cells are tested on a grid that reaches the box's far side in x and
@@ -91,7 +91,7 @@ def _check_background(scene: Scene, masks: Pictures) -> None:
                          "default --no_masks")
 
 
-def filter_points(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+def filter_points(cloud: PointCloud, scene: Scene, options: PointOptions, generator: torch.Generator) -> PointCloud:
     """Thin the cloud to one point a voxel and drop outliers.
 
     The centroids of the occupied voxels are filtered by the mean distance to their 20 nearest neighbours (at most two standard
@@ -100,7 +100,7 @@ def filter_points(cloud: PointCloud, scene: Scene, options: Options, generator: 
     return cloud.selected(_survivors(cloud, scene).to(cloud.positions.device))
 
 
-def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: Options, generator: torch.Generator) -> PointCloud:
+def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: PointOptions, generator: torch.Generator) -> PointCloud:
     """`filter_points`, then every point twice; the copies part because they have different places in the front-to-back order."""
     kept = _survivors(cloud, scene).repeat(2)
     if options.max_points and len(kept) > options.max_points:  # voxels are sorted by place: take some from everywhere

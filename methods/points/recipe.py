@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from datasets.scene import Scene, Split
+from methods.points.options import PointOptions
 from models.points import PointCloud
-from settings.options import Options
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Start:
 
 
 # A change of the cloud between stages: (cloud, scene, options, generator) -> cloud.
-Change = Callable[[PointCloud, Scene, Options, torch.Generator], PointCloud]
+Change = Callable[[PointCloud, Scene, PointOptions, torch.Generator], PointCloud]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Recipe:
     """A name, the initial cloud and the stages."""
 
     name: str
-    initial_cloud: Callable[[Scene, Options, torch.Generator], Start]
+    initial_cloud: Callable[[Scene, PointOptions, torch.Generator], Start]
     stages: tuple[Stage, ...] = field(default_factory=tuple)
     adopt: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
     alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss, in views whose mask is believed

@@ -9,11 +9,11 @@ import torch
 
 from datasets.scene import Scene
 from methods.points.mask_reliability import say_something
+from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Start
 from models.checks import check_mapping, check_number
 from models.points import PointCloud
 from settings.errors import InputError
-from settings.options import Options
 from system import ranks
 from system.progress import tell
 from system.reading import reading
@@ -97,7 +97,7 @@ def load_weights(path: Path, device) -> PointCloud:
         return cloud_from(state["cloud"], device)
 
 
-def start_run(scene: Scene, options: Options, recipe: Recipe, start: PointCloud | None,
+def start_run(scene: Scene, options: PointOptions, recipe: Recipe, start: PointCloud | None,
               begun: Callable[[Start], None] | None) -> PointRun:
     """A run at its beginning, from the recipe's cloud or from `start`. The first rank makes it, and calls `begun`."""
     parts = None
@@ -127,7 +127,7 @@ def load_run(folder: Path, start: PointCloud | None) -> PointRun:
     if start is not None:
         return PointRun(model=start)
     if (folder / CHECKPOINT).is_file():
-        state = read_run(folder / CHECKPOINT)
+        state = read_run(folder / CHECKPOINT, PointOptions)
         if "cloud" not in state:
             raise InputError(f"{folder} holds no point cloud, but a run of --method {state['options'].get('method')}: give that")
         with reading(folder / CHECKPOINT):

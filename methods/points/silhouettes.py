@@ -16,9 +16,9 @@ from torch import Tensor
 from datasets.scene import Scene, Split
 from methods.points.hull import hull_cells, mask_tensors
 from methods.points.mask_reliability import say_something, seen_by, without_wrong
+from methods.points.options import PointOptions
 from methods.points.silhouettes_from_photographs import estimate_outlines
 from settings.errors import InputError
-from settings.options import Options
 
 _GRID = 100  # cells an axis of the scene's box
 _AGREEING = 0.55  # cells that all views keep, as a share of those that 90 % keep: clean masks .66 and .72, 4 % affine .50 and .47
@@ -40,7 +40,7 @@ class Outlines:
     seconds: float = 0.0  # that fitting took
 
 
-def find_outlines(scene: Scene, options: Options, generator: torch.Generator) -> Outlines:
+def find_outlines(scene: Scene, options: PointOptions, generator: torch.Generator) -> Outlines:
     """The outlines to carve from: the masks with the user's ratio where there is one, else those that agree, else estimated ones.
 
     Raises InputError where neither masks nor photographs show an object.

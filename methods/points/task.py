@@ -10,10 +10,10 @@ from torch import Tensor
 from datasets.backgrounds import rendering_over
 from datasets.scene import Scene, Split
 from methods.points.losses import silhouette_loss
+from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Stage, Start
 from methods.points.run import PointRun, cloud_from, cloud_state, random_numbers, start_run
 from models.points import PointCloud
-from settings.options import Options
 from system import ranks
 from taichi_kernels.photometric import photometric_loss
 from training import distributed
@@ -32,7 +32,7 @@ class PointTask(Task):
     run: PointRun
     unit, row_unit, remedy = "view", "epoch", "lower --lr1 or --lr2"
 
-    def __init__(self, scene: Scene, validation: Split, options: Options, recipe: Recipe, *, cloud: PointCloud | None = None,
+    def __init__(self, scene: Scene, validation: Split, options: PointOptions, recipe: Recipe, *, cloud: PointCloud | None = None,
                  begun: Callable[[Start], None] | None = None):
         """cloud: to begin with instead of the recipe's initial one; begun: called with what a fresh run starts from."""
         self.scene, self.validation, self.options, self.recipe = scene, validation, options, recipe

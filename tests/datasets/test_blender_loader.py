@@ -12,8 +12,8 @@ from PIL import Image
 import datasets
 from datasets.pictures import shrink
 from datasets.protocols import evaluation_views
+from methods.points.options import PointOptions
 from settings.errors import InputError
-from settings.options import Options
 from tests.datasets.written_scene import ANGLE, load, picture, pose, read, refusal, save, write_scene
 
 DATA = Path(os.environ.get("RADIANCE_DATA", Path(__file__).parents[3] / "shared/data"))
@@ -298,15 +298,15 @@ def test_the_folder_itself_its_parent_and_the_usual_places(tmp_path, monkeypatch
     write_scene(tmp_path / "nerf_synthetic/mug")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RADIANCE_DATA", raising=False)
-    for given in (Options(datadir="nerf_synthetic/mug"), Options(datadir="./nerf_synthetic/", dataname="mug"),
-                  Options(dataname="mug"), Options(datadir="nerf_synthetic/mug", dataname="mug")):
+    for given in (PointOptions(datadir="nerf_synthetic/mug"), PointOptions(datadir="./nerf_synthetic/", dataname="mug"),
+                  PointOptions(dataname="mug"), PointOptions(datadir="nerf_synthetic/mug", dataname="mug")):
         assert datasets.load(given).name == "mug"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"looked in data/nerf_synthetic/mug, nerf_synthetic/mug"):
-        datasets.load(Options(dataname="mug"))
+        datasets.load(PointOptions(dataname="mug"))
     monkeypatch.setenv("RADIANCE_DATA", str(tmp_path))
-    assert datasets.load(Options(dataname="mug")).name == "mug"
+    assert datasets.load(PointOptions(dataname="mug")).name == "mug"
 
 
 def test_a_folder_of_scenes_lists_them(tmp_path):

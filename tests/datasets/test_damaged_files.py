@@ -14,8 +14,9 @@ from PIL import Image, ImageCms
 import datasets
 from datasets.colours import D65, DISPLAY_P3, SRGB_CURVE, matrix_profile
 from datasets.pictures import PictureFile, read_header, read_masks, read_picture
-from settings.flags import parse, to_config_text
-from settings.options import Options
+from methods.command_line import parse, to_config_text
+from methods.fields.options import FieldOptions
+from methods.points.options import PointOptions
 from tests.damage import MANY, damaged_bytes, damaged_text, sound_or_told
 from tests.datasets.written_photos import around, facing, write_colmap, write_llff, write_transforms
 from tests.datasets.written_pictures import png, tiff
@@ -100,7 +101,7 @@ def test_scenes(tmp_path_factory, kind):
     folder = tmp_path_factory.mktemp("scene") / "scene"
     write(folder)
     wholes = {name: (folder / name).read_bytes() for name in names}
-    options = Options(datadir=str(folder), dataset_type=kind.split("_")[0], no_masks=True, threads=1, **flags)
+    options = PointOptions(datadir=str(folder), dataset_type=kind.split("_")[0], no_masks=True, threads=1, **flags)
     check_scene(datasets.load(options))
     text = not names[0].endswith((".bin", ".npy"))
 
@@ -125,7 +126,7 @@ def test_masks(tmp_path_factory):
     for k in range(3):
         Image.fromarray(np.full((6, 8), 255 * (k % 2), np.uint8)).save(masks / f"r_{k}.png")
     whole = (masks / "r_1.png").read_bytes()
-    options = Options(datadir=str(folder), maskdir=str(masks.parent), method="nerf", threads=1)
+    options = FieldOptions(datadir=str(folder), maskdir=str(masks.parent), threads=1)
 
     @MANY
     @given(damaged_bytes(whole))

@@ -16,7 +16,7 @@ from datasets import smaller_copies
 from datasets.llff import read_poses_bounds
 from datasets.pictures import shrink
 from datasets.protocols import evaluation_views
-from settings.options import Options
+from methods.points.options import PointOptions
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
     HEIGHT,
@@ -357,10 +357,10 @@ def test_a_scene_is_found_by_its_collection(tmp_path, monkeypatch, capsys):
     write_llff(tmp_path / "nerf_llff_data/fern")
     monkeypatch.setenv("RADIANCE_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert len(written_scene.datasets.load(Options(dataname="fern", factor=2, no_masks=True)).train) == 7
+    assert len(written_scene.datasets.load(PointOptions(dataname="fern", factor=2, no_masks=True)).train) == 7
     assert "is read, and not" not in capsys.readouterr().err  # the folder is the same
     write_llff(tmp_path / "data/nerf_llff_data/fern", facing(5))
-    assert len(written_scene.datasets.load(Options(dataname="fern", factor=2, no_masks=True)).train) == 7
+    assert len(written_scene.datasets.load(PointOptions(dataname="fern", factor=2, no_masks=True)).train) == 7
     assert f"{tmp_path}/nerf_llff_data/fern is read, and not data/nerf_llff_data/fern" in capsys.readouterr().err
 
 

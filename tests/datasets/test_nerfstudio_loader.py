@@ -12,8 +12,8 @@ import datasets
 from datasets.nerfstudio import ngp_box
 from datasets.pictures import shrink
 from methods import field
+from methods.fields.options import FieldOptions
 from settings.errors import InputError
-from settings.options import Options
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
     BENT,
@@ -318,7 +318,7 @@ def test_fields_of_pictures_with_alpha_and_masks_are_told_how_to_go_on(tmp_path)
         picture = Image.open(path).convert("RGBA")
         picture.putpixel((0, 0), (0, 0, 0, 0))
         picture.save(path)
-    options = Options(datadir=str(tmp_path), method="nerf", factor=2)
+    options = FieldOptions(datadir=str(tmp_path), factor=2)
     scene = datasets.load(options)
     with pytest.raises(InputError, match=r"^mask_path of its frames: these pictures have an alpha channel.*: give --no_masks$"):
         field.learn(options, scene, scene.test, tmp_path)

@@ -9,8 +9,8 @@ from datasets.image_files import read_header
 from datasets.orientation import turns
 from datasets.pictures import PictureFile, read_picture
 from datasets.pixels import turned
+from methods.command_line import parse
 from settings.errors import InputError
-from settings.flags import parse
 from tests.datasets import written_photos
 from tests.datasets.written_pictures import png, tiff
 from tests.datasets.written_scene import load, refusal, write_scene

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from datasets.pictures import shrink
 from datasets.scene import Split
 from datasets.sizes import common_size, working_sizes
-from settings.options import Options
+from methods.points.options import PointOptions
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
     POINTS,
@@ -102,10 +102,10 @@ def test_a_camera_for_one_pixel_more_than_the_file_has(tmp_path):
 
 
 def test_the_width_is_that_of_the_widest():
-    options = Options(img_s=100)
+    options = PointOptions(img_s=100)
     assert working_sizes(options, [(200, 100), (100, 200), (150, 90)]) == [(100, 50), (50, 100), (75, 45)]
-    assert working_sizes(Options(factor=3), [(200, 100), (100, 200)]) == [(67, 33), (33, 67)]
-    assert working_sizes(Options(half_res=True), [(200, 101)]) == [(100, 51)]
+    assert working_sizes(PointOptions(factor=3), [(200, 100), (100, 200)]) == [(67, 33), (33, 67)]
+    assert working_sizes(PointOptions(half_res=True), [(200, 101)]) == [(100, 51)]
 
 
 def test_sizes_that_are_meant_to_be_one():

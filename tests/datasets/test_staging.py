@@ -9,8 +9,8 @@ import pytest
 import datasets
 from datasets import staging
 from datasets.staging import staged
+from methods.points.options import PointOptions
 from settings.errors import InputError
-from settings.options import Options
 
 
 @pytest.fixture()
@@ -70,7 +70,7 @@ def test_a_disk_that_is_full_is_told(scene, tmp_path, monkeypatch):
 def test_a_copy_that_lacks_files_is_named(scene, tmp_path, monkeypatch):
     monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "disk"))
     with pytest.raises(InputError, match=r"this is .*lego's copy: .* unset RADIANCE_SCRATCH"):
-        datasets.load(replace(Options(), datadir=str(scene), dataset_type="blender"))
+        datasets.load(replace(PointOptions(), datadir=str(scene), dataset_type="blender"))
 
 
 def test_many_at_once_make_one_copy(scene, tmp_path, monkeypatch):

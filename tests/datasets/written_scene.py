@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 import datasets
+from methods import all_methods
+from methods.points.carving import with_carving_masks
+from methods.points.options import PointOptions
 from settings.errors import InputError
-from settings.options import Options
 
 ANGLE = 2 * math.atan(0.5)  # focal length = the image's width
 
@@ -50,7 +52,11 @@ def read(folder: Path, split: str = "train") -> dict:
 
 
 def load(folder: Path, **settings):
-    return datasets.load(Options(datadir=str(folder), **settings))
+    """The scene as a run of --method points, or of the `method` in the settings, begins with it."""
+    method = all_methods()[settings.get("method", "points")]
+    options = method.options(datadir=str(folder), **{"protocol": "paper"} | settings)
+    scene = datasets.load(options)
+    return with_carving_masks(scene, options) if isinstance(options, PointOptions) else scene
 
 
 def refusal(folder: Path, **settings) -> str:

@@ -8,8 +8,8 @@ import pytest
 from jobs import mask_study, study_table
 from jobs.mask_study import Cell, grid, main
 from jobs.study_table import finished, write_figure, write_table
+from methods.command_line import parse
 from settings.errors import InputError
-from settings.flags import parse
 
 
 def leave_report(folder, psnr=30.0, iou=None, interrupted=False):

@@ -1,14 +1,14 @@
 """The command line and config files: what is understood, what is refused, and in which words."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from methods.command_line import all_groups, all_settings, parse, to_config_text
+from methods.points.options import PointOptions, paper_defaults
 from settings.errors import InputError
-from settings.flags import parse, to_config_text
-from settings.options import GROUPS, Options, paper_defaults
 from settings.refused import REFUSED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -26,7 +26,7 @@ def refusal(*argv: str) -> str:
 
 def test_the_original_command_is_understood_verbatim():
     line = "--datadir ./nerf_synthetic/ --dataname hotdog --basedir xxx --data_r 0.012 --splatting_r 0.015"
-    assert parse(line.split()) == Options(datadir="./nerf_synthetic/", dataname="hotdog", basedir="xxx",
+    assert parse(line.split()) == PointOptions(datadir="./nerf_synthetic/", dataname="hotdog", basedir="xxx",
                                           data_r=0.012, splatting_r=0.015)
 
 
@@ -74,7 +74,7 @@ def test_what_is_not_given_is_left_to_recipe_and_protocol():
 
 
 def test_zero_is_a_value_and_not_a_gap():
-    assert replace(Options(), raster_n=0).filled(paper_defaults()).raster_n == 0
+    assert replace(PointOptions(), raster_n=0).filled(paper_defaults()).raster_n == 0
 
 
 @pytest.mark.parametrize(("flags", "value"), [
@@ -89,16 +89,16 @@ def test_scene_name_and_background():
     assert parse(["--datadir", "/some/where", "--dataname", "ship"]).scene_name == "ship"
     assert parse(["--dataset_type", "demo"]).scene_name == "demo"
     assert parse(["--dataname", "demo"]).is_demo and not parse(["--dataname", "demo", "--dataset_type", "llff"]).is_demo
-    assert parse(["--dataname", "x"]).background == "black"
-    assert parse(["--dataname", "x", "--white_bkgd"]).background == "white"
-    assert parse(["--dataname", "x", "--protocol", "standard"]).background == "white"
+    assert parse(["--dataname", "x"]).scene_background == "black"
+    assert parse(["--dataname", "x", "--white_bkgd"]).scene_background == "white"
+    assert parse(["--dataname", "x", "--protocol", "standard"]).scene_background == "white"
 
 
 @pytest.mark.parametrize("scene", PUBLISHED)
 def test_shipped_configs_hold_the_published_values(scene):
     options = parse(["--config", str(CONFIGS / f"{scene}_points.txt")])
     assert (options.dataname, options.data_r, options.splatting_r) == (scene, *PUBLISHED[scene])
-    given = Options(dataname=scene, recipe="paper", data_r=options.data_r, splatting_r=options.splatting_r,
+    given = PointOptions(dataname=scene, recipe="paper", data_r=options.data_r, splatting_r=options.splatting_r,
                     basedir=options.basedir)
     assert options == given
 
@@ -113,7 +113,7 @@ def test_the_command_line_wins_over_the_config_file(tmp_path):
 
 @pytest.mark.parametrize("folder", ["runs/a", "runs/two words #1", "it's", "C:\\runs\\x = y", "[a", "ünï"])
 def test_the_config_as_run_reads_back_the_same(tmp_path, folder):
-    options = Options(datadir="data", dataname="lego", basedir=folder, data_r=1 / 3, lr2=1e-7, half_res=True,
+    options = PointOptions(datadir="data", dataname="lego", basedir=folder, data_r=1 / 3, lr2=1e-7, half_res=True,
                       seed=7, render_only=True, render_test=True, device="cpu")
     file = tmp_path / "config.txt"
     file.write_text(to_config_text(options), encoding="utf-8")
@@ -121,9 +121,9 @@ def test_the_config_as_run_reads_back_the_same(tmp_path, folder):
 
 
 def test_every_setting_tells_its_story():
-    for setting in fields(Options):
+    for setting in all_settings().values():
         story = setting.metadata
-        assert story["group"] in GROUPS and story["help"], setting.name
+        assert story["group"] in all_groups() and story["help"], setting.name
         assert setting.default is not None or story["absent"] or story["paper"] is not None, setting.name
         assert setting.name not in REFUSED
 
@@ -133,7 +133,7 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
         parse(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
-    assert all(f"--{setting.name} " in text for setting in fields(Options))
+    assert all(f"--{setting.name} " in text for setting in all_settings().values())
     assert "where the image is 2 wide [NDC; recipe paper: 0.015]" in text
     assert "[default: auto]" in text and "examples: python main.py --dataname demo" in text
 
@@ -222,19 +222,19 @@ def test_a_picture_is_not_a_config_file(tmp_path):
 def test_options_made_in_code_are_checked_for_type_too():
     from settings.validation import validate
     with pytest.raises(InputError, match=r"--seed 1\.5 is not of type int"):
-        validate(Options(dataname="x", seed=1.5))
+        validate(PointOptions(dataname="x", seed=1.5))
     with pytest.raises(InputError, match="--epochs True is not of type int"):
-        validate(Options(dataname="x", epochs=True))
+        validate(PointOptions(dataname="x", epochs=True))
     with pytest.raises(InputError, match="--lr2 nan"):
-        validate(Options(dataname="x", lr2=math.nan))
-    validate(Options(dataname="x", lr1=1))
+        validate(PointOptions(dataname="x", lr2=math.nan))
+    validate(PointOptions(dataname="x", lr1=1))
 
 
 def test_flags_choose_the_method_and_the_field():
     chosen = {words: parse(["--dataname", "x", *words.split()]) for words in
               ("", "--N_iters 9", "--N_samples 64", "--field mlp", "--use_viewdirs", "-s", "--chunk 9", "--method nerf")}
-    points, grid, mlp = ("points", "grid"), ("nerf", "grid"), ("nerf", "mlp")
-    assert [(o.method, o.field) for o in chosen.values()] == [points, grid, mlp, mlp, mlp, grid, grid, grid]
+    points, grid, mlp = ("points", None), ("nerf", "grid"), ("nerf", "mlp")
+    assert [(o.method, getattr(o, "field", None)) for o in chosen.values()] == [points, grid, mlp, mlp, mlp, grid, grid, grid]
     assert chosen["--N_iters 9"].basedir == "./logs/x_nerf" and chosen["--N_samples 64"].basedir == "./logs/x_nerf_mlp"
 
 
@@ -253,3 +253,9 @@ def test_a_config_of_nerf_pytorch_is_understood(tmp_path):
     assert (one.method, one.field, one.N_importance, one.lrate_decay, one.half_res) == ("nerf", "mlp", 128, 500, True)
     assert (one.basedir, one.expname) == ("logs/blender_paper_lego", None)
     assert (other.method, other.field, other.raw_noise_std, other.factor) == ("nerf", "mlp", 1.0, 8)
+
+
+def test_the_background_is_a_flag_whose_default_follows_the_protocol():
+    assert parse(["--dataname", "x", "--background", "white"]).scene_background == "white"
+    assert parse(["--dataname", "x", "--protocol", "standard", "--background", "black"]).scene_background == "black"
+    assert "drop one of the two flags" in refusal("--dataname", "x", "--white_bkgd", "--background", "black")

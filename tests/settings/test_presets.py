@@ -1,13 +1,12 @@
 """Presets: one config file for many scenes, under the name of each."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from methods.command_line import parse
+from methods.fields.options import FieldOptions
 from settings.errors import InputError
-from settings.flags import parse
-from settings.options import Options
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SYNTHETIC = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
@@ -36,7 +35,7 @@ def test_all_names_that_were_files_once_are_here():
 def test_a_scene_has_the_options_of_its_preset(name, scene, given):
     field = given.get("field")
     folder = f"./logs/{scene}_nerf{f'_{field}' if field else ''}"
-    assert asdict(parse(["--config", str(CONFIGS / name)])) == asdict(Options(dataname=scene, basedir=folder, **given))
+    assert parse(["--config", str(CONFIGS / name)]) == FieldOptions(dataname=scene, basedir=folder, **given)
 
 
 def test_a_preset_is_a_config_file_for_any_scene(tmp_path, monkeypatch):

@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
+from methods.command_line import parse
 from settings.errors import InputError
-from settings.flags import parse
 from system.ranks import Lost
 from system.reading import read_json, reading
 from system.signals import StopRequested

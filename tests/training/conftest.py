@@ -6,7 +6,7 @@ import pytest
 
 from datasets.blender import load_blender
 from datasets.demo import DemoSettings, make_demo
-from settings.options import Options
+from methods.points.options import PointOptions
 
 SIZE = 96
 
@@ -20,4 +20,4 @@ def demo_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo_scene(demo_folder):
-    return load_blender(demo_folder, replace(Options(), datadir=str(demo_folder)))
+    return load_blender(demo_folder, replace(PointOptions(), datadir=str(demo_folder)))

@@ -11,10 +11,9 @@ import torch
 import datasets
 import taichi_kernels  # noqa: F401  before torch
 from datasets.protocols import evaluation_views
+from methods.command_line import parse
 from methods.fields.learn import fit_field
-from methods.fields.task import complete
 from methods.points.learn import choose_recipe, fit_cloud
-from settings.flags import parse
 from system import ranks
 from taichi_kernels import runtime
 from training import distributed
@@ -40,7 +39,7 @@ def main(out: str, words: list[str]) -> None:
             recipe, options = choose_recipe(options, scene)
             run = fit_cloud(scene, evaluation, options, recipe, folder)
         else:
-            run = fit_field(scene, evaluation, complete(options), folder)
+            run = fit_field(scene, evaluation, options.complete(), folder)
         if ranks.count() == 2:  # a bit that differs is mended
             with torch.no_grad():
                 next(run.model.parameters()).view(-1)[0] += ranks.number()

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from methods.fields.network_start import initial_networks
+from methods.fields.options import FieldOptions
 from methods.fields.run import FieldRun, load_field_run
-from methods.fields.task import FieldTask, complete
+from methods.fields.task import FieldTask
 from methods.points.learn import _start_cloud, choose_recipe
+from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts
 from methods.points.run import PointRun, load_run, load_weights
 from methods.points.task import PointTask
@@ -23,7 +25,6 @@ from models.points import PointCloud
 from models.voxel_field import VoxelField, VoxelShape
 from reporting.ply import save_ply
 from settings.errors import InputError
-from settings.options import Options
 from system.reading import reading
 from tests.damage import MANY, damaged_bytes, damaged_content, read_or_told
 from tests.reference import nerf_pytorch
@@ -32,10 +33,10 @@ from training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 
 SCENE = sphere_scene(views=3, width=16, height=12)
 NAMES = SCENE.train.names
-RECIPE, POINTS = choose_recipe(Options(recipe="paper", epochs=8, basedir="unused"), SCENE)
-MLP = complete(Options(method="nerf", field="mlp", N_samples=8, netdepth=2, netwidth=8, multires=2, basedir="unused"))
+RECIPE, POINTS = choose_recipe(PointOptions(recipe="paper", epochs=8, basedir="unused"), SCENE)
+MLP = FieldOptions(field="mlp", N_samples=8, netdepth=2, netwidth=8, multires=2, basedir="unused").complete()
 FIELDS = {"mlp": MLP} | {
-    field: complete(Options(method="nerf", field=field, basedir="unused")) for field in ("grid", "voxels")}
+    field: FieldOptions(field=field, basedir="unused").complete() for field in ("grid", "voxels")}
 
 
 def cloud() -> PointCloud:

@@ -6,7 +6,7 @@ import torch
 from datasets.demo.sphere_tracing import demo_distance
 from methods.points.hull import hull_cells
 from methods.points.learn import choose_recipe, fit_cloud
-from settings.options import Options
+from methods.points.options import PointOptions
 
 
 def test_the_hull_holds_the_scene_and_little_more(demo_scene):
@@ -26,7 +26,7 @@ def test_the_hull_holds_the_scene_and_little_more(demo_scene):
 
 def test_a_trained_cloud_has_the_scenes_depth(demo_scene, demo_folder, tmp_path):
     scene = demo_scene
-    options = Options(basedir=str(tmp_path), epochs=20)
+    options = PointOptions(basedir=str(tmp_path), epochs=20)
     recipe, options = choose_recipe(options, scene)
     cloud = fit_cloud(scene, scene.val, options, recipe, tmp_path).cloud
     cloud.use_sh = True

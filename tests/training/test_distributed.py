@@ -15,8 +15,8 @@ import torch.distributed as dist
 
 import main
 from methods.points.learn import choose_recipe
+from methods.points.options import PointOptions
 from settings.errors import InputError
-from settings.options import Options
 from system import ranks, signals
 from training import distributed
 
@@ -167,7 +167,7 @@ def test_ranks_draw_their_own_numbers_and_one_rank_the_shared_ones(monkeypatch):
 
 def test_step_sizes_grow_with_the_root_of_the_views_that_a_step_has(demo_scene):
     def rates(**changes):
-        recipe, _ = choose_recipe(replace(Options(), **changes), demo_scene)
+        recipe, _ = choose_recipe(replace(PointOptions(), **changes), demo_scene)
         return [rate for stage in recipe.stages for rate in (stage.colour_rate, stage.position_rate, stage.opacity_rate)]
 
     plain = rates(batch_views=1)
@@ -179,7 +179,7 @@ def test_step_sizes_grow_with_the_root_of_the_views_that_a_step_has(demo_scene):
 def test_ranks_without_a_view_are_refused(monkeypatch, demo_scene):
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(InputError, match="--batch_views 3 leaves some of 4 ranks without a view"):
-        choose_recipe(replace(Options(), batch_views=3), demo_scene)
+        choose_recipe(replace(PointOptions(), batch_views=3), demo_scene)
 
 
 def test_more_ranks_than_gpus_are_refused(monkeypatch):

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from methods.command_line import to_config_text
 from methods.fields import grid_steps
 from methods.fields import task as fields
 from methods.fields.learn import fit_field
+from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
 from methods.fields.run import load_field, load_field_run
-from methods.fields.task import FieldTask, complete
+from methods.fields.task import FieldTask
 from models.grid_field import GridShape
 from models.nerf_pytorch import COARSE, FINE
 from models.voxel_field import VoxelShape
 from settings.errors import InputError
-from settings.flags import to_config_text
-from settings.options import Options
 from system import signals
 from taichi_kernels import runtime
 from tests.reference import nerf_pytorch
@@ -28,7 +28,7 @@ from training import loop
 from training.callbacks import Snapshots
 from training.checkpoint import load_checkpoint, save_weights
 
-OPTIONS = Options(method="nerf", basedir="unused", N_iters=20, i_weights="5", mixed_precision=False)
+OPTIONS = FieldOptions(basedir="unused", N_iters=20, i_weights="5", mixed_precision=False)
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +47,11 @@ def small_steps(monkeypatch):
 
 def run(folder, scene=None, callbacks=(), **changes):
     scene = scene or sphere_scene("white")
-    return fit_field(scene, scene.test, complete(replace(OPTIONS, **changes)), folder, callbacks=callbacks)
+    return fit_field(scene, scene.test, replace(OPTIONS, **changes).complete(), folder, callbacks=callbacks)
 
 
 def shown(folder, **changes):
-    return load_field_run(sphere_scene(), complete(replace(OPTIONS, **changes)), folder)
+    return load_field_run(sphere_scene(), replace(OPTIONS, **changes).complete(), folder)
 
 
 def same(a, b):
@@ -191,11 +191,11 @@ def test_learns_a_sphere_from_a_few_calls_of_the_radiance(tmp_path, flags):
 
 def test_what_an_earlier_version_left_open_is_filled_in(tmp_path):
     """A run whose options knew nothing of calls goes on; one whose optimizer was another is told so."""
-    options = complete(OPTIONS)
+    options = OPTIONS.complete()
     run(tmp_path / "grid", N_iters=20)
     path = tmp_path / "grid" / "checkpoint.pt"
     state = torch.load(path, weights_only=True)
-    for name in ("radiance_calls", "fine_density", "batch_views", "place_gradients"):
+    for name in ("radiance_calls", "fine_density", "place_gradients"):
         del state["options"][name]
     torch.save(state, path)
     assert load_checkpoint(tmp_path / "grid", options)["step"] == 20
@@ -356,7 +356,7 @@ def test_precision_by_itself(tmp_path, monkeypatch):
         assert not run(folder / "mlp", **NETWORK).model.in_bfloat16
         # what the file holds decides, not the --field that was not given
         assert not shown(folder / "mlp").model.in_bfloat16 and shown(folder / "mlp", mixed_precision=True).model.in_bfloat16
-    assert "mixed_precision" not in to_config_text(complete(OPTIONS))  # a config file goes from machine to machine
+    assert "mixed_precision" not in to_config_text(OPTIONS.complete())  # a config file goes from machine to machine
 
 
 def test_distortion_by_itself(tmp_path):

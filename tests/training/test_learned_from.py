@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from methods.fields.learn import fit_field
-from methods.fields.task import complete
+from methods.fields.options import FieldOptions
 from methods.points.learn import choose_recipe, fit_cloud
+from methods.points.options import PointOptions
 from settings.errors import InputError
-from settings.options import Options
 from tests.scenes import sphere_scene, wall_scene
 from training.learned_from import difference, learned_from
 
-OPTIONS = Options(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=2, refine_n=1, datadir="scenes/sphere")
+OPTIONS = PointOptions(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=2, refine_n=1,
+                       datadir="scenes/sphere")
 
 
 def run(folder, scene=None, options=OPTIONS):
@@ -100,8 +101,8 @@ def test_runs_of_earlier_versions_compare_paths(begun, tmp_path):
 
 def test_fields_know_their_data_too(tmp_path):
     scene = wall_scene(views=3, width=16, height=12)
-    options = complete(Options(method="nerf", field="mlp", N_iters=2, N_samples=4, N_rand=8, netdepth=2, netwidth=8, datadir="a",
-                               basedir="unused"))
+    options = FieldOptions(field="mlp", N_iters=2, N_samples=4, N_rand=8, netdepth=2, netwidth=8, datadir="a",
+                               basedir="unused").complete()
     fit_field(scene, scene.test, options, tmp_path)
     assert fit_field(scene, scene.test, replace(options, datadir="/b/a"), tmp_path).finished
     images = scene.train.images.copy()

@@ -8,21 +8,21 @@ from dataclasses import replace
 import pytest
 import torch
 
+from methods.fields.options import FieldOptions
 from methods.fields.run import load_field_run
-from methods.fields.task import complete
 from methods.points.learn import choose_recipe, fit_cloud
+from methods.points.options import PointOptions
 from methods.points.run import PointRun, cloud_state, load_weights
 from models.nerf_pytorch import COARSE, FINE
 from models.points import PointCloud
 from settings.errors import CannotWrite, InputError
-from settings.options import Options
 from system import files, run_lock, signals
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene
 from tests.training.hooks import BeforeStep
 from training.checkpoint import save_config, save_weights
 
-MLP = Options(method="nerf", field="mlp", N_samples=8, N_importance=8, use_viewdirs=True, basedir="unused")
+MLP = FieldOptions(field="mlp", N_samples=8, N_importance=8, use_viewdirs=True, basedir="unused")
 
 
 def cloud() -> PointCloud:
@@ -94,7 +94,7 @@ WRAPPED = {
 
 
 def picture(path, **flags):
-    options = complete(replace(MLP, ft_path=str(path), **flags))
+    options = replace(MLP, ft_path=str(path), **flags).complete()
     scene = sphere_scene("white", views=3, width=16, height=12)
     return load_field_run(scene, options, path.parent).model.render(scene.test.cameras, 0).image
 
@@ -123,7 +123,7 @@ def test_networks_that_are_not_known_apart_are_told(tmp_path):
         picture(tmp_path / "two.pt")
 
 
-SMALL = Options(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=4, refine_n=1)
+SMALL = PointOptions(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=4, refine_n=1)
 
 
 def test_nothing_is_written_into_a_folder_that_was_removed(tmp_path):

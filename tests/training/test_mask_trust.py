@@ -8,10 +8,10 @@ import torch
 
 from datasets.mask_corruption import corrupt
 from methods.points.mask_reliability import say_something, without_wrong
+from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts
 from methods.points.silhouettes import find_outlines
 from methods.points.task import views_to_train
-from settings.options import Options
 from tests.scenes import sphere_scene
 
 
@@ -40,7 +40,7 @@ def with_masks(scene, damage, views):
 def test_clean_masks_are_right(scene, views):
     few = replace(scene, train=scene.train.subset(list(range(views))))
     assert left_out(few) == left_out(replace(few, carving=few.train)) == []
-    found = find_outlines(few, Options(basedir="unused"), torch.Generator())
+    found = find_outlines(few, PointOptions(basedir="unused"), torch.Generator())
     assert all(found.believed) and found.ratio == 1.0 and not found.remark
 
 

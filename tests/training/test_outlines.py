@@ -9,12 +9,12 @@ import torch
 from datasets.mask_corruption import corrupt
 from methods.points.default import Method
 from methods.points.learn import fit_cloud
+from methods.points.options import PointOptions
 from methods.points.silhouettes import find_outlines
 from settings.errors import InputError
-from settings.options import Options
 from tests.scenes import sphere_scene
 
-OPTIONS = Options(basedir="unused")
+OPTIONS = PointOptions(basedir="unused")
 
 
 @pytest.fixture(scope="module")

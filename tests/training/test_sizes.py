@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from methods.points.learn import choose_recipe, fit_cloud
+from methods.points.options import PointOptions
 from models.points import frame_of
-from settings.options import Options
 from tests.scenes import sphere_scene, with_sizes
 
 
@@ -21,7 +21,7 @@ def several_sizes():
 def test_clouds_learn_as_well(tmp_path, recipe):
     figures = []
     for place, scene in enumerate(several_sizes()):
-        options = Options(recipe=recipe, data_r=0.003, basedir="unused", epochs=16)
+        options = PointOptions(recipe=recipe, data_r=0.003, basedir="unused", epochs=16)
         chosen, options = choose_recipe(options, scene)
         trained = fit_cloud(scene, scene.test, options, chosen, tmp_path / str(place))
         figures.append(trained.history[-1]["validation_psnr"])
@@ -33,7 +33,7 @@ def test_clouds_learn_as_well(tmp_path, recipe):
 def test_a_part_of_a_view_shows_that_part_of_the_cloud(tmp_path):
     """Points have one size in all pictures of one lens, whatever is cut off."""
     scene, mixed = several_sizes()
-    options = Options(recipe="default", data_r=0.003, basedir="unused", epochs=5)
+    options = PointOptions(recipe="default", data_r=0.003, basedir="unused", epochs=5)
     chosen, options = choose_recipe(options, scene)
     cloud = fit_cloud(scene, scene.test, options, chosen, tmp_path).cloud
     assert cloud.frame == frame_of(scene.train.cameras)

@@ -13,18 +13,18 @@ from methods.points.default import Method
 from methods.points.hull import allowed_misses
 from methods.points.learn import choose_recipe, fit_cloud
 from methods.points.losses import silhouette_loss
+from methods.points.options import PointOptions
 from methods.points.paper import filter_and_duplicate, filter_points
 from methods.points.run import PointRun, load_run, load_weights
 from methods.points.task import PointTask
 from settings.errors import InputError
-from settings.options import Options
 from system import signals
 from tests.scenes import sphere_scene
 from tests.training.hooks import Killed, kill_before, signal_before
 from training.callbacks import settled
 from training.checkpoint import save_weights, weights_size
 
-_SMALL = Options(
+_SMALL = PointOptions(
     recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=5, refine_n=1, lr_s=0.03,
 )
 
@@ -221,7 +221,7 @@ def test_scaled_recipe_has_that_many_epochs(recipe, epochs):
 
 
 def test_paper_recipe_is_the_original_schedule():
-    recipe, options = choose_recipe(Options(recipe="paper"), sphere_scene())
+    recipe, options = choose_recipe(PointOptions(recipe="paper"), sphere_scene())
     assert [s.epochs for s in recipe.stages] == [20, 30, 30, 30]
     assert [s.use_sh for s in recipe.stages] == [False, True, True, True]
     assert [s.colour_rate for s in recipe.stages] == [3e-3, 22e-3, 22e-3, 22e-3]
@@ -230,7 +230,7 @@ def test_paper_recipe_is_the_original_schedule():
 
 
 def test_the_forks_stages_come_before_the_papers():
-    options = Options(recipe="paper", posFirst="YES", ridgePosition=1.0, shAlone="YES")
+    options = PointOptions(recipe="paper", posFirst="YES", ridgePosition=1.0, shAlone="YES")
     stages = choose_recipe(options, sphere_scene())[0].stages
     assert [s.epochs for s in stages] == [7, 10, 20, 30, 30, 30]
     first, colours, *_ = stages

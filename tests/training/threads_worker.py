@@ -5,7 +5,6 @@ Writes to OUT, for each training, the model after a few steps and the training P
 
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,11 +12,11 @@ import torch
 import taichi_kernels  # noqa: F401  before torch
 from methods.fields import grid_start, grid_steps
 from methods.fields.learn import fit_field
-from methods.fields.task import complete
+from methods.fields.options import FieldOptions
 from methods.points.learn import choose_recipe, fit_cloud
+from methods.points.options import PointOptions
 from models.grid_field import GridShape
 from models.voxel_field import VoxelShape
-from settings.options import Options
 from taichi_kernels import runtime
 from tests.scenes import sphere_scene
 
@@ -42,13 +41,14 @@ def main(out: str, threads: str) -> None:
     scene, found = sphere_scene("white", views=6), {}
     nothing = scene.train.subset([])
     for name, settings in TRAININGS.items():
-        options = replace(Options(method="nerf", basedir="unused"), **settings)
+        made = PointOptions if name == "points" else FieldOptions
+        options = made(basedir="unused", **settings)
         with tempfile.TemporaryDirectory() as folder:
             if options.method == "points":
                 recipe, options = choose_recipe(options, scene)
                 run = fit_cloud(scene, nothing, options, recipe, Path(folder))
             else:
-                run = fit_field(scene, nothing, complete(options), Path(folder))
+                run = fit_field(scene, nothing, options.complete(), Path(folder))
         found[name] = run.model.state_dict(), [epoch["train_psnr"] for epoch in run.history]
     torch.save(found, out)
 

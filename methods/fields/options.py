@@ -1,0 +1,172 @@
+"""The options of --method nerf, and whether they make sense together."""
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from settings.errors import InputError
+from settings.options import NERF, Options, method_word, protocol_word, setting, settings_of
+
+RVS = "Morozov et al. 2023 (reparameterized volume sampling), and its program"
+GROUPS = {
+    "rays": "--method nerf: batches of rays, and how long they are learned from",
+    "network": "--field mlp: the original NeRF's networks and their samples; giving one of these flags chooses that field",
+}
+DEFAULTS = {  # of settings that the user may leave to --field
+    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
+    "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
+    "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4},
+}
+
+
+def _network(default: Any, help_text: str, **story) -> Any:
+    return setting("network", default, help_text, needs=("field", ("mlp",)), **story)
+
+
+@dataclass(frozen=True)
+class FieldOptions(Options):
+    """What a run of --method nerf is asked to do."""
+
+    method: str = method_word("nerf")
+    protocol: str = protocol_word("standard")
+    field: str = setting(
+        "rays", "grid", "what --method nerf learns: feature grids with a small network, marched through occupied cells, in "
+        "minutes on a CPU (grid), voxels for density and a network for radiance, called a few times a ray (voxels), or the "
+        "original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
+        choices=("grid", "voxels", "mlp"), absent="grid; mlp where one of its flags is given")
+    N_iters: int | None = setting(
+        "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp", may_grow=True)
+    N_rand: int | None = setting(
+        "rays", None, "rays of a step, 0 = as many as show 32,768 samples, or cost as much in calls of the radiance",
+        source=NERF, low=0, high=1 << 20,
+        absent="0; 4096 for mlp")
+    lrate: float | None = setting(
+        "rays", None, "step size at the start; for grid and voxels it falls to 3 % at the end", source=NERF, above=0, high=10,
+        absent="0.03; 0.0005 for mlp")
+    radiance_calls: int | None = setting(
+        "rays", None, "calls of the radiance for a ray, at places drawn from its density; 0 = at every sample; mlp: with --rvs",
+        source=RVS, low=0, high=4096, absent="0 for grid, 8 for voxels; with --render_only, what the field was trained with")
+    two_estimates: bool = setting(
+        "rays", False, "with --radiance_calls: the loss is the product of the errors of two independent estimates, twice the "
+        "calls, which the variance of the estimate does not bias", source=RVS)
+    perturb: float = setting(
+        "rays", 1.0, "share of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
+    distortion: float | None = setting(
+        "rays", None, "grid, voxels: weight of the loss that draws the weights along a ray together, against fog", low=0,
+        high=1e3, source="mip-NeRF 360", absent="0.01 in normalised device coordinates, else 0")
+    chunk: int = setting(
+        "rays", 32768, "rays that are rendered at a time: fewer take less memory", source=NERF, low=1, high=1 << 24, about="run")
+    no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
+    precrop_iters: int = setting("rays", 0, "steps that look at the middle of the pictures only", source=NERF, low=0)
+    precrop_frac: float = setting("rays", 0.5, "share of the width and height that is the middle", source=NERF, above=0, high=1)
+    random_bkgd: bool = setting(
+        "rays", True, "put a random colour behind each ray in training, where pictures have an alpha channel: what is empty is "
+        "then learned as empty")
+    mixed_precision: bool | None = setting(
+        "rays", None, "networks multiply in bfloat16, in training and in pictures: faster where the processor or the GPU has it",
+        short="-s",
+        absent="where it is there; False for mlp")
+    i_weights: str = setting(
+        "rays", "500", "steps between checkpoints, or minutes, 10m: what a machine that is lost takes with it", source=NERF,
+        form="N|Nm", about="run")
+    i_testset: int = setting(
+        "rays", 50_000, "steps between pictures of the test views, in testset_<step>, while training, 0 = none", source=NERF,
+        low=0, about="run")
+    i_video: int = setting(
+        "rays", 50_000, "steps between videos, path_<step>.mp4, while training, 0 = none", source=NERF, low=0, about="run")
+
+    N_samples: int = _network(64, "samples of a ray for the coarse network", source=NERF, low=3, high=65536)
+    N_importance: int = _network(
+        0, "samples of a ray besides, where the coarse network found something, for a fine network; 0 = there is none",
+        source=NERF, low=0, high=65536)
+    rvs: bool = _network(
+        False, "the coarse network is density alone, without a loss of its own: the fine network's samples are places "
+        "where its density absorbs the light; see --fine_density", source=RVS)
+    samples_union: bool | None = _network(
+        None, "the fine network sees the coarse one's samples too", source=RVS,
+        absent="True; False with --fine_density own")
+    fine_density: str = _network(
+        "corrected", "with --rvs: the fine network's density is the coarse one's, corrected, through which the coarse "
+        "one learns fast (corrected), or its own, as its authors have it (own)", choices=("corrected", "own"))
+    place_gradients: bool | None = _network(
+        None, "with --rvs: gradients reach the coarse network through the places of the fine one's samples",
+        source=RVS, absent="False where the density is corrected, for they are noise beside its own; True otherwise")
+    lrate_coarse: float | None = _network(
+        None, "step size of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate")
+    netdepth: int = _network(8, "layers", source=NERF, low=1, high=64)
+    netwidth: int = _network(256, "units of a layer", source=NERF, low=2, high=16384)
+    netdepth_fine: int = _network(8, "layers of the fine network", source=NERF, low=1, high=64)
+    netwidth_fine: int = _network(256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
+    multires: int = _network(10, "octaves of the positions' encoding", source=NERF, low=0, high=24)
+    multires_views: int = _network(4, "octaves of the directions' encoding", source=NERF, low=0, high=24)
+    i_embed: int = _network(
+        0, "0 = encode positions and directions, -1 = take them as they are", source=NERF, low=-1, high=0)
+    use_viewdirs: bool = _network(False, "colour depends on the direction too", source=NERF)
+    lindisp: bool = _network(False, "samples are even in inverse depth, not in depth", source=NERF)
+    raw_noise_std: float = _network(
+        0.0, "deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3)
+    lrate_decay: float = _network(
+        250, "the step size falls to a tenth in so many", unit="1000 steps", source=NERF, above=0, high=1e6)
+    netchunk: int = _network(
+        65536, "points that go through a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run")
+
+    @classmethod
+    def from_flags(cls, values: dict[str, Any]) -> "FieldOptions":
+        """A flag of the networks chooses --field mlp."""
+        network = any(field.metadata["needs"] and name in values for name, field in settings_of(cls).items())
+        return super().from_flags({"field": "mlp"} | values if network else values)
+
+    @classmethod
+    def as_today(cls, then: dict[str, Any]) -> dict[str, Any]:
+        """Earlier versions wrote what they left to the field."""
+        left = DEFAULTS.get(str(then.get("field")), {})
+        return then | {name: value for name, value in left.items() if then.get(name) is None}
+
+    @property
+    def variant(self) -> str:
+        return "" if self.field == "grid" else self.field
+
+    @property
+    def checkpoint_interval(self) -> tuple[int, float]:
+        """Steps and seconds between checkpoints of a field, one of which is endless. Raises ValueError or OverflowError for
+        --i_weights that is neither."""
+        number = int(self.i_weights.removesuffix("m"))
+        if number < 1:
+            raise ValueError(self.i_weights)
+        return (sys.maxsize, 60.0 * number) if self.i_weights.endswith("m") else (number, math.inf)
+
+    def complete(self) -> "FieldOptions":
+        """The options with what the user left to --field."""
+        return self.filled(DEFAULTS[self.field])
+
+    def contradictions(self) -> dict[str, bool]:
+        calls, mlp = self.radiance_calls, self.field == "mlp"
+        return super().contradictions() | {
+            "--N_rand 0 lets the samples decide, which is not for --field mlp: give a number of rays": mlp and self.N_rand == 0,
+            "--rvs draws the fine network's samples, and there is no fine network: give --N_importance N, or --radiance_calls N":
+                self.rvs and not self.N_importance and not calls,
+            "--fine_density is about --rvs: give it too, or drop the flag": self.fine_density != "corrected" and not self.rvs,
+            "--samples_union and --lrate_coarse are about two networks, and there is one alone: give --N_importance N":
+                not self.N_importance and not self.rvs and (self.samples_union, self.lrate_coarse) != (None, None),
+            "--place_gradients is about --rvs: give it too, or drop the flag":
+                self.place_gradients is not None and not self.rvs,
+            "--place_gradients False leaves the coarse network nothing to learn by: drop one of the flags":
+                self.place_gradients is False and self.rvs and self.fine_density == "own",
+            "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
+            "--radiance_calls of --field mlp are places of --rvs, in place of --N_importance: give the one flag, and not the "
+            "other": mlp and calls is not None and (not self.rvs or self.N_importance > 0),
+            "--samples_union, --fine_density and --place_gradients are about the fine network's density, which --radiance_calls "
+            "does without: drop them": self.rvs and bool(calls) and (
+                (self.samples_union, self.place_gradients) != (None, None) or self.fine_density != "corrected"),
+            "--two_estimates is for --field grid and voxels: drop it": mlp and self.two_estimates,
+            "--two_estimates is about --radiance_calls: give their number, or --field voxels":
+                self.two_estimates and (calls == 0 or (self.field, calls) == ("grid", None)),
+        }
+
+    def check(self) -> None:
+        try:
+            _ = self.checkpoint_interval
+        except (ValueError, OverflowError):
+            raise InputError(f"--i_weights {self.i_weights}: give a number of steps, 500, or of minutes, 10m") from None
+        super().check()
