@@ -82,6 +82,16 @@ def read_run(path: Path, options: type[Options] = Options) -> dict:
     return state
 
 
+def model_file(folder: Path, options: Options | None = None) -> Path:
+    """The file of the model that --render_only shows: --ft_path, or the folder's checkpoint or weights. Raises InputError."""
+    if options is not None and options.ft_path:
+        return Path(options.ft_path).expanduser()
+    for name in (CHECKPOINT, WEIGHTS):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
+
+
 def weights_size(weights: dict) -> int:
     """Bytes that `save_weights` would write."""
     buffer = io.BytesIO()

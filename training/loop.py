@@ -7,30 +7,30 @@ from pathlib import Path
 
 from models.checks import is_finite
 from settings.errors import InputError
-from settings.options import Options
 from system import ranks, signals
 from system.reading import reading
 from taichi_kernels import runtime
 from training import distributed, log
 from training.callbacks import Log, Progress
 from training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint, save_config
+from training.learned_from import learned_from
 from training.run import HistoryRow, Run
 from training.run_state import squares_are_finite
 from training.task import Callback, Task
 
 
-def fit(task: Task, options: Options, folder: Path, names: list[str], *, callbacks: Sequence[Callback] = (),
-        config_text: str = "") -> Run:
+def fit(task: Task, folder: Path, *, callbacks: Sequence[Callback] = (), config_text: str = "") -> Run:
     """Train, or continue the run in `folder`; returns `task.run`, which says where it stands at the end.
 
-    names: of the training views, for messages; config_text: kept in the folder as config.txt. Where the program is told to stop,
+    config_text: kept in the folder as config.txt. Where the program is told to stop,
     the run saves a checkpoint and raises StopRequested; after Ctrl-C it saves one and returns, with `interrupted` set. A resumed
     run repeats an uninterrupted one to the bit. Of several ranks, the first alone writes files. Raises InputError for a
     checkpoint of another run, for what `task.start` refuses, and for a loss or a model that is not finite.
     """
-    data, state = task.learned_from(), None
+    options, state = task.options, None
+    data = learned_from(task.scene, options)
     if ranks.first() and not options.no_reload:
-        state = load_checkpoint(folder, options, data, names)
+        state = load_checkpoint(folder, options, data, task.scene.train.names)
     state = distributed.from_first(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
@@ -39,6 +39,7 @@ def fit(task: Task, options: Options, folder: Path, names: list[str], *, callbac
     else:
         with reading(folder / CHECKPOINT):
             task.restore(state)
+            task.run.finished = task.run.finished and task.finished  # it may have been lengthened
             for callback in callbacks:
                 callback.restore(state, task)
     signals.check()
@@ -49,15 +50,15 @@ def fit(task: Task, options: Options, folder: Path, names: list[str], *, callbac
         log.begin(folder, task.run.history, task.row_unit)
         save_config(folder, config_text)
     signals.check()
-    _Loop(task, options, folder, data, [Progress(), Log(folder), *callbacks]).go()
+    _Loop(task, folder, data, [Progress(), Log(folder), *callbacks]).go()
     return task.run
 
 
 class _Loop:
     """The state that `fit` moves through: one instance a call."""
 
-    def __init__(self, task: Task, options: Options, folder: Path, data: dict, callbacks: Sequence[Callback]):
-        self.task, self.options, self.folder, self.data, self.callbacks = task, options, folder, data, callbacks
+    def __init__(self, task: Task, folder: Path, data: dict, callbacks: Sequence[Callback]):
+        self.task, self.folder, self.data, self.callbacks = task, folder, data, callbacks
         self.saved_step, self.saved_at = task.steps, time.monotonic()
 
     def go(self) -> None:
@@ -150,7 +151,7 @@ class _Loop:
             save_checkpoint(self.folder, task.state() | {
                 "optimizer": task.optimizer.state_dict(), "history": run.history, "seconds": run.seconds,
                 "finished": run.finished, "learned_from": self.data,
-            } | own, self.options)
+            } | own, task.options)
         self.saved_step, self.saved_at = task.steps, time.monotonic()
         task.run.seconds["training"] += time.perf_counter() - began
 

@@ -32,6 +32,11 @@ class Run:
         """What weights.pt holds of the model, under the method's key."""
         raise NotImplementedError
 
+    def take(self, state: dict) -> None:
+        """Take over what a checkpoint says of the run whose model it holds."""
+        self.history, self.seconds, self.options = state["history"], state["seconds"], state["options"]
+        self.interrupted = not state["finished"]
+
     def stages_in_words(self) -> str:
         """The epochs of each stage as they were run, in one line; empty where nothing was trained."""
         lengths: dict[str, int] = {}

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from datasets.scene import Scene
+from settings.options import Options
 from training.run import HistoryRow, Run
 
 
@@ -17,6 +19,8 @@ class Task(ABC):
     its `unit`; `total` may shrink where a stage ends early.
     """
 
+    scene: Scene  # whose training views are learned from
+    options: Options
     run: Run  # the loop fills in its history, seconds, finished and interrupted; `state` and `restore` are about the rest
     optimizer: torch.optim.Optimizer | None = None  # from the first stage of this process on
     unit = "step"  # of `done` and `total`
@@ -31,10 +35,6 @@ class Task(ABC):
         return self.run.model
 
     @abstractmethod
-    def learned_from(self) -> dict:
-        """What a resumed run must find unchanged, as plain values and tensors; see `training.learned_from`."""
-
-    @abstractmethod
     def start(self) -> None:
         """Make `run` and, unless `prepare` does, `optimizer`. Raises InputError if the scene does not suffice."""
 
@@ -46,9 +46,9 @@ class Task(ABC):
     def state(self) -> dict:
         """What a checkpoint holds beside the loop's own entries (`optimizer`, `history`, `seconds`, `finished`)."""
 
-    @abstractmethod
     def warm_up(self) -> None:
-        """Compile every kernel that training and rendering need, on little data, without a lasting effect."""
+        """Compile every kernel that training and rendering need, on little data, without a lasting effect; without it, the first
+        steps do, and count it as training."""
 
     def prepare(self) -> bool:
         """Called before each step. Begin the next stage if it is time: change the model, make a new optimizer. Returns whether
@@ -102,17 +102,17 @@ class Task(ABC):
     def validation_psnr(self) -> float | None:
         """PSNR of the validation views, dB; None where it is not due at this epoch. Called by the first rank alone."""
 
-    @abstractmethod
     def row_figures(self) -> dict[str, int]:
         """The method's own figures of an epoch, sizes such as `points` or `rays`."""
+        return {}
 
     def row_name(self, row: HistoryRow) -> str:
         """What log.txt calls a row of the history."""
         return f"{self.row_unit} {row['step' if self.row_unit == 'step' else 'epoch']}"
 
-    @abstractmethod
     def size_in_words(self) -> str:
         """The present size of the model or of a step: `9,208 points`."""
+        return self.model.describe()
 
     def end_stage(self) -> None:
         """The present epoch is to be the last one of its stage. Called before `end_epoch`."""

@@ -22,7 +22,7 @@ def fit_field(scene: Scene, validation: Split, options: FieldOptions, folder: Pa
     options: complete, see `FieldOptions.complete`.
     """
     task = FieldTask(scene, validation, options)
-    loop.fit(task, options, folder, scene.train.names, callbacks=callbacks, config_text=config_text)
+    loop.fit(task, folder, callbacks=callbacks, config_text=config_text)
     return task.run
 
 

@@ -14,16 +14,15 @@ from settings.errors import InputError
 from system.reading import reading
 from taichi_kernels import runtime
 from training.archive import read
-from training.checkpoint import CHECKPOINT, WEIGHTS, read_run
-from training.run import Run
+from training.checkpoint import CHECKPOINT, model_file, read_run
+from training.step_task import StepRun
 
 
 @dataclass
-class FieldRun(Run):
+class FieldRun(StepRun):
     """A field in training."""
 
     model: RayModel | None = None
-    step: int = 0
 
     def weights(self) -> dict:
         return {"field": self.model.state(training=False)}
@@ -41,18 +40,14 @@ def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRu
 
     Raises InputError where there is none.
     """
-    path = Path(options.ft_path).expanduser() if options.ft_path else next(
-        (folder / name for name in (CHECKPOINT, WEIGHTS) if (folder / name).is_file()), None)
-    if path is None:
-        raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
+    path = model_file(folder, options)
     state = read_run(path, FieldOptions) if path == folder / CHECKPOINT else load_field(path)
     if path == folder / CHECKPOINT and "field" not in state:
         raise InputError(f"{folder} holds no radiance field, but a run of --method {state['options'].get('method')}: give that")
     run = FieldRun(model=field_in(state, path, scene, options).to(runtime.torch_device()))
     run.model.mix(in_bfloat16(options, run.model))
     if path == folder / CHECKPOINT:
-        run.history, run.seconds, run.options = state["history"], state["seconds"], state["options"]
-        run.interrupted = not state["finished"]
+        run.take(state)
     return run
 
 

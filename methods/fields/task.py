@@ -21,29 +21,21 @@ from models.sampled_field import SampledField
 from settings.errors import InputError
 from taichi_kernels import runtime
 from training import distributed
-from training.learned_from import learned_from
-from training.run_state import check_optimizer
-from training.task import Task
+from training.step_task import StepTask
 
 _VALIDATION_RAYS = 8192
-_EPOCHS = 20  # parts of a run, for history and progress
 
 
-class FieldTask(Task):
-    """The training of a field. Everything random comes from one generator, whose state is in the checkpoint. The rays of a step
-    are divided over the ranks."""
+class FieldTask(StepTask):
+    """The training of a field. The rays of a step are divided over the ranks."""
 
     run: FieldRun
     remedy, stage = "lower --lrate", "field"
 
     def __init__(self, scene: Scene, validation: Split, options: FieldOptions):
         """options: complete, see `FieldOptions.complete`. A new run starts from the model in --ft_path where one is named."""
-        self.scene, self.validation, self.options = scene, validation, options
-        self.generator = torch.Generator().manual_seed(options.seed)
+        super().__init__(scene, validation, options, options.N_iters)
         self.checkpoint_interval = options.checkpoint_interval
-
-    def learned_from(self) -> dict:
-        return learned_from(self.scene, self.options)
 
     def start(self) -> None:
         began = time.perf_counter()
@@ -53,19 +45,8 @@ class FieldTask(Task):
 
     def restore(self, state: dict) -> None:
         self._begin(field_from_state(state["field"]), check_truth("its bfloat16", state.get("bfloat16", False)))
-        run = self.run
-        run.history, run.seconds, run.finished = state["history"], state["seconds"], state["finished"]
-        run.step = check_number("its step", state["step"], 0, self.options.N_iters, whole=True)
         self.ray_steps.rays = check_number("its rays of a step", state["rays"], 1, 1 << 20, whole=True)
-        if not isinstance(state["squares"], list):
-            raise ValueError("its squared errors are no list")
-        self.epoch_squares = [check_number("its squared errors", value, 0) for value in state["squares"]]
-        try:
-            check_optimizer(state["optimizer"], self.optimizer)
-        except ValueError as problem:
-            raise ValueError(f"{problem}: start anew by --no_reload, from its model by --ft_path") from problem
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
+        self.restore_steps(state)
 
     def _initial_model(self) -> RayModel:
         """The model before training, which --ft_path may name."""
@@ -97,13 +78,10 @@ class FieldTask(Task):
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
         self.ray_steps = (NetworkSteps if options.field == "mlp" else GridSteps)(model, options, self.generator)
         self.optimizer = self.ray_steps.optimizer
-        self.epoch_squares: list[float] = []
 
     def state(self) -> dict:
-        return {
-            "field": self.model.state(), "step": self.run.step, "rays": self.ray_steps.rays, "squares": self.epoch_squares,
-            "generator": self.generator.get_state(), "bfloat16": self.model.in_bfloat16,
-        }
+        return super().state() | {
+            "field": self.model.state(), "rays": self.ray_steps.rays, "bfloat16": self.model.in_bfloat16}
 
     def warm_up(self) -> None:
         batch = self.batches.draw(64, torch.Generator().manual_seed(0))
@@ -118,38 +96,13 @@ class FieldTask(Task):
         loss.backward()
         values = [float(loss.detach()), float(squared.detach()), cost]
         loss, squared, cost = distributed.sum_up(list(self.model.parameters()), values)
-        self.epoch_squares.append(squared)
         self.optimizer.step()
         self.ray_steps.after(cost)
-        self.run.step += 1
+        self.count(squared)
         return loss
 
-    @property
-    def done(self) -> int:
-        return self.run.step
-
-    @property
-    def total(self) -> int:
-        return self.options.N_iters
-
-    @property
-    def steps(self) -> int:
-        return self.run.step
-
-    @property
-    def position(self) -> str:
-        return f"step {self.run.step}"
-
-    @property
-    def epoch_done(self) -> bool:
-        recorded = self.run.history[-1]["step"] if self.run.history else 0
-        return self.run.step * _EPOCHS // self.total != recorded * _EPOCHS // self.total
-
-    def train_error(self) -> float:
-        return sum(self.epoch_squares) / len(self.epoch_squares)
-
     def validation_psnr(self) -> float | None:
-        if self.validation_batches is None or not (len(self.run.history) % 2 or self.finished):
+        if self.validation_batches is None or not self.validation_due:
             return None
         return rays_psnr(self.model, self.validation_batches, _VALIDATION_RAYS)
 
@@ -158,6 +111,3 @@ class FieldTask(Task):
 
     def size_in_words(self) -> str:
         return f"{self.ray_steps.rays:,} rays a step"
-
-    def end_epoch(self) -> None:
-        self.epoch_squares = []

@@ -50,7 +50,7 @@ def fit_cloud(
     what a fresh run starts from. Raises InputError for an empty hull.
     """
     task = PointTask(scene, validation, options, recipe, cloud=start, begun=begun)
-    loop.fit(task, options, folder, scene.train.names, callbacks=[EarlyStop(), *callbacks], config_text=config_text)
+    loop.fit(task, folder, callbacks=[EarlyStop(), *callbacks], config_text=config_text)
     return task.run
 
 

@@ -20,7 +20,7 @@ from system.reading import reading
 from taichi_kernels import runtime
 from training import distributed
 from training.archive import read
-from training.checkpoint import CHECKPOINT, WEIGHTS, read_run
+from training.checkpoint import CHECKPOINT, model_file, read_run
 from training.run import Run
 
 
@@ -126,17 +126,16 @@ def load_run(folder: Path, start: PointCloud | None) -> PointRun:
     """
     if start is not None:
         return PointRun(model=start)
-    if (folder / CHECKPOINT).is_file():
-        state = read_run(folder / CHECKPOINT, PointOptions)
-        if "cloud" not in state:
-            raise InputError(f"{folder} holds no point cloud, but a run of --method {state['options'].get('method')}: give that")
-        with reading(folder / CHECKPOINT):
-            cloud = cloud_from(state["cloud"], runtime.torch_device())
-            return PointRun(state["history"], state["seconds"], interrupted=not state["finished"], options=state["options"],
-                            model=cloud, masks=_mask_facts(state["masks"]))
-    if (folder / WEIGHTS).is_file():
-        return PointRun(model=load_weights(folder / WEIGHTS, runtime.torch_device()))
-    raise InputError(f"--render_only: {folder} holds neither {CHECKPOINT} nor {WEIGHTS}: train first, or name --ft_path FILE")
+    path = model_file(folder)
+    if path.name != CHECKPOINT:
+        return PointRun(model=load_weights(path, runtime.torch_device()))
+    state = read_run(path, PointOptions)
+    if "cloud" not in state:
+        raise InputError(f"{folder} holds no point cloud, but a run of --method {state['options'].get('method')}: give that")
+    with reading(path):
+        run = PointRun(model=cloud_from(state["cloud"], runtime.torch_device()), masks=_mask_facts(state["masks"]))
+    run.take(state)
+    return run
 
 
 def random_numbers(seed: int, purpose: int) -> torch.Generator:

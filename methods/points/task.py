@@ -14,10 +14,10 @@ from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Stage, Start
 from methods.points.run import PointRun, cloud_from, cloud_state, random_numbers, start_run
 from models.points import PointCloud
+from settings.errors import InputError
 from system import ranks
 from taichi_kernels.photometric import photometric_loss
 from training import distributed
-from training.learned_from import learned_from
 from training.run import HistoryRow
 from training.run_state import check_optimizer
 from training.task import Task
@@ -42,20 +42,33 @@ class PointTask(Task):
         self.stage_begun: int | None = None  # whose optimizer there is
         self.last = False  # whether the present epoch is the last one of its stage
 
-    def learned_from(self) -> dict:
-        return learned_from(self.scene, self.options)
-
     def start(self) -> None:
         self.run = start_run(self.scene, self.options, self.recipe, self.first_cloud, self.begun)
         self._choose_views()
 
     def restore(self, state: dict) -> None:
+        if self.options.epochs != state["options"]["epochs"]:
+            state = self._lengthened(state)
         self.run = PointRun.resumed(state, self.recipe, len(self.scene.train))
         self._choose_views()
         if self.run.epoch or self.run.place:  # else the next stage makes its own
             self._begin_stage()
             check_optimizer(state["optimizer"], self.optimizer)
             self.optimizer.load_state_dict(state["optimizer"])
+
+    def _lengthened(self, state: dict) -> dict:
+        """The state of a run that goes on with a larger --epochs. Stages that are done keep their lengths; a run that had ended
+        goes on in its last stage. Raises InputError where the epochs are fewer, all the same, than the recipe's own were."""
+        stages, stage, done = self.recipe.stages, state["stage"], len(state["history"])
+        if done > self.recipe.epochs or (stage < len(stages) and state["epoch"] > stages[stage].epochs):
+            raise InputError(f"--epochs {self.options.epochs} is fewer than this run was begun with, of which {done} are done: "
+                             "give more, or --no_reload to start anew")
+        if stage < len(stages) or done == self.recipe.epochs:
+            return state
+        in_last = sum(row["stage"] == stages[-1].name for row in state["history"])
+        last = replace(stages[-1], epochs=in_last + self.recipe.epochs - done)
+        self.recipe = replace(self.recipe, stages=(*stages[:-1], last))
+        return state | {"stage": len(stages) - 1, "epoch": in_last, "finished": False}
 
     def _choose_views(self) -> None:
         self.views = views_to_train(self.scene, self.run.masks)

@@ -30,6 +30,7 @@ from tests.damage import MANY, damaged_bytes, damaged_content, read_or_told
 from tests.reference import nerf_pytorch
 from tests.scenes import sphere_scene
 from training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from training.learned_from import learned_from
 
 SCENE = sphere_scene(views=3, width=16, height=12)
 NAMES = SCENE.train.names
@@ -86,12 +87,12 @@ def save(folder, task, options):
     optimizer = moved(task.model, task.optimizer)
     save_checkpoint(folder, task.state() | {
         "optimizer": optimizer.state_dict(), "history": history(), "seconds": task.run.seconds, "finished": False,
-        "learned_from": task.learned_from()}, options)
+        "learned_from": learned_from(SCENE, options)}, options)
 
 
 def resume(folder, task, options):
     """As the loop does, up to the first step."""
-    state = load_checkpoint(folder, options, task.learned_from(), NAMES)
+    state = load_checkpoint(folder, options, learned_from(SCENE, options), NAMES)
     with reading(folder / "checkpoint.pt"):
         task.restore(state)
     return task.model

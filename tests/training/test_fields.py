@@ -101,6 +101,15 @@ def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after, mixed
     assert [h["train_psnr"] for h in resumed.history] == [h["train_psnr"] for h in whole.history]
 
 
+def test_a_run_that_is_lengthened_goes_on(tmp_path):
+    ended = run(tmp_path)
+    longer = run(tmp_path, N_iters=30)
+    assert longer.finished and longer.step == 30 and not same(longer.model, ended.model)
+    assert longer.history[:20] == ended.history and longer.history[-1]["step"] == 30
+    with pytest.raises(InputError, match="--N_iters 30, this one has 20"):
+        run(tmp_path)
+
+
 def test_seeds(tmp_path):
     first, again, other = run(tmp_path / "a"), run(tmp_path / "b"), run(tmp_path / "c", seed=1)
     assert same(first.model, again.model) and not same(first.model, other.model)

@@ -141,6 +141,22 @@ def test_other_flags_do_not_continue_a_run(tmp_path):
     run(tmp_path, options=replace(_SMALL, epochs=1, lr1=0.01, no_reload=True))
 
 
+@pytest.mark.parametrize("recipe", ["paper", "default"])
+def test_a_run_that_is_lengthened_goes_on(tmp_path, recipe):
+    """A finished one in its last stage; one that was stopped, in the stage that it was in. Never a shorter one."""
+    options = replace(_SMALL, recipe=recipe)
+    ended = run(tmp_path / "ended", options=options)
+    longer = run(tmp_path / "ended", options=replace(options, epochs=8))
+    assert longer.finished and longer.history[:5] == ended.history and len(longer.history) == 8
+    assert {row["stage"] for row in longer.history[5:]} == {ended.history[-1]["stage"]}
+    assert not same(longer.cloud, ended.cloud)
+    with signals.handled(), pytest.raises(signals.StopRequested):
+        run(tmp_path / "cut", options=options, callbacks=[signal_before([30], signal.SIGTERM)])
+    assert len(run(tmp_path / "cut", options=replace(options, epochs=10)).history) > 7
+    with pytest.raises(InputError, match="--epochs 10, this one has 4"):
+        run(tmp_path / "cut", options=replace(options, epochs=4))
+
+
 def test_damaged_checkpoint_is_named(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(InputError, match=r"checkpoint\.pt"):
