@@ -11,17 +11,15 @@ if __name__ == "__main__":
     signals.install()  # before anything that takes time
     console.keep_open()
 
-import importlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import taichi_kernels  # noqa: F401  sets the environment, before anything loads torch
 from methods.command_line import parse
 from settings.errors import InputError
 from settings.options import as_dict, made_with
-from system import ranks, run_lock
+from system import ranks, run_lock, startup
 from system.files import check_writable, writing_into
 
 
@@ -60,7 +58,6 @@ def run(argv: list[str]) -> None:
     """Train (or load), report, and print the closing lines, of several ranks in the first alone. Raises InputError for the user's
     mistakes, and StopRequested where the program is told to stop."""
     options = parse(argv)
-    _check_homes(options)
     ranks.check()
     if options.device in ("auto", "cuda"):
         ranks.keep_own_gpu()
@@ -79,7 +76,7 @@ def _folder(options) -> Path:
 
 
 def _learn_and_report(options) -> None:
-    _import_libraries()
+    startup.import_libraries()
     import datasets
     import methods
     from datasets.protocols import evaluation_views
@@ -87,7 +84,7 @@ def _learn_and_report(options) -> None:
     from training import distributed
     from training.checkpoint import save_weights, weights_size
 
-    device = _start_device(options)
+    device = startup.start_device(options.device, options.threads)
     signals.check()
     scene = datasets.load(options)
     signals.check()
@@ -106,45 +103,6 @@ def _learn_and_report(options) -> None:
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     print(closing_lines(result, folder))
-
-
-def _check_homes(options) -> None:
-    for name, value in as_dict(options).items():
-        try:
-            Path(str(value)).expanduser()
-        except RuntimeError as problem:
-            raise InputError(f"--{name} {value}: {value.partition('/')[0]} is not known as a home folder: write the whole "
-                             "path") from problem
-
-
-def _import_libraries() -> None:
-    """Load what takes seconds, after the flags, so that --help and a mistyped flag answer at once. Raises StopRequested in
-    between, and InputError for a machine on which they do not load."""
-    try:
-        os.getcwd()
-    except FileNotFoundError as problem:
-        raise InputError("the current folder does not exist any more: change to another one") from problem
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError as problem:
-        raise InputError("there is no folder for temporary files that can be written to: set TMPDIR to one") from problem
-    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # reports look the same, whatever a user has set for plots
-    for library in ("torch", "taichi", "scipy.spatial", "imageio", "skimage.metrics"):
-        importlib.import_module(library)
-        signals.check()
-
-
-def _start_device(options) -> str:
-    from taichi_kernels import runtime
-
-    runtime.keep_freed_memory()
-    try:
-        with runtime.flushed_denormals():  # for threads of Torch and Taichi; the moments of points that are never visible decay
-            device = runtime.init(options.device, options.threads)
-            runtime.start_threads()
-    except RuntimeError as problem:
-        raise InputError(f"--device {options.device}: {problem}; choose another device, or auto") from problem
-    return device
 
 
 def _record(scene, evaluation, protocol, options, folder, run, size, device, own):

@@ -65,9 +65,9 @@ def messages(out: Path) -> None:
             value.grad = torch.ones_like(value)
             times = []
             for _ in range(_ROUNDS):
-                distributed.wait()
+                distributed.barrier()
                 began = time.perf_counter()
-                distributed.sum_up([value], [0.0])
+                distributed.all_reduce([value], [0.0])
                 times.append(1e3 * (time.perf_counter() - began))
             found[size] = statistics.median(times)
     if ranks.first():

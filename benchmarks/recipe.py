@@ -16,32 +16,32 @@ from pathlib import Path
 import datasets
 from datasets.protocols import evaluation_views
 from methods.command_line import parse
-from methods.points.default import Method
+from methods.points.default import DefaultRecipe
 from methods.points.learn import fit_cloud
 from system.files import write_json
 from taichi_kernels import runtime
 
 VARIANTS = {
-    "the recipe": Method(),
-    "opacity fixed at 1": Method(opacity=1 - 1e-6, opacity_rate=0.0),
-    "radius fixed": Method(radius_rate=0.0),
-    "no splits": Method(growth=0.0),
-    "halves of a split in one place": Method(spread=0.0),
-    "no pruning": Method(least_shown=0.0),
-    "2.5 times the splits": Method(growth=0.5),
-    "no gradient loss": Method(gradient_weight=0.0),
-    "no alpha loss": Method(alpha_weight=0.0),
-    "no price on alpha": Method(alpha_price=0.0),  # which views without a believed mask pay
-    "radius 2 px at the start": Method(radius_pixels=2.0),
-    "5 points a pixel at the start": Method(points_per_pixel=5.0),
-    "twice the position rate": Method(position_rate=2.4e-3),
-    "rates fall to 1 %": Method(last_rate=0.01),
-    "half the steps": Method(steps=2000),
-    "twice the steps": Method(steps=8000),
+    "the recipe": DefaultRecipe(),
+    "opacity fixed at 1": DefaultRecipe(opacity=1 - 1e-6, opacity_rate=0.0),
+    "radius fixed": DefaultRecipe(radius_rate=0.0),
+    "no splits": DefaultRecipe(growth=0.0),
+    "halves of a split in one place": DefaultRecipe(spread=0.0),
+    "no pruning": DefaultRecipe(least_shown=0.0),
+    "2.5 times the splits": DefaultRecipe(growth=0.5),
+    "no gradient loss": DefaultRecipe(gradient_weight=0.0),
+    "no alpha loss": DefaultRecipe(alpha_weight=0.0),
+    "no price on alpha": DefaultRecipe(alpha_penalty=0.0),  # which views without a trusted mask pay
+    "radius 2 px at the start": DefaultRecipe(radius_pixels=2.0),
+    "5 points a pixel at the start": DefaultRecipe(points_per_pixel=5.0),
+    "twice the position rate": DefaultRecipe(position_rate=2.4e-3),
+    "rates fall to 1 %": DefaultRecipe(last_rate=0.01),
+    "half the steps": DefaultRecipe(steps=2000),
+    "twice the steps": DefaultRecipe(steps=8000),
 }
 
 
-def measure(name: str, method: Method, options, scene, evaluation, folder: Path) -> dict:
+def measure(name: str, method: DefaultRecipe, options, scene, evaluation, folder: Path) -> dict:
     """Train one variant; its figures."""
     options = method.settings(options, scene)
     run = fit_cloud(scene, evaluation, replace(options, no_reload=True), method.recipe(options, scene), folder)

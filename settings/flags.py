@@ -11,8 +11,8 @@ import configargparse
 from settings.errors import InputError
 from settings.options import SIZES, Options, plain_type, settings_of
 from settings.presets import open_config
-from settings.refused import REFUSED
-from settings.validation import heeded
+from settings.unsupported_flags import REFUSED
+from settings.validation import is_used
 from system.reading import reading
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -42,7 +42,7 @@ def config_text(options: Options, groups: Mapping[str, str]) -> str:
     lines = []
     for group in groups:
         shown = {name: getattr(options, name) for name, field in settings_of(options).items()
-                 if field.metadata["group"] == group and heeded(field, options)}
+                 if field.metadata["group"] == group and is_used(field, options)}
         texts = [f"{name} = {_quoted(value)}" for name, value in shown.items() if value is not None]
         lines += [*([""] if lines else []), f"# {group}", *texts] if texts else []
     return "\n".join(lines) + "\n"

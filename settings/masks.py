@@ -20,13 +20,13 @@ KINDS = {
     "erode": Kind("takes a rim of so many px off", 200.0),
     "dilate": Kind("adds a rim of so many px", 200.0),
     "ragged": Kind("shifts the outline in and out by about so many px", 100.0),
-    "holes": Kind("takes round holes out, of this share of the object's pixels together", 1.0),
-    "parts": Kind("cuts off one side of the object, this share of its pixels", 1.0),
-    "blobs": Kind("adds round blobs beside the object, of this share of its pixels together", 10.0),
+    "holes": Kind("takes round holes out, of this fraction of the object's pixels together", 1.0),
+    "parts": Kind("cuts off one side of the object, this fraction of its pixels", 1.0),
+    "blobs": Kind("adds round blobs beside the object, of this fraction of its pixels together", 10.0),
     "coarse": Kind("makes the mask of squares of so many px", 200.0),
     "jpeg": Kind("compresses the mask as a JPEG of quality 100 minus this", 99.0),
-    "missing": Kind("makes this share of the views' masks all foreground", 1.0),
-    "empty": Kind("makes this share of the views' masks all background", 1.0),
+    "missing": Kind("makes this fraction of the views' masks all foreground", 1.0),
+    "empty": Kind("makes this fraction of the views' masks all background", 1.0),
 }
 
 

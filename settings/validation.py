@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import Field
+from pathlib import Path
 from typing import Any
 
 from settings.errors import InputError
@@ -17,18 +18,28 @@ def validate(options: Options) -> None:
         if value is not None or field.default is not None:
             _check_type(field, value)
             _check_value(field, value)
-    for name in options.given:
+    for name in sorted(options.given):
         field = settings_of(options)[name]
-        if not heeded(field, options):
+        if not is_used(field, options):
             other, words = field.metadata["needs"]
             raise InputError(f"--{name} is about --{other} {' or '.join(words)}, and this is --{other} "
                              f"{getattr(options, other)}: drop the flag")
+        _check_home(name, getattr(options, name))
     options.check()
 
 
-def heeded(field: Field, options: Options) -> bool:
+def is_used(field: Field, options: Options) -> bool:
     """Whether a run with these options looks at a flag, see `needs` of `settings.options.setting`."""
     return field.metadata["needs"] is None or getattr(options, field.metadata["needs"][0]) in field.metadata["needs"][1]
+
+
+def _check_home(name: str, value: Any) -> None:
+    """A path may begin with ~ or ~user, if there is such a home folder."""
+    try:
+        Path(str(value)).expanduser()
+    except RuntimeError as problem:
+        raise InputError(f"--{name} {value}: {value.partition('/')[0]} is not known as a home folder: write the whole "
+                         "path") from problem
 
 
 def _check_type(setting: Field, value: Any) -> None:

@@ -29,17 +29,17 @@ _state = {"stop": ""}  # the signal by which all ranks stop
 
 @contextmanager
 def joined(device: str, *, alone: bool = False) -> Iterator[None]:
-    """Meet the other ranks, and leave them at the end; not at all where nothing is shared out (alone). Raises InputError where
-    the ranks' devices do not go together. In here, `ranks.Lost` is raised where one of them ends or does not come."""
+    """Meet the other ranks, and leave them at the end; alone: do neither. Raises InputError if the ranks' devices do not fit
+    together. In this block, `ranks.Lost` is raised if one of them ends or does not come."""
     _state["stop"] = ""
     if alone or ranks.count() == 1:
         yield
         return
     own = f"{socket.gethostname()} {torch.cuda.get_device_properties(0).uuid}" if device == "cuda" else ""
-    store = _met()
+    store = _rendezvous()
     _check_devices(store, own)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    with _answered():
+    with _lost_rank():
         dist.init_process_group(
             backend, store=store, rank=ranks.number(), world_size=ranks.count(), timeout=_PATIENCE)
     try:
@@ -48,13 +48,13 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
         dist.destroy_process_group()  # with its threads, which would abort a program that ends before they rest
 
 
-def _met() -> dist.Store:
+def _rendezvous() -> dist.Store:
     """What the ranks leave words for each other in, once all are there. Signals are answered while it waits."""
     (host, port), until = ranks.meeting(), time.monotonic() + _MEETING
     serves = ranks.first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
     lost = f"the ranks did not meet at {host}, port {port}"
-    while not serves and not _answers(host, port):
-        _rest(until, f"{lost}: nothing answered there")
+    while not serves and not _is_listening(host, port):
+        _wait_a_moment(until, f"{lost}: nothing answered there")
     try:
         store = dist.TCPStore(host, port, ranks.count(), serves, timeout=timedelta(seconds=_MEETING), wait_for_workers=False)
     except RuntimeError as problem:
@@ -63,11 +63,11 @@ def _met() -> dist.Store:
     here = [f"here_{rank}" for rank in range(ranks.count())]
     store.set(here[ranks.number()], "")
     while not store.check(here):
-        _rest(until, f"{lost}: some did not come")
+        _wait_a_moment(until, f"{lost}: some did not come")
     return store
 
 
-def _answers(host: str, port: int) -> bool:
+def _is_listening(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:
@@ -75,7 +75,7 @@ def _answers(host: str, port: int) -> bool:
     return True
 
 
-def _rest(until: float, lost: str) -> None:
+def _wait_a_moment(until: float, lost: str) -> None:
     if time.monotonic() > until:
         raise ranks.Lost(lost)
     signals.check()
@@ -84,7 +84,7 @@ def _rest(until: float, lost: str) -> None:
 
 def _check_devices(store: dist.Store, own: str) -> None:
     """own: the name of this rank's GPU, which no other has; empty for none."""
-    with _answered():
+    with _lost_rank():
         store.set(f"device_{ranks.number()}", own)
         found = [store.get(f"device_{rank}").decode() for rank in range(ranks.count())]
     if "" in found and any(found):
@@ -94,19 +94,19 @@ def _check_devices(store: dist.Store, own: str) -> None:
         raise InputError("some ranks share a GPU: start as many on a machine as it has GPUs")
 
 
-def own_part(items: list | Tensor) -> Any:
+def shard(items: list | Tensor) -> Any:
     """This rank's part of a step's items: every W-th of them, from its own number."""
     return items[ranks.number() :: ranks.count()]
 
 
-def own_generator(shared: torch.Generator, seed: int, step: int) -> torch.Generator:
-    """What draws numbers for this rank's part of a step alone; the shared one draws the same on every rank."""
+def shard_generator(shared: torch.Generator, seed: int, step: int) -> torch.Generator:
+    """A generator for this rank's part of a step; `shared` draws the same numbers on every rank."""
     if ranks.count() == 1:
         return shared
     return torch.Generator().manual_seed(((seed * 1_000_003 + step) * 4099 + 1 + ranks.number()) % 2**63)
 
 
-def from_first(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """What the first rank has, on every rank: tensors and plain values. Others may come with None."""
     if ranks.count() == 1:
         return value
@@ -114,7 +114,7 @@ def from_first(value: Any) -> Any:
     if ranks.first():
         torch.save(value, buffer)
     size = torch.tensor([buffer.tell()])
-    with _answered():
+    with _lost_rank():
         dist.broadcast(size, 0)
         content = torch.frombuffer(bytearray(buffer.getvalue() or bytes(int(size))), dtype=torch.uint8)
         dist.broadcast(content, 0)
@@ -122,10 +122,11 @@ def from_first(value: Any) -> Any:
 
 
 @torch.no_grad()
-def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
+def all_reduce(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
     """Sum the gradients over the ranks, in place, and some numbers; returns the numbers' sums.
 
-    A parameter has a gradient on all ranks or on none. Where one of the ranks was told to stop, all know it now, see `answer`.
+    A parameter has a gradient on all ranks or on none. If one of the ranks was told to stop, all know it now, see
+    `stop_if_requested`.
     """
     if ranks.count() == 1:
         return values
@@ -133,7 +134,7 @@ def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
     numbers = torch.tensor([*values, signal not in ("", "SIGINT"), signal == "SIGINT"], dtype=torch.float64)
     gradients = [value.grad for value in parameters if value.grad is not None]
     message = torch.cat([gradient.reshape(-1) for gradient in gradients])
-    with _answered():
+    with _lost_rank():
         dist.all_reduce(numbers)  # first, and between CPUs: a rank that is gone is noticed here
         dist.all_reduce(message)
     sums = message.split([gradient.numel() for gradient in gradients])
@@ -144,21 +145,21 @@ def sum_up(parameters: list[nn.Parameter], values: list[float]) -> list[float]:
     return totals
 
 
-def answer() -> None:
-    """Raise StopRequested where the run was told to stop. Every one of several ranks does so between the same two steps."""
+def stop_if_requested() -> None:
+    """Raise StopRequested if the run was told to stop. All ranks do so between the same two steps."""
     if ranks.count() == 1:
         signals.check()
     elif _state["stop"]:
         signals.stop_together(_state["stop"])
 
 
-def stopped_together() -> AbstractContextManager:
-    """A block in which one of several ranks does not stop alone: signals are answered here alone, by `answer`."""
+def coordinated_stop() -> AbstractContextManager:
+    """A block in which one of several ranks does not stop alone: signals are answered here alone, by `stop_if_requested`."""
     return nullcontext() if ranks.count() == 1 else signals.deferred()
 
 
 @torch.no_grad()
-def keep_same(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> bool:
+def synchronize(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> bool:
     """Give every rank the first one's parameters and buffers, and its optimizer's state, where any of the former differ in a bit;
     returns whether they were the same.
 
@@ -169,26 +170,26 @@ def keep_same(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) 
     state = model.state_dict()
     bits = [zlib.crc32(value.detach().cpu().contiguous().numpy().tobytes()) for value in state.values()]
     low, high = torch.tensor(bits), torch.tensor(bits)
-    with _answered():
+    with _lost_rank():
         dist.all_reduce(low, dist.ReduceOp.MIN)
         dist.all_reduce(high, dist.ReduceOp.MAX)
     if torch.equal(low, high):
         return True
-    model.load_state_dict(from_first({name: value.cpu() for name, value in state.items()}))
+    model.load_state_dict(broadcast({name: value.cpu() for name, value in state.items()}))
     if optimizer is not None:
-        optimizer.load_state_dict(from_first(optimizer.state_dict()))
+        optimizer.load_state_dict(broadcast(optimizer.state_dict()))
     return False
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until every rank has come here: what the first one had to save is saved."""
     if ranks.count() > 1:
-        with _answered():
+        with _lost_rank():
             dist.all_reduce(torch.zeros(1))
 
 
 @contextmanager
-def _answered() -> Iterator[None]:
+def _lost_rank() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:

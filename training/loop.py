@@ -31,7 +31,7 @@ def fit(task: Task, folder: Path, *, callbacks: Sequence[Callback] = (), config_
     data = learned_from(task.scene, options)
     if ranks.first() and not options.no_reload:
         state = load_checkpoint(folder, options, data, task.scene.train.names)
-    state = distributed.from_first(state)
+    state = distributed.broadcast(state)
     if state is None and options.resume:
         raise InputError(f"--resume: {folder} holds no checkpoint: check --basedir, or leave --resume out to start")
     if state is None:
@@ -66,7 +66,7 @@ class _Loop:
         try:
             for callback in self.callbacks:
                 callback.begin(task)
-            with distributed.stopped_together():
+            with distributed.coordinated_stop():
                 self._after_step()  # what a run that was stopped left undone
                 while not task.finished:
                     self._step()
@@ -77,7 +77,7 @@ class _Loop:
         except signals.StopRequested:
             if task.optimizer is not None:  # else nothing has changed since the checkpoint
                 self._save()
-            distributed.wait()
+            distributed.barrier()
             if not signals.ends_training_only():
                 raise
             task.run.interrupted = True
@@ -90,7 +90,7 @@ class _Loop:
         new_stage = task.prepare()
         self.task.run.seconds["training"] += time.perf_counter() - began
         if not new_stage:
-            distributed.answer()
+            distributed.stop_if_requested()
         for callback in self.callbacks:
             callback.before_step(task)
         began = time.perf_counter()
@@ -109,7 +109,7 @@ class _Loop:
         if self._checkpoint_due(recorded):
             self._save()
             if recorded:
-                distributed.answer()  # before the next stage begins
+                distributed.stop_if_requested()  # before the next stage begins
         for callback in self.callbacks:
             callback.after_step(self.task)
 
@@ -117,7 +117,7 @@ class _Loop:
         """Add an epoch to the history."""
         task, run = self.task, self.task.run
         self._check_model()
-        distributed.keep_same(task.model, task.optimizer)
+        distributed.synchronize(task.model, task.optimizer)
         train_psnr = -10 * math.log10(max(task.train_error(), 1e-12))
         for callback in self.callbacks:
             callback.before_row(task, run.history, train_psnr)

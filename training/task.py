@@ -47,8 +47,9 @@ class Task(ABC):
         """What a checkpoint holds beside the loop's own entries (`optimizer`, `history`, `seconds`, `finished`)."""
 
     def warm_up(self) -> None:
-        """Compile every kernel that training and rendering need, on little data, without a lasting effect; without it, the first
-        steps do, and count it as training."""
+        """Compile every kernel that training and rendering need, on little data, without a lasting effect. Without it the first
+        steps do, and their time counts as training."""
+        return None
 
     def prepare(self) -> bool:
         """Called before each step. Begin the next stage if it is time: change the model, make a new optimizer. Returns whether

@@ -51,7 +51,7 @@ class GridSteps:
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.enter(batch.rays)
-        generator = distributed.own_generator(self.generator, options.seed, step)
+        generator = distributed.shard_generator(self.generator, options.seed, step)
         samples, features = model.visible(rays, generator, stretch=stretch, jitter=options.perturb)
         if model.calls:
             loss, squared = self._estimated(batch, rays, samples, features, generator)

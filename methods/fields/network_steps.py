@@ -30,7 +30,7 @@ class NetworkSteps:
             group["lr"] = rate * 0.1 ** (step / (1000 * options.lrate_decay))
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = self.model.enter(batch.rays)
-        generator = distributed.own_generator(self.generator, options.seed, step)
+        generator = distributed.shard_generator(self.generator, options.seed, step)
         found = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
         squared = batch.squared_error(found.best)
         alone = found.coarse is None or found.best is found.coarse

@@ -53,7 +53,7 @@ class RayBatches:
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
         pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
         background = self._background(len(pixels), generator)
-        own = self._batch(distributed.own_part(pixels), distributed.own_part(background))
+        own = self._batch(distributed.shard(pixels), distributed.shard(background))
         return own._replace(share=len(own.rays) / len(pixels))
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:

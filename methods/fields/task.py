@@ -68,10 +68,10 @@ class FieldTask(StepTask):
     def _begin(self, model: RayModel, mixed: bool) -> None:
         scene, options, device = self.scene, self.options, runtime.torch_device()
         self.run = FieldRun(model=model.to(device))
-        distributed.keep_same(model)
+        distributed.synchronize(model)
         if isinstance(model, MarchedField):
             model.calls = options.radiance_calls
-        model.mix(distributed.from_first(mixed))
+        model.mix(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
@@ -95,7 +95,7 @@ class FieldTask(StepTask):
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         values = [float(loss.detach()), float(squared.detach()), cost]
-        loss, squared, cost = distributed.sum_up(list(self.model.parameters()), values)
+        loss, squared, cost = distributed.all_reduce(list(self.model.parameters()), values)
         self.optimizer.step()
         self.ray_steps.after(cost)
         self.count(squared)

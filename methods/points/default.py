@@ -14,22 +14,22 @@ from methods.points.hull import hull_cells, hull_iou, mask_tensors, mean_colours
 from methods.points.importance import importance
 from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Stage, Start
-from methods.points.silhouettes import find_outlines
+from methods.points.silhouettes import find_silhouettes
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
 from system import ranks
 
 _ORIGINAL_GRID = 400  # --data_r counts cells of the original's grid
-# stages and their shares of the schedule; the cloud is refined before the last three
+# stages and their fractions of the schedule; the cloud is refined before the last three
 _STAGES = (("base colours", 0.15), ("harmonics", 0.15), ("first split", 0.15), ("second split", 0.15), ("last split", 0.4))
 
 
 @dataclass(frozen=True)
-class Method:
+class DefaultRecipe:
     """The recipe's constants; the defaults are the recipe."""
 
     grid: int = 200  # cells an axis of the scene's box
     steps: int = 4000  # of the whole schedule, however many views there are
-    last_rate: float = 0.05  # rates fall to this share over the schedule
+    last_rate: float = 0.05  # rates fall to this fraction over the schedule
     points_per_pixel: float = 2.5  # initial points for each pixel that the object covers in a mean view
     max_points: int = 280_000  # 140 bytes each: 37 MB
     radius_pixels: float = 1.5  # initial radius
@@ -40,9 +40,9 @@ class Method:
     position_rate: float = 1.2e-3  # for a box 4 units wide
     gradient_weight: float = 0.03
     alpha_weight: float = 0.03  # without it, what is dark may stay transparent over black
-    alpha_price: float = 1e-3  # without it, what is black may stay opaque before black where no mask is believed
+    alpha_penalty: float = 1e-3  # without it, what is black may stay opaque before black where no mask is trusted
     least_shown: float = 0.5  # pixels: a point that fills less than this in every view goes
-    growth: float = 0.2  # points split at a refinement, as a share of the points kept
+    growth: float = 0.2  # points split at a refinement, as a fraction of the points kept
     spread: float = 0.3  # distance of the two halves of a split point from its place, in radii
 
     def settings(self, options: PointOptions, scene: Scene) -> PointOptions:
@@ -59,10 +59,10 @@ class Method:
         """About `steps` steps in five stages."""
         epochs = max(len(_STAGES), round(self.steps / len(scene.train)))
         decay = self.last_rate ** (1 / epochs)
-        stages, done, share_done = [], 0, 0.0
-        for index, (name, share) in enumerate(_STAGES):
-            share_done += share
-            length = max(1, round(share_done * epochs) - done)
+        stages, done, fraction_done = [], 0, 0.0
+        for index, (name, fraction) in enumerate(_STAGES):
+            fraction_done += fraction
+            length = max(1, round(fraction_done * epochs) - done)
             factor = decay**done * math.sqrt(min(options.batch_views, len(scene.train)))  # a mean over more views is less noisy
             stages.append(Stage(
                 name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
@@ -73,7 +73,7 @@ class Method:
             ))
             done += length
         return Recipe(
-            "default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight, self.alpha_price
+            "default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight, self.alpha_penalty
         )
 
     def initial_cloud(self, scene: Scene, options: PointOptions, generator: torch.Generator) -> Start:
@@ -84,13 +84,13 @@ class Method:
         low, high = scene.bounds
         step = (high - low) / self.grid
         axes = [low[a] + step[a] * (torch.arange(self.grid) + 0.5) for a in range(3)]
-        outlines = find_outlines(scene, options, generator)
+        outlines = find_silhouettes(scene, options, generator)
         cells = hull_cells(
             outlines.views, axes, mask_tensors(outlines.views.alpha), margin=0.0, ratio=outlines.ratio
         ).cpu()
         if options.data_r is None:
             pixels = float((scene.train.cameras.widths * scene.train.cameras.heights).double().mean())
-            count = int(self.points_per_pixel * outlines.object_share * pixels)
+            count = int(self.points_per_pixel * outlines.object_fraction * pixels)
         else:
             count = int(options.data_r * len(cells) * (_ORIGINAL_GRID / self.grid) ** 3)
         count = min(max(count, 1000), options.max_points)
@@ -110,7 +110,7 @@ class Method:
         )
         as_they_are = outlines.views is scene.train and outlines.ratio == 1
         iou = None if as_they_are else hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0)
-        facts = MaskFacts(outlines.believed, outlines.remark, iou)
+        facts = MaskFacts(outlines.trusted, outlines.note, iou)
         return Start(cloud, facts, outlines.views, outlines.seconds)
 
     def refine(self, cloud: PointCloud, scene: Scene, options: PointOptions, generator: torch.Generator) -> PointCloud:

@@ -50,15 +50,15 @@ def hull_cells(views: Split, axes: list[Tensor], masks: Masks, *, margin: float,
 
 
 def _empty_hull(views: Split, axes, masks: Masks, ratio: float, carve) -> str:
-    """The largest ratio that keeps points, and which view stands against the others: the one in which most of the cells that
+    """The largest ratio that keeps points, and which view disagrees most with the others: the one in which most of the cells that
     almost all views agree on are background."""
     count = len(views)
     fails, further = allowed_misses(count, ratio), 1
     while not len(cells := carve(keeps := min(fails + further, count - 1))):  # from below: many misses keep millions of cells
         if keeps == count - 1:
-            corners = [[round(float(axis[place]), 3) for axis in axes] for place in (0, -1)]
+            corners = [[round(float(axis[end]), 3) for axis in axes] for end in (0, -1)]
             return (
-                f"the visual hull is empty: no place of the box from {corners[0]} to {corners[1]} is foreground in any training "
+                f"the visual hull is empty: no point of the box from {corners[0]} to {corners[1]} is foreground in any training "
                 "view: check the poses and the masks"
             )
         fails, further = keeps, 2 * further
@@ -72,8 +72,8 @@ def _empty_hull(views: Split, axes, masks: Masks, ratio: float, carve) -> str:
     covered = 100 * (masks[worst] > 0).float().mean().item()
     possible = math.floor(1000 * (count - keeps) / max(count - 1, 1) - 1e-6) / 1000  # votes >= count - keeps
     return (
-        f"the visual hull of the training views is empty; view {views.names[worst]} stands most against the others, whose "
-        f"mask covers {covered:.1f} % of its picture: check that view's mask and pose, or give --filter_consistency_ratio "
+        f"the visual hull of the training views is empty; view {views.names[worst]} disagrees most with the others (its "
+        f"mask covers {covered:.1f} % of the image): check that view's mask and pose, or give --filter_consistency_ratio "
         f"{max(possible, 0.001):g} or less, the largest that keeps points"
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from datasets.scene import Scene, Split
 from methods.command_line import to_config_text
 from methods.points.carving import with_carving_masks
-from methods.points.default import Method
+from methods.points.default import DefaultRecipe
 from methods.points.options import PointOptions, paper_defaults
 from methods.points.paper import paper_recipe
 from methods.points.recipe import Recipe, Start
@@ -34,7 +34,7 @@ def choose_recipe(options: PointOptions, scene: Scene) -> tuple[Recipe, PointOpt
         options = options.filled(paper_defaults() | {"batch_views": ranks.count()})
         recipe = paper_recipe(options)
     else:
-        method = Method()
+        method = DefaultRecipe()
         options = method.settings(options, scene)
         recipe = method.recipe(options, scene)
     return (recipe.scaled(options.epochs) if options.epochs else recipe), options
@@ -42,14 +42,14 @@ def choose_recipe(options: PointOptions, scene: Scene) -> tuple[Recipe, PointOpt
 
 def fit_cloud(
     scene: Scene, validation: Split, options: PointOptions, recipe: Recipe, folder: Path, *, start: PointCloud | None = None,
-    config_text: str = "", begun: Callable[[Start], None] | None = None, callbacks: Sequence[Callback] = (),
+    config_text: str = "", on_start: Callable[[Start], None] | None = None, callbacks: Sequence[Callback] = (),
 ) -> PointRun:
     """Train a cloud on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
 
-    options and recipe: of `choose_recipe`; start: a cloud to begin with instead of the recipe's initial one; begun: called with
-    what a fresh run starts from. Raises InputError for an empty hull.
+    options and recipe: of `choose_recipe`; start: a cloud to begin with instead of the recipe's initial one; on_start: called
+    with what a fresh run starts from. Raises InputError for an empty hull.
     """
-    task = PointTask(scene, validation, options, recipe, cloud=start, begun=begun)
+    task = PointTask(scene, validation, options, recipe, cloud=start, on_start=on_start)
     loop.fit(task, folder, callbacks=[EarlyStop(), *callbacks], config_text=config_text)
     return task.run
 
@@ -66,7 +66,7 @@ def learn(options: PointOptions, scene: Scene, evaluation: Split, folder: Path) 
         outlines = folder / "outlines.png"
         run = fit_cloud(
             scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
-            begun=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
+            on_start=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
         )
     cloud, tensors = run.model, {k: v.cpu() for k, v in run.model.tensors().items()}
     learned = {
@@ -77,7 +77,7 @@ def learn(options: PointOptions, scene: Scene, evaluation: Split, folder: Path) 
     settings = {"splatting_r": cloud.radius, "raster_n": cloud.max_layers, "profile": cloud.profile, "sh_per": cloud.sh_per}
     return run, options, {
         "cloud": points | learned, "points": cloud.point_count(), "hull_iou": run.masks.hull_iou,
-        "warnings": [run.masks.remark] if run.masks.remark else [], "options": settings,
+        "warnings": [run.masks.note] if run.masks.note else [], "options": settings,
     }
 
 

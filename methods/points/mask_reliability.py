@@ -1,4 +1,4 @@
-"""Which views' masks can be believed: held against the photographs, and against each other.
+"""Which views' masks can be trusted: compared with the photographs, and against each other.
 
 A mask is wrong where its photograph shows something against the background outside it, or where it misses most of what the other
 views agree on. A mask that covers everything is not wrong, but says nothing.
@@ -15,28 +15,28 @@ from methods.points.hull import in_mask, mask_tensors
 from models.rays import pack_cameras
 from taichi_kernels.hull import carve_hull
 
-_LEFT_OUT = 0.03  # share of what a photograph shows; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
+_LEFT_OUT = 0.03  # fraction of what a photograph shows; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
 _PIXELS = 200  # across a picture, at which that is looked at
-_COMMON = 0.7  # share of the views that see what they agree on
-_PROBES = 4000  # places of that, at most, which each mask is held against
-_MISSES = 0.6  # share of that which a mask may miss: clean masks miss .3 at most (of few views, .5), an empty one all
-_COVERS_ALL = 0.98  # share of a picture: a mask that covers more says nothing
+_COMMON = 0.7  # fraction of the views that see what they agree on
+_PROBES = 4000  # points of that, at most, which each mask is compared with
+_MISSES = 0.6  # fraction of that which a mask may miss: clean masks miss .3 at most (of few views, .5), an empty one all
+_COVERS_ALL = 0.98  # fraction of a picture: a mask that covers more says nothing
 
 
-def say_something(views: Split) -> list[bool]:
-    """Of each view, whether it has a mask that leaves out any part of the picture worth the name."""
+def is_informative(views: Split) -> list[bool]:
+    """Of each view, whether it has a mask that leaves out more than 2 % of the picture."""
     if views.alpha is None:
         return [False] * len(views)
     return [bool((mask > 0).mean() <= _COVERS_ALL) for mask in views.alpha]
 
 
-def seen_by(views: Split, axes: list[Tensor], share: float) -> Tensor:
-    """Indices (M, 3) of the cells that this share of the views see as foreground; of few views all, for the rest rounds down."""
-    misses = int((1 - share) * len(views) + 1e-6)
+def agreed_cells(views: Split, axes: list[Tensor], fraction: float) -> Tensor:
+    """Indices (M, 3) of the cells that this fraction of the views, rounded up, see as foreground."""
+    misses = int((1 - fraction) * len(views) + 1e-6)
     return carve_hull(*axes, pack_cameras(views.cameras), mask_tensors(views.alpha), allowed_misses=misses)
 
 
-def without_wrong(scene: Scene, axes: list[Tensor]) -> Split:
+def without_wrong_masks(scene: Scene, axes: list[Tensor]) -> Split:
     """The scene's silhouettes, with wrong masks replaced by ones that cover everything; axes: of a grid in the scene's box."""
     views = scene.silhouettes
     views = _covering_all(views, [view for view, mask in enumerate(views.alpha) if _left_out(scene, view, mask) > _LEFT_OUT])
@@ -63,7 +63,7 @@ def _left_out(scene: Scene, view: int, mask: np.ndarray) -> float:
 
 def _outliers(views: Split, axes: list[Tensor]) -> list[int]:
     """The views whose mask misses most of what the views agree on."""
-    cells = seen_by(views, axes, _COMMON).cpu()
+    cells = agreed_cells(views, axes, _COMMON).cpu()
     if not len(cells):
         return []
     some = cells[torch.linspace(0, len(cells) - 1, min(len(cells), _PROBES)).long()]

@@ -32,7 +32,7 @@ class PointOptions(Options):
         "masks", None, "damage the masks that carve, one kind after the other: " + ", ".join(KINDS) + " (docs/masks.md says "
         "what the amounts mean)", form="KIND:AMOUNT[,...]", absent="none")
     filter_consistency_ratio: float | None = setting(
-        "masks", None, "keep what more than this share of the views (but one) see as foreground", source=FORK, above=0,
+        "masks", None, "keep what more than this fraction of the views (but one) see as foreground", source=FORK, above=0,
         high=1, paper=1.0)
     posFirst: str = setting(
         "masks", "NO", "recipe paper: first move the points alone, by silhouettes", source=FORK, choices=("YES", "NO"))
@@ -41,7 +41,7 @@ class PointOptions(Options):
     shAlone: str = setting(
         "masks", "NO", "recipe paper: learn the colours alone before positions join", source=FORK, choices=("YES", "NO"))
     data_r: float | None = setting(
-        "points", None, "share of the visual hull's points to start from", source=CODE, above=0, high=1,
+        "points", None, "fraction of the visual hull's points to start from", source=CODE, above=0, high=1,
         paper=0.012)
     splatting_r: float | None = setting(
         "points", None, "radius of a splat on the screen, where the image is 2 wide", source=CODE, unit="NDC",

@@ -17,7 +17,7 @@ from taichi_kernels import runtime
 
 GRID = 400  # cells an axis
 VOXEL = 0.010  # world units: edge of the voxels of the filter, for a scene box 4 units wide
-_NO_BACKGROUND = 0.99  # share of the pixels that are not black, above which pictures show no background
+_NO_BACKGROUND = 0.99  # fraction of the pixels that are not black, above which pictures show no background
 _NEIGHBOURS, _DEVIATIONS = 20, 2.0  # of the outlier filter
 
 
@@ -46,7 +46,7 @@ def paper_recipe(options: PointOptions) -> Recipe:
 
 
 def initial_cloud(scene: Scene, options: PointOptions, generator: torch.Generator) -> Start:
-    """A random share `data_r` of the hull's cells, coloured by the mean over the views, harmonics random in [0, 1).
+    """A random fraction `data_r` of the hull's cells, coloured by the mean over the views, harmonics random in [0, 1).
 
     Foreground is a red value above zero, as in the original. Cells are tested on a grid that reaches the box's far side in x and
     y but stored on one that stops a step short of it: the original's slip of up to one cell, kept.

@@ -14,8 +14,8 @@ from models.points import PointCloud
 class MaskFacts:
     """What became of the masks at the start; plain values, for checkpoints and reports."""
 
-    believed: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
-    remark: str = ""  # for the user, where the masks were not taken as they are
+    trusted: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
+    note: str = ""  # for the user, where the masks were not taken as they are
     hull_iou: float | None = None  # of the start's cells and the undamaged masks' hull; None: the same, or not known
 
 
@@ -63,9 +63,9 @@ class Recipe:
     name: str
     initial_cloud: Callable[[Scene, PointOptions, torch.Generator], Start]
     stages: tuple[Stage, ...] = field(default_factory=tuple)
-    adopt: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
-    alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss, in views whose mask is believed
-    alpha_price: float = 0.0  # weight of the mean alpha in the others
+    prepare_start: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
+    alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss, in views whose mask is trusted
+    alpha_penalty: float = 0.0  # weight of the mean alpha in the others
 
     @property
     def epochs(self) -> int:
@@ -73,7 +73,7 @@ class Recipe:
         return sum(stage.epochs for stage in self.stages)
 
     def scaled(self, epochs: int) -> "Recipe":
-        """The same stages in `epochs` epochs in total, each with about its share; a stage's last rate stays what it was."""
+        """The same stages in `epochs` epochs in total, each with about its part; a stage's last rate stays what it was."""
         ends, total, stages, last = [], 0, [], 0
         for stage in self.stages:
             total += stage.epochs

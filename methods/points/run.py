@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from datasets.scene import Scene
-from methods.points.mask_reliability import say_something
+from methods.points.mask_reliability import is_informative
 from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Start
 from models.checks import check_mapping, check_number
@@ -31,7 +31,7 @@ class PointRun(Run):
     model: PointCloud | None = None
     stage: int = 0  # of the next epoch
     epoch: int = 0  # of the next epoch, within the stage
-    place: int = 0  # of the next view, within the epoch
+    views_done: int = 0  # of the present epoch
     squared: float = 0.0  # sum of the epoch's mean squared errors so far
     masks: MaskFacts = field(default_factory=MaskFacts)
 
@@ -44,7 +44,7 @@ class PointRun(Run):
         """What a checkpoint holds beside the loop's entries."""
         return {
             "cloud": cloud_state(self.model), "stage": self.stage, "epoch": self.epoch, "masks": asdict(self.masks),
-            "place": self.place, "squared": self.squared,
+            "place": self.views_done, "squared": self.squared,
         }
 
     def weights(self) -> dict:
@@ -58,20 +58,21 @@ class PointRun(Run):
         return PointRun(state["history"], state["seconds"], state["finished"],
                         model=cloud_from(state["cloud"], runtime.torch_device()), masks=_mask_facts(state["masks"], views),
                         stage=stage, epoch=check_number("its epoch", state["epoch"], 0, epochs, whole=True),
-                        place=check_number("its place in the epoch", state.get("place", 0), 0, views, whole=True),
+                        views_done=check_number("its views of the epoch", state.get("place", 0), 0, views, whole=True),
                         squared=check_number("its sum of squared errors", state.get("squared", 0.0), 0))
 
 
 def _mask_facts(saved: dict, views: int | None = None) -> MaskFacts:
     """What a checkpoint says of the masks. Raises ValueError where it does not fit so many views."""
-    found = MaskFacts(**check_mapping("its masks", saved))
-    believed = found.believed
-    if not isinstance(believed, list) or not all(type(value) is bool for value in believed):
-        raise ValueError("it does not say which masks were believed")
-    if views is not None and len(believed) not in (0, views):
-        raise ValueError(f"it tells of {len(believed)} masks, and there are {views} training views")
-    if not isinstance(found.remark, str):
-        raise ValueError("its remark on the masks is no text")
+    names = {"believed": "trusted", "remark": "note"}  # of earlier versions
+    found = MaskFacts(**{names.get(name, name): value for name, value in check_mapping("its masks", saved).items()})
+    trusted = found.trusted
+    if not isinstance(trusted, list) or not all(type(value) is bool for value in trusted):
+        raise ValueError("it does not say which masks were trusted")
+    if views is not None and len(trusted) not in (0, views):
+        raise ValueError(f"it tells of {len(trusted)} masks, and there are {views} training views")
+    if not isinstance(found.note, str):
+        raise ValueError("its note on the masks is not text")
     if found.hull_iou is not None:
         check_number("its hull_iou", found.hull_iou, 0, 1)
     return found
@@ -98,29 +99,29 @@ def load_weights(path: Path, device) -> PointCloud:
 
 
 def start_run(scene: Scene, options: PointOptions, recipe: Recipe, start: PointCloud | None,
-              begun: Callable[[Start], None] | None) -> PointRun:
-    """A run at its beginning, from the recipe's cloud or from `start`. The first rank makes it, and calls `begun`."""
+              on_start: Callable[[Start], None] | None) -> PointRun:
+    """A run at its beginning, from the recipe's cloud or from `start`. The first rank makes it, and calls `on_start`."""
     parts = None
     if ranks.first():
         began = time.perf_counter()
-        first = Start(recipe.adopt(start), _facts_without_hull(scene)) if start else recipe.initial_cloud(
+        first = Start(recipe.prepare_start(start), _facts_without_hull(scene)) if start else recipe.initial_cloud(
             scene, options, random_numbers(options.seed, 0))
         run = PointRun(model=first.cloud, masks=first.masks)
-        tell(first.masks.remark)
+        tell(first.masks.note)
         run.seconds["training"] = first.seconds
         run.seconds["hull"] = time.perf_counter() - began - first.seconds
-        if begun:
-            begun(first)
+        if on_start:
+            on_start(first)
         if ranks.count() == 1:
             return run
         parts = {"cloud": cloud_state(run.model), "masks": asdict(run.masks), "seconds": run.seconds}
-    parts = distributed.from_first(parts)
+    parts = distributed.broadcast(parts)
     return PointRun(seconds=parts["seconds"], model=cloud_from(parts["cloud"], runtime.torch_device()),
                     masks=MaskFacts(**parts["masks"]))
 
 
 def load_run(folder: Path, start: PointCloud | None) -> PointRun:
-    """The run in `folder` as its checkpoint left it, or just its weights; `start` takes the place of its cloud.
+    """The run in `folder` as its checkpoint left it, or just its weights; `start` replaces its cloud.
 
     Raises InputError where there is neither.
     """
@@ -144,7 +145,7 @@ def random_numbers(seed: int, purpose: int) -> torch.Generator:
 
 
 def _facts_without_hull(scene: Scene) -> MaskFacts:
-    """For a run that starts from a cloud: the pictures' own masks are believed where they say something, others are not."""
+    """For a run that starts from a cloud: the pictures' own masks are trusted where they say something, others are not."""
     if scene.carving is not None:
         return MaskFacts([False] * len(scene.train))
-    return MaskFacts(say_something(scene.train))
+    return MaskFacts(is_informative(scene.train))

@@ -1,8 +1,8 @@
-"""Outlines of the object from the photographs themselves: a coarse cloud is fitted to small pictures, and its alpha is the mask.
+"""Silhouettes of the object from the photographs: a coarse cloud is fitted to small pictures, and its alpha is the mask.
 
 Half-transparent points fill the space that the object may be in. A few hundred steps of colours, opacities and positions
-on small pictures leave opaque what many views agree on; a small price on alpha clears the rest, where a point that no view needs
-would otherwise stay and be painted in the colour of the background.
+on small pictures leave opaque what many views agree on; a small penalty on alpha removes the rest: a point that no view
+needs would otherwise stay, in the colour of the background.
 """
 
 import math
@@ -23,15 +23,15 @@ WIDTH = 100  # px, at most
 STEPS = 400
 _POINTS = 15_000
 _RADIUS, _OPACITY = 2.0, 0.1  # px of the small pictures; at the start
-_ALPHA_PRICE = 0.01  # weight of the mean alpha in the loss
+_ALPHA_PENALTY = 0.01  # weight of the mean alpha in the loss
 _PRUNE_AFTER, _LEAST_OPACITY = 150, 0.02
 _RATES = {"positions": 5e-4, "base": 2e-2, "opacity_logits": 0.1}  # positions: of the box's width
 
 
-def estimate_outlines(scene: Scene, cells: Tensor, axes: list[Tensor], generator: torch.Generator) -> Split:
+def estimate_silhouettes(scene: Scene, cells: Tensor, axes: list[Tensor], generator: torch.Generator) -> Split:
     """The training views with masks (alpha 0 or 255) from a coarse cloud, at twice its pictures' width; without pictures.
 
-    cells (M, 3): indices into `axes` of the places that the cloud starts from.
+    cells (M, 3): indices into `axes` of the cells that the cloud starts from.
     """
     cameras = scene.train.cameras
     small = cameras.shrunk(max(cameras.width / WIDTH, 1))
@@ -70,7 +70,7 @@ def _fitted(cloud: PointCloud, cameras: Cameras, scene: Scene, generator: torch.
         view = int(torch.randint(len(pictures), (), generator=generator))
         image, alpha = cloud.composite(cameras, view)
         image = rendering_over(image, 1 - alpha, scene.background)
-        loss = photometric_loss(image, pictures[view])[0] + _ALPHA_PRICE * alpha.mean()
+        loss = photometric_loss(image, pictures[view])[0] + _ALPHA_PENALTY * alpha.mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

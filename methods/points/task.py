@@ -33,17 +33,17 @@ class PointTask(Task):
     unit, row_unit, remedy = "view", "epoch", "lower --lr1 or --lr2"
 
     def __init__(self, scene: Scene, validation: Split, options: PointOptions, recipe: Recipe, *, cloud: PointCloud | None = None,
-                 begun: Callable[[Start], None] | None = None):
-        """cloud: to begin with instead of the recipe's initial one; begun: called with what a fresh run starts from."""
+                 on_start: Callable[[Start], None] | None = None):
+        """cloud: to begin with instead of the recipe's initial one; on_start: called with what a fresh run starts from."""
         self.scene, self.validation, self.options, self.recipe = scene, validation, options, recipe
-        self.first_cloud, self.begun = cloud, begun
+        self.first_cloud, self.on_start = cloud, on_start
         self.cameras = scene.train.cameras
         self.over_black = [scene.train.over_black(view) for view in range(len(scene.train))]  # once, not in every step
         self.stage_begun: int | None = None  # whose optimizer there is
         self.last = False  # whether the present epoch is the last one of its stage
 
     def start(self) -> None:
-        self.run = start_run(self.scene, self.options, self.recipe, self.first_cloud, self.begun)
+        self.run = start_run(self.scene, self.options, self.recipe, self.first_cloud, self.on_start)
         self._choose_views()
 
     def restore(self, state: dict) -> None:
@@ -51,7 +51,7 @@ class PointTask(Task):
             state = self._lengthened(state)
         self.run = PointRun.resumed(state, self.recipe, len(self.scene.train))
         self._choose_views()
-        if self.run.epoch or self.run.place:  # else the next stage makes its own
+        if self.run.epoch or self.run.views_done:  # else the next stage makes its own
             self._begin_stage()
             check_optimizer(state["optimizer"], self.optimizer)
             self.optimizer.load_state_dict(state["optimizer"])
@@ -61,7 +61,7 @@ class PointTask(Task):
         goes on in its last stage. Raises InputError where the epochs are fewer, all the same, than the recipe's own were."""
         stages, stage, done = self.recipe.stages, state["stage"], len(state["history"])
         if done > self.recipe.epochs or (stage < len(stages) and state["epoch"] > stages[stage].epochs):
-            raise InputError(f"--epochs {self.options.epochs} is fewer than this run was begun with, of which {done} are done: "
+            raise InputError(f"--epochs {self.options.epochs} is fewer than this run began with, of which {done} are done: "
                              "give more, or --no_reload to start anew")
         if stage < len(stages) or done == self.recipe.epochs:
             return state
@@ -102,7 +102,7 @@ class PointTask(Task):
         return self._stage.window
 
     def prepare(self) -> bool:
-        if self.run.place == 0 and self.run.epoch == 0:
+        if self.run.views_done == 0 and self.run.epoch == 0:
             while self._stage.epochs == 0:
                 self.run.stage += 1
         if self.stage_begun == self.run.stage:
@@ -118,7 +118,7 @@ class PointTask(Task):
             run.model = self._stage.change(
                 run.cloud, self.seen, self.options, random_numbers(self.options.seed, 1 + run.stage))
         if ranks.count() > 1:
-            run.model = cloud_from(distributed.from_first(cloud_state(run.model)), run.cloud.positions.device)
+            run.model = cloud_from(distributed.broadcast(cloud_state(run.model)), run.cloud.positions.device)
 
     def _begin_stage(self) -> None:
         self.run.cloud.use_sh = self._stage.use_sh
@@ -139,7 +139,7 @@ class PointTask(Task):
 
     @property
     def done(self) -> int:
-        return self._epochs_done * len(self.views) + self.run.place
+        return self._epochs_done * len(self.views) + self.run.views_done
 
     @property
     def total(self) -> int:
@@ -148,7 +148,7 @@ class PointTask(Task):
     @property
     def steps(self) -> int:
         batch = self.options.batch_views
-        return self._epochs_done * math.ceil(len(self.views) / batch) + math.ceil(self.run.place / batch)
+        return self._epochs_done * math.ceil(len(self.views) / batch) + math.ceil(self.run.views_done / batch)
 
     @property
     def position(self) -> str:
@@ -156,7 +156,7 @@ class PointTask(Task):
 
     @property
     def epoch_done(self) -> bool:
-        return self.run.place == len(self.views)
+        return self.run.views_done == len(self.views)
 
     def train_error(self) -> float:
         return self.run.squared / len(self.views)
@@ -178,7 +178,7 @@ class PointTask(Task):
     def end_epoch(self) -> None:
         run, self.last = self.run, self.last or self.run.epoch + 1 == self._stage.epochs
         run.stage, run.epoch = (run.stage + 1, 0) if self.last else (run.stage, run.epoch + 1)
-        run.squared, run.place, self.last = 0.0, 0, False
+        run.squared, run.views_done, self.last = 0.0, 0, False
 
     # --- steps
 
@@ -186,15 +186,15 @@ class PointTask(Task):
         """One step on the mean loss of the next views; returns the sum of the views' mean squared errors that the stage's loss
         holds."""
         run, stage = self.run, self._stage
-        if run.place == 0 or self.order is None:
+        if run.views_done == 0 or self.order is None:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["rate"] * stage.decay**run.epoch
             generator = random_numbers(self.options.seed, 1000 + self._epochs_done)
             self.order = torch.randperm(len(self.views), generator=generator).tolist()
-        some = [self.views[place] for place in self.order[run.place : run.place + self.options.batch_views]]
+        some = [self.views[index] for index in self.order[run.views_done : run.views_done + self.options.batch_views]]
         squared = self._step_on(some)
         run.squared += squared
-        run.place += len(some)
+        run.views_done += len(some)
         return squared
 
     order: list[int] | None = None  # of the epoch's views
@@ -202,12 +202,12 @@ class PointTask(Task):
     def _step_on(self, views: list[int]) -> float:
         """A step whose views are divided over the ranks."""
         self.optimizer.zero_grad(set_to_none=True)
-        own, squares = distributed.own_part(views), 0.0
+        own, squares = distributed.shard(views), 0.0
         for view in own or views[:1]:  # a rank that is left without a view looks at one that does not count
             loss, squared = self._loss(view, *self.run.cloud.composite(self.cameras, view))
             (loss * (bool(own) / len(views))).backward()
             squares += float(squared) * bool(own)
-        (squares,) = distributed.sum_up(list(self.run.cloud.parameters()), [squares])
+        (squares,) = distributed.all_reduce(list(self.run.cloud.parameters()), [squares])
         self.optimizer.step()
         return squares
 
@@ -223,9 +223,10 @@ class PointTask(Task):
         return loss + self._alpha_loss(view, alpha), squared
 
     def _alpha_loss(self, view: int, alpha: Tensor) -> Tensor | float:
-        """What the view's mask says of alpha, where it is believed; else a price that clears what no photograph needs."""
-        if self.run.masks.believed and not self.run.masks.believed[view]:
-            return self.recipe.alpha_price * alpha.mean()
+        """For a trusted mask, the mean squared error of alpha; else a small penalty on the mean alpha, which removes points that
+        no photograph needs."""
+        if self.run.masks.trusted and not self.run.masks.trusted[view]:
+            return self.recipe.alpha_penalty * alpha.mean()
         if not self.recipe.alpha_weight:
             return 0.0
         mask = torch.from_numpy(self.scene.silhouettes.alpha[view]).to(alpha.device)
@@ -234,9 +235,9 @@ class PointTask(Task):
 
 def views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
     """All training views, but those whose pictures were cut out by masks that were left out."""
-    if not scene.cut_out or not any(masks.believed):
+    if not scene.cut_out or not any(masks.trusted):
         return list(range(len(scene.train)))
-    return [view for view, good in enumerate(masks.believed) if good]
+    return [view for view, good in enumerate(masks.trusted) if good]
 
 
 def _optimizer(cloud: PointCloud, stage: Stage) -> torch.optim.Adam:

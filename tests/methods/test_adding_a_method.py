@@ -31,7 +31,8 @@ def program(tmp_path_factory):
     for name, code in re.findall(r"^```python (\S+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(code, encoding="utf-8")
-    make_demo(folder / "scene", DemoSettings(width=32, height=32, train_views=6, val_views=1, test_views=2, samples=1), quiet=True)
+    small = DemoSettings(width=32, height=32, train_views=6, val_views=1, test_views=2, samples=1)
+    make_demo(folder / "scene", small, quiet=True)
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 from methods.command_line import all_groups, all_settings, parse, to_config_text
 from methods.points.options import PointOptions, paper_defaults
 from settings.errors import InputError
-from settings.refused import REFUSED
+from settings.unsupported_flags import REFUSED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PUBLISHED = {  # data_r, splatting_r of the original program's recommendations

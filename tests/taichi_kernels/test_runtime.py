@@ -55,8 +55,7 @@ def test_scipy_is_not_reached_by_the_mode():
     """17 points in one place and one beside it: SciPy's tree of them splits for ever where denormals count as zero."""
     done = ended(
         "import main, torch\n"
-        "from methods.command_line import parse\n"
-        "main._start_device(parse(['--dataname', 'demo', '--device', 'cpu', '--threads', '2']))\n"
+        "main.startup.start_device('cpu', 2)\n"
         "from scipy.spatial import cKDTree\n"
         "from methods.points import paper\n"
         "positions = torch.zeros(18, 3)\n"

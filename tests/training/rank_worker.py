@@ -43,7 +43,7 @@ def main(out: str, words: list[str]) -> None:
         if ranks.count() == 2:  # a bit that differs is mended
             with torch.no_grad():
                 next(run.model.parameters()).view(-1)[0] += ranks.number()
-            assert not distributed.keep_same(run.model) and distributed.keep_same(run.model)
+            assert not distributed.synchronize(run.model) and distributed.synchronize(run.model)
     left = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
     assert not [name for name in left if "gloo" in name or "tcpstore" in name], left  # what would abort the program as it ends
     torch.save({"gradients": gradients, "model": run.model.state_dict(), "psnr": [h["train_psnr"] for h in run.history]},

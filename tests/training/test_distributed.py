@@ -153,15 +153,15 @@ def test_every_rank_keeps_a_gpu_of_its_own(monkeypatch, seen, own, left):
 
 def test_ranks_draw_their_own_numbers_and_one_rank_the_shared_ones(monkeypatch):
     shared = torch.Generator().manual_seed(0)
-    assert distributed.own_generator(shared, 0, 5) is shared
+    assert distributed.shard_generator(shared, 0, 5) is shared
     monkeypatch.setenv("WORLD_SIZE", "2")
     drawn = {}
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         for step in (5, 6):
-            drawn[rank, step] = float(torch.rand((), generator=distributed.own_generator(shared, 0, step)))
+            drawn[rank, step] = float(torch.rand((), generator=distributed.shard_generator(shared, 0, step)))
     assert len(set(drawn.values())) == 4
-    assert distributed.own_part(list(range(5))) == [1, 3]
+    assert distributed.shard(list(range(5))) == [1, 3]
     assert torch.equal(shared.get_state(), torch.Generator().manual_seed(0).get_state())
 
 

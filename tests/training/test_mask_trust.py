@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from datasets.mask_corruption import corrupt
-from methods.points.mask_reliability import say_something, without_wrong
+from methods.points.mask_reliability import is_informative, without_wrong_masks
 from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts
-from methods.points.silhouettes import find_outlines
+from methods.points.silhouettes import find_silhouettes
 from methods.points.task import views_to_train
 from tests.scenes import sphere_scene
 
@@ -24,9 +24,9 @@ def left_out(scene) -> list[int]:
     """The views whose mask was replaced by one that covers everything."""
     low, high = scene.bounds
     axes = [low[a] + (high[a] - low[a]) * (torch.arange(40) + 0.5) / 40 for a in range(3)]
-    kept = without_wrong(scene, axes)
+    kept = without_wrong_masks(scene, axes)
     assert all((kept.alpha[v] == scene.silhouettes.alpha[v]).all() or (kept.alpha[v] == 255).all() for v in range(len(kept)))
-    return [view for view, good in enumerate(say_something(kept)) if not good]
+    return [view for view, good in enumerate(is_informative(kept)) if not good]
 
 
 def with_masks(scene, damage, views):
@@ -40,8 +40,8 @@ def with_masks(scene, damage, views):
 def test_clean_masks_are_right(scene, views):
     few = replace(scene, train=scene.train.subset(list(range(views))))
     assert left_out(few) == left_out(replace(few, carving=few.train)) == []
-    found = find_outlines(few, PointOptions(basedir="unused"), torch.Generator())
-    assert all(found.believed) and found.ratio == 1.0 and not found.remark
+    found = find_silhouettes(few, PointOptions(basedir="unused"), torch.Generator())
+    assert all(found.trusted) and found.ratio == 1.0 and not found.note
 
 
 def test_a_mask_that_leaves_out_what_its_photograph_shows_is_wrong(scene):
@@ -65,7 +65,7 @@ def test_pictures_that_were_cut_out_by_the_masks_are_held_against_the_others_alo
     spoilt = replace(scene.train, alpha=alpha, images=np.where(alpha[..., None] > 0, scene.train.images, 0))
     cut_out = replace(scene, train=spoilt, cut_out=True)
     assert left_out(cut_out) == [2, 9]
-    believed = [view not in (2, 9) for view in range(20)]
-    assert views_to_train(cut_out, MaskFacts(believed)) == [view for view in range(20) if believed[view]]
-    assert len(views_to_train(scene, MaskFacts(believed))) == 20  # pictures of their own stay
+    trusted = [view not in (2, 9) for view in range(20)]
+    assert views_to_train(cut_out, MaskFacts(trusted)) == [view for view in range(20) if trusted[view]]
+    assert len(views_to_train(scene, MaskFacts(trusted))) == 20  # pictures of their own stay
     assert len(views_to_train(cut_out, MaskFacts([False] * 20))) == 20  # nothing is known to be better

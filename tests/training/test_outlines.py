@@ -1,4 +1,4 @@
-"""Which outlines are believed, and what the photographs alone show."""
+"""Which outlines are trusted, and what the photographs alone show."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from datasets.mask_corruption import corrupt
-from methods.points.default import Method
+from methods.points.default import DefaultRecipe
 from methods.points.learn import fit_cloud
 from methods.points.options import PointOptions
-from methods.points.silhouettes import find_outlines
+from methods.points.silhouettes import find_silhouettes
 from settings.errors import InputError
 from tests.scenes import sphere_scene
 
@@ -27,7 +27,7 @@ def damaged(scene, *steps):
 
 
 def outlines(scene, **options):
-    return find_outlines(scene, replace(OPTIONS, **options), torch.Generator().manual_seed(0))
+    return find_silhouettes(scene, replace(OPTIONS, **options), torch.Generator().manual_seed(0))
 
 
 def iou(found, scene) -> float:
@@ -39,25 +39,25 @@ def iou(found, scene) -> float:
 
 def test_masks_that_agree_are_believed(scene):
     found = outlines(scene)
-    assert found.views is scene.train and found.ratio == 1.0 and all(found.believed) and found.seconds == 0
+    assert found.views is scene.train and found.ratio == 1.0 and all(found.trusted) and found.seconds == 0
 
 
 def test_a_view_without_a_mask_is_not(scene):
     spoilt = damaged(scene, ("missing", 0.1))
     found = outlines(spoilt)
     assert found.views is spoilt.carving
-    assert found.believed == [not (mask == 255).all() for mask in spoilt.carving.alpha] and found.believed.count(False) == 3
-    assert found.object_share == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
+    assert found.trusted == [not (mask == 255).all() for mask in spoilt.carving.alpha] and found.trusted.count(False) == 3
+    assert found.object_fraction == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.4])
 def test_views_with_an_empty_mask_are_left_out(scene, amount):
     spoilt = damaged(scene, ("empty", amount))
     found = outlines(spoilt)
-    assert found.believed == [bool(mask.any()) for mask in spoilt.carving.alpha] and False in found.believed
-    good = torch.tensor(found.believed)
+    assert found.trusted == [bool(mask.any()) for mask in spoilt.carving.alpha] and False in found.trusted
+    good = torch.tensor(found.trusted)
     assert (found.views.alpha[good] == scene.train.alpha[good]).all() and (found.views.alpha[~good] == 255).all()
-    assert f"masks of {found.believed.count(False)} training views" in found.remark and found.seconds == 0
+    assert f"masks of {found.trusted.count(False)} training views" in found.note and found.seconds == 0
     assert (spoilt.carving.alpha[~good] == 0).all()  # the scene keeps what it was given
 
 
@@ -67,7 +67,7 @@ def test_views_with_an_empty_mask_are_left_out(scene, amount):
 def test_masks_that_contradict_each_other_give_way_to_the_photographs(steps, background):
     scene = damaged(sphere_scene(background, views=30), *steps)
     found = outlines(scene)
-    assert not any(found.believed) and found.seconds > 0
+    assert not any(found.trusted) and found.seconds > 0
     assert iou(found.views, scene) > 0.7 > iou(scene.carving, scene), steps
 
 
@@ -87,7 +87,7 @@ def test_a_run_with_spoilt_masks_ends_near_one_with_clean_ones(demo_scene, tmp_p
     """The affine damage of 12 %; the hard hull of such masks is far behind."""
     spoilt, quality = damaged(demo_scene, ("affine", 0.12)), {}
     for name, of, ratio in (("clean", demo_scene, None), ("remedy", spoilt, None), ("hard hull", spoilt, 1.0)):
-        method = Method(steps=800)
+        method = DefaultRecipe(steps=800)
         options = method.settings(replace(OPTIONS, filter_consistency_ratio=ratio), of)
         trained = fit_cloud(of, of.test, options, method.recipe(options, of), tmp_path / name)
         quality[name] = trained.history[-1]["validation_psnr"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datasets.scene import joined
-from methods.points.default import Method
+from methods.points.default import DefaultRecipe
 from methods.points.hull import allowed_misses
 from methods.points.learn import choose_recipe, fit_cloud
 from methods.points.losses import silhouette_loss
@@ -311,7 +311,7 @@ def test_what_is_black_before_black_becomes_opaque(tmp_path):
     scene = sphere_scene()
     scene = replace(scene, train=replace(scene.train, images=np.zeros_like(scene.train.images)))
     opacities = []
-    for name, method in {"with": Method(opacity=0.05), "without": Method(opacity=0.05, alpha_weight=0.0)}.items():
+    for name, method in {"with": DefaultRecipe(opacity=0.05), "without": DefaultRecipe(opacity=0.05, alpha_weight=0.0)}.items():
         options = method.settings(replace(_SMALL, recipe="default", epochs=0), scene)
         cloud = fit_cloud(scene, scene.val, options, method.recipe(options, scene).scaled(20), tmp_path / name).cloud
         with torch.no_grad():
