@@ -117,7 +117,7 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
         background=scene.background, train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)), bounds=scene.bounds,
         render_path=scene.render_path, notes=scene.notes, model_bytes=size, device=device,
         threads=runtime.workers(), seed=as_run["seed"], training_seconds=run.seconds["training"],
-        hull_seconds=run.seconds["hull"], compile_seconds=run.seconds["compile"],
+        setup_seconds=run.seconds["hull"], compile_seconds=run.seconds["compile"],
         evaluation_seconds=run.seconds["evaluation"], history=run.history, stages=run.stages_in_words(),
         interrupted=run.interrupted, **own,
     )

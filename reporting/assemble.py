@@ -8,24 +8,23 @@ from reporting.environment import environment, gpu_peak_memory_mib, peak_memory_
 from reporting.evaluate import Quality, Speed, evaluate, measure_speed
 from reporting.html import save_html
 from reporting.pictures import remove_older, save_comparison
-from reporting.ply import save_ply
 from reporting.run_record import RunRecord
 from reporting.video import try_orbit
 from system import signals
 from system.files import plain, write_json
 
 FORMAT = 1  # of report.json; raised when a key changes its meaning
-PICTURES, VIDEO, CLOUD, PAGE, JSON = "pictures", "orbit.mp4", "points.ply", "report.html", "report.json"
+PICTURES, VIDEO, PAGE, JSON = "pictures", "orbit.mp4", "report.html", "report.json"
 
 
 def report(run: RunRecord) -> dict[str, Any]:
     """Evaluates the run's model on its protocol and fills the run folder; returns the content of report.json.
 
-    Writes pictures/*.png (predicted | true | error), orbit.mp4, points.ply (where `run.cloud` is given),
-    report.html and, last of all, report.json; each atomically. The dict holds JSON's own types only: a PSNR
-    that is not finite is None in `psnr_db`, told in `psnr_text` and in `notes`. Prints nothing to stdout: the
-    four lines are `four_lines(report["figures"])`, for the caller to print at the very end. Raises ValueError
-    for a split without views.
+    Writes pictures/*.png (predicted | true | error), orbit.mp4, the run's artifacts, report.html and, last of
+    all, report.json; each atomically. The dict holds JSON's own types only: a PSNR that is not finite is None
+    in `psnr_db`, and `psnr_text` and `notes` say which it is. Prints nothing to stdout: the four lines are
+    `four_lines(report["figures"])`, for the caller to print at the very end. Raises ValueError for a split
+    without views, CannotWrite, and StopRequested if a signal came.
     """
     folder = Path(run.folder)
     written: list[Path] = []
@@ -43,13 +42,14 @@ def report(run: RunRecord) -> dict[str, Any]:
     if run.interrupted:
         warnings.insert(0, "The training was interrupted: these are the figures of an unfinished run.")
     orbit = run.model, run.train_cameras, run.bounds, run.background, 1 / speed.fps, run.render_path
-    video, remark = try_orbit(folder / VIDEO, *orbit)
-    warnings += [remark] if remark else []
-    if run.cloud is not None:
-        save_ply(folder / CLOUD, **run.cloud)
+    video, problem = try_orbit(folder / VIDEO, *orbit)
+    warnings += [problem] if problem else []
+    for artifact in run.artifacts:
+        artifact.save(folder)
     result = plain(_content(run, quality, speed, video, warnings))
     signals.check()
-    save_html(folder / PAGE, result, written, folder / VIDEO if video else None)
+    sections = [(artifact.title, artifact.html(folder)) for artifact in run.artifacts]
+    save_html(folder / PAGE, result, written, folder / VIDEO if video else None, sections)
     signals.check()
     write_json(folder / JSON, result)
     return result
@@ -72,20 +72,19 @@ def _content(
             "same_size": cameras.same_size,  # else width and height are the largest
             "background": run.background,
         },
-        "figures": {
+        "figures": run.figures
+        | {
             "psnr_db": quality.psnr,
             "psnr_text": f"{quality.psnr:.2f}",
             "ssim": quality.ssim,
             "lpips": quality.lpips,
             "fps": speed.fps,
             "training_seconds": run.training_seconds,
-            "hull_seconds": run.hull_seconds,
+            "hull_seconds": run.setup_seconds,
             "compile_seconds": run.compile_seconds,
             "evaluation_seconds": run.evaluation_seconds,
             "model_bytes": run.model_bytes,
-            "points": run.points,
             "model": run.model.describe(),
-            "hull_iou": run.hull_iou,
             "peak_memory_mib": peak_memory_mib(),
             "gpu_peak_memory_mib": gpu_peak_memory_mib(),
         },
@@ -94,6 +93,7 @@ def _content(
             "device": run.device,
             "threads": run.threads,
             "stages": run.stages,
+            "size_label": run.size_label,
             "interrupted": run.interrupted,
         },
         "warnings": warnings,
@@ -116,9 +116,9 @@ def _content(
         "files": {
             "pictures": PICTURES,
             "video": VIDEO if video else None,
-            "points": CLOUD if run.cloud is not None else None,
             "page": PAGE,
-        },
+        }
+        | {artifact.key: artifact.file for artifact in run.artifacts},
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
@@ -41,11 +42,19 @@ class ShownView:
     error: str
 
 
-def save_html(path: Path, report: dict[str, Any], pictures: list[Path], video: Path | None) -> None:
+def save_html(
+    path: Path,
+    report: dict[str, Any],
+    pictures: list[Path],
+    video: Path | None,
+    sections: list[tuple[str, Markup]],
+) -> None:
     """Writes the page, atomically.
 
     report: the report's dict (of `reporting.report`), whose `views` are in the order of pictures, the files
-    of `pictures.save_comparison`; video: the orbit, shown in the page if it is small enough.
+    of `pictures.save_comparison`; video: the orbit, shown in the page if it is small enough; sections: titles
+    and contents of further ones, which load no other file. Raises CannotWrite, and StopRequested if a signal
+    came.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -58,15 +67,17 @@ def save_html(path: Path, report: dict[str, Any], pictures: list[Path], video: P
     views = report["views"]
     large, shown_video = large_views(views, pictures), video_uri(video)
     spent = sum(len(v.predicted) + len(v.true) + len(v.error) for v in large) + len(shown_video or "")
+    spent += sum(len(content) for _, content in sections)
     side, grid = grid_views(views, pictures, PAGE_BUDGET - spent)
     page = environment.get_template("report.html.j2").render(
         report=report,
         large=large,
         grid=grid,
         grid_side=side,
-        plot=training_plot(report["history"]),
+        plot=training_plot(report["history"], report["run"]["size_label"]),
         video=shown_video,
         poster=poster_uri(video),
+        sections=sections,
         video_name=video.name if video else None,
         error_scale=ERROR_SCALE,
         error_ramp=colour_ramp(ERROR_COLOURS),

@@ -1,7 +1,8 @@
-"""The course of the training as a small SVG: PSNR above, point count below, over the same time axis."""
+"""The course of the training as a small SVG: PSNR above, a size of the method below, over the same time axis."""
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -40,11 +41,12 @@ _STYLE = {
 }
 
 
-def training_plot(history: list[dict[str, Any]]) -> Markup | None:
-    """Training and validation PSNR, and the number of points or of rays a step, over the seconds of training, as inline SVG.
+def training_plot(history: list[dict[str, Any]], size_label: Sequence[str] | None) -> Markup | None:
+    """Training and validation PSNR, and below them a size, over the seconds of training, as inline SVG.
 
-    history: one dict an epoch as in `RunRecord.history`; None where it has no epochs. Values that are None or
-    not finite leave a gap.
+    history: one dict an epoch as in `RunRecord.history`; None is returned if it has no epochs. Values that are
+    None or not finite leave a gap. size_label: the size's key in the rows, and the name of its axis; None draws
+    the PSNR alone.
     """
     if not history:
         return None
@@ -52,33 +54,40 @@ def training_plot(history: list[dict[str, Any]]) -> Markup | None:
     time = [row["seconds"] / unit for row in history]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(9.6, 4.4), layout="constrained")
-        quality, points = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        train = _series(time, history, "train_psnr")
-        validation = _series(time, history, "validation_psnr")
-        if train:
-            quality.plot(*train, color=_MUTED, linewidth=1.2, linestyle=(0, (3, 2)), label="training views")
-        if validation:
-            quality.plot(
-                *validation, color=_ACCENT, linewidth=2, marker="o", markersize=3, label="validation views"
-            )
-        quality.set_ylabel("PSNR (dB)")
-        if train or validation:
-            quality.legend(loc="lower right", frameon=False, labelcolor=_INK)
-        _mark_stages(quality, time, history)
-        kind = "rays" if "rays" in history[-1] else "points"
-        count = _series(time, history, kind)
-        if count:  # an epoch's row is written at its end, and holds for all of it
-            count = [0.0, *count[0]], [count[1][0], *count[1]]
-            points.plot(*count, color=_ACCENT, linewidth=2, drawstyle="steps-pre")
-            points.fill_between(*count, color=_ACCENT, alpha=0.15, linewidth=0, step="pre")
-        points.set_ylim(bottom=0)
-        points.set_xlim(left=0)
-        points.set_ylabel("rays a step" if kind == "rays" else "points")
-        points.yaxis.set_major_formatter(EngFormatter(sep=""))
-        points.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
-        points.set_xlabel(f"training time ({name})")
+        heights = [3, 1] if size_label else [1]
+        panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+        _draw_psnr(panels[0], time, history)
+        if size_label:
+            _draw_size(panels[1], time, history, *size_label)
+        panels[-1].set_xlim(left=0)
+        panels[-1].set_xlabel(f"training time ({name})")
         figure.align_ylabels()
         return _inline(figure)
+
+
+def _draw_psnr(axes, time: list[float], history: list[dict[str, Any]]) -> None:
+    train = _series(time, history, "train_psnr")
+    validation = _series(time, history, "validation_psnr")
+    if train:
+        axes.plot(*train, color=_MUTED, linewidth=1.2, linestyle=(0, (3, 2)), label="training views")
+    if validation:
+        axes.plot(*validation, color=_ACCENT, linewidth=2, marker="o", markersize=3, label="validation views")
+    axes.set_ylabel("PSNR (dB)")
+    if train or validation:
+        axes.legend(loc="lower right", frameon=False, labelcolor=_INK)
+    _mark_stages(axes, time, history)
+
+
+def _draw_size(axes, time: list[float], history: list[dict[str, Any]], key: str, name: str) -> None:
+    size = _series(time, history, key)
+    if size:  # an epoch's row is written at its end, and holds for all of it
+        size = [0.0, *size[0]], [size[1][0], *size[1]]
+        axes.plot(*size, color=_ACCENT, linewidth=2, drawstyle="steps-pre")
+        axes.fill_between(*size, color=_ACCENT, alpha=0.15, linewidth=0, step="pre")
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(name)
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _series(

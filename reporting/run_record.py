@@ -9,6 +9,7 @@ from torch import Tensor
 from datasets.cameras import Cameras
 from datasets.scene import Split
 from models.rendering import Rendering
+from reporting.artifacts import Artifact
 
 
 class RadianceModel(Protocol):
@@ -32,7 +33,7 @@ class RunRecord:
     options: dict[str, Any]  # flags as run; `method` and `recipe` among them are shown in the headline
     model: RadianceModel
     evaluation: Split  # the protocol's views, at the protocol's size
-    protocol: str  # `paper`, `standard`, or a sentence where a data set lacks a protocol's views
+    protocol: str  # `paper`, `standard`, or a sentence if a data set lacks a protocol's views
     background: str  # black | white
     train_cameras: Cameras  # the orbit of the video is estimated from them
     bounds: Tensor  # (2, 3) world: the scene's box
@@ -40,16 +41,16 @@ class RunRecord:
     device: str
     threads: int
     seed: int
-    training_seconds: float  # optimisation alone: without compilation, hull and evaluation
+    training_seconds: float  # optimisation alone: without compilation, setup and evaluation
     render_path: Cameras | None = None  # what the video shows; None: an orbit
-    hull_seconds: float = 0.0
+    setup_seconds: float = 0.0  # from the loaded scene to the model that training starts from
     compile_seconds: float = 0.0
     evaluation_seconds: float = 0.0  # validation during training
-    # One dict an epoch: epoch, step, seconds, train_psnr, validation_psnr (or None), stage, and points or rays (of a step).
+    # One dict an epoch: epoch, step, seconds, train_psnr, validation_psnr (or None), stage, and the size that `size_label` names.
     history: list[dict[str, Any]] = field(default_factory=list)
-    cloud: dict[str, Tensor] | None = None  # arguments of `save_ply`; None where the method has no points
-    points: int | None = None
-    hull_iou: float | None = None  # of the start's hull and the undamaged masks', where masks were damaged
+    size_label: tuple[str, str] | None = None  # key of a size in the history's rows, and its name below the plot's PSNR
+    figures: dict[str, Any] = field(default_factory=dict)  # the method's own, by their keys in report.json's `figures`
+    artifacts: list[Artifact] = field(default_factory=list)  # the method's own files
     stages: str = ""  # the schedule in words, as it was run
     interrupted: bool = False
     warnings: list[str] = field(default_factory=list)

@@ -17,27 +17,31 @@ from system.progress import tell
 def snapshots(
     scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int
 ) -> Callable[[RadianceModel, int], None]:
-    """A function of the model and the number of steps done that saves, each so many steps (0: never), comparisons of the views,
-    folder/testset_<step>, and a video, folder/path_<step>.mp4."""
+    """A function of the model and the number of steps done. Every `pictures` steps it saves comparisons of the
+    evaluation's views in folder/testset_<step>, every `video` steps folder/path_<step>.mp4; 0 is never. A video
+    that fails costs a warning. The function raises CannotWrite, and StopRequested if a signal came."""
 
-    def look(model: RadianceModel, step: int) -> None:
+    def save(model: RadianceModel, step: int) -> None:
         if pictures and step % pictures == 0:
             for view in range(len(evaluation)):
-                _picture(model, evaluation, view, scene.background, folder / f"testset_{step:06d}")
+                _save_picture(model, evaluation, view, scene.background, folder / f"testset_{step:06d}")
         if video and step % video == 0:
-            began = time.perf_counter()
-            with torch.no_grad():
-                model.render(scene.train.cameras, 0, scene.background)
-            seconds = time.perf_counter() - began
-            path = folder / f"path_{step:06d}.mp4"
-            orbit = model, scene.train.cameras, scene.bounds, scene.background, seconds, scene.render_path
-            _, remark = try_orbit(path, *orbit)
-            tell(remark and f"warning: {path.name}: {remark}")
+            _save_video(model, scene, folder / f"path_{step:06d}.mp4")
 
-    return look
+    return save
 
 
 @torch.no_grad()
-def _picture(model: RadianceModel, split: Split, view: int, background: str, folder: Path) -> None:
+def _save_picture(model: RadianceModel, split: Split, view: int, background: str, folder: Path) -> None:
     image, true = model.render(split.cameras, view, background).image.cpu(), split.picture(view, background)
     save_comparison(folder, view, split.names[view], psnr(image, true), image, true)
+
+
+def _save_video(model: RadianceModel, scene: Scene, path: Path) -> None:
+    began = time.perf_counter()
+    with torch.no_grad():
+        model.render(scene.train.cameras, 0, scene.background)
+    seconds = time.perf_counter() - began
+    orbit = model, scene.train.cameras, scene.bounds, scene.background, seconds, scene.render_path
+    _, problem = try_orbit(path, *orbit)
+    tell(problem and f"warning: {path.name}: {problem}")

@@ -8,9 +8,8 @@ MEGABYTE = 1024 * 1024  # the original program divides by 1024 twice and calls i
 
 def closing_lines(report: dict[str, Any], folder: Path) -> str:
     """The protocol, the files that were written into the run's folder, and the four lines, from a report (report.json)."""
-    shown = {"report": "page", "pictures": "pictures", "video": "video", "points": "points"}
-    files = {title: report["files"][key] for title, key in shown.items()}
-    named = "   ".join(f"{title}: {folder / name}" for title, name in files.items() if name is not None)
+    files = {"report": report["files"]["page"]} | {key: name for key, name in report["files"].items() if key != "page"}
+    named = "   ".join(f"{key}: {folder / name}" for key, name in files.items() if name is not None)
     return f"protocol: {report['protocol']['name']}\n{named}\n{four_lines(report['figures'])}"
 
 

@@ -44,4 +44,4 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
         except ValueError as problem:
             raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
     own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.kind, "radiance_calls": run.model.calls}
-    return run, options, {"options": own}
+    return run, options, {"options": own, "size_label": ("rays", "rays a step")}

@@ -13,6 +13,7 @@ from methods.points.recipe import Recipe, Start
 from methods.points.run import PointRun, load_run, load_weights
 from methods.points.task import PointTask
 from models.points import PointCloud
+from reporting.cloud import CloudArtifact
 from reporting.outlines import save_outlines
 from reporting.ply import load_ply, ply_settings
 from settings.errors import InputError
@@ -68,16 +69,11 @@ def learn(options: PointOptions, scene: Scene, evaluation: Split, folder: Path) 
             scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
             on_start=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
         )
-    cloud, tensors = run.model, {k: v.cpu() for k, v in run.model.tensors().items()}
-    learned = {
-        "opacity": None if cloud.opacity_logits is None else cloud.opacities().detach().cpu(),
-        "radius": None if cloud.log_radii is None else tensors["log_radii"].exp(),
-    }
-    points = {"positions": tensors["positions"], "base": tensors["base"], "sh": tensors["sh"], "settings": cloud.settings()}
+    cloud = run.model
     settings = {"splatting_r": cloud.radius, "raster_n": cloud.max_layers, "profile": cloud.profile, "sh_per": cloud.sh_per}
     return run, options, {
-        "cloud": points | learned, "points": cloud.point_count(), "hull_iou": run.masks.hull_iou,
-        "warnings": [run.masks.note] if run.masks.note else [], "options": settings,
+        "artifacts": [CloudArtifact(cloud)], "figures": {"points": cloud.point_count(), "hull_iou": run.masks.hull_iou},
+        "size_label": ("points", "points"), "warnings": [run.masks.note] if run.masks.note else [], "options": settings,
     }
 
 

@@ -8,7 +8,9 @@ import torch
 
 from datasets.cameras import Cameras
 from datasets.scene import Split
+from models.points import PointCloud
 from models.rendering import Rendering
+from reporting.cloud import CloudArtifact
 from reporting.run_record import RunRecord
 
 
@@ -80,6 +82,12 @@ def fake_run(folder, **changes) -> RunRecord:
     """A complete record of a run with a model that is off by 0.1 everywhere, which is 20 dB."""
     split = changes.pop("evaluation", None) or small_split()
     generator = torch.Generator().manual_seed(3)
+    cloud = PointCloud(
+        torch.randn(7, 3, generator=generator),
+        torch.rand(7, 3, generator=generator),
+        torch.randn(7, 9, 3, generator=generator),
+        radius=0.1,
+    )
     history = [
         {
             "epoch": i,
@@ -107,16 +115,13 @@ def fake_run(folder, **changes) -> RunRecord:
         "threads": 2,
         "seed": 11,
         "training_seconds": 148.588,
-        "hull_seconds": 4.25,
+        "setup_seconds": 4.25,
         "compile_seconds": 1.5,
         "evaluation_seconds": 12.0,
         "history": history,
-        "points": 7,
-        "cloud": {
-            "positions": torch.randn(7, 3, generator=generator),
-            "base": torch.rand(7, 3, generator=generator),
-            "sh": torch.randn(7, 9, 3, generator=generator),
-        },
+        "size_label": ("points", "points"),
+        "figures": {"points": 7},
+        "artifacts": [CloudArtifact(cloud)],
         "stages": "base 5 epochs, refine 5",
     }
     return RunRecord(**(record | changes))

@@ -74,6 +74,7 @@ def test_report_json_is_valid_and_complete(done):
         "device": "cpu",
         "threads": 2,
         "stages": "base 5 epochs, refine 5",
+        "size_label": ["points", "points"],
         "interrupted": False,
     }
     assert stored["run"] == run
@@ -157,10 +158,10 @@ def _words(path):
 
 
 def test_interrupted_run_with_one_view_and_no_history_still_reports(tmp_path):
-    run = fake_run(tmp_path, evaluation=small_split(1), history=[], cloud=None, interrupted=True)
+    run = fake_run(tmp_path, evaluation=small_split(1), history=[], artifacts=[], interrupted=True)
     result = report(run)
     assert "interrupted" in result["warnings"][0]
-    assert result["files"]["points"] is None
+    assert "points" not in result["files"]
     assert not (tmp_path / "points.ply").exists()
     assert "interrupted" in " ".join(_words(tmp_path / "report.html"))
 
