@@ -19,7 +19,8 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
-from taichi_kernels.splatting.binning import taichi_type
+from taichi_kernels.common.exponentials import one_minus_exp, one_minus_exp_f32
+from taichi_kernels.common.types import taichi_type
 
 _CHUNK = 16  # samples of a ray that the CPU takes the exponentials of at a time
 
@@ -32,25 +33,6 @@ class Composite(NamedTuple):
     depth: Tensor | None  # (R,) in t, weighted by w: divide by the opacity for a mean; None unasked
     median: Tensor | None  # (R,) in t, infinite where the ray stays more than half clear; not differentiable
     weights: Tensor | None  # (M,), or (R, N) for dense samples; None of a ray that was not composited sample by sample
-
-
-@ti.func
-def absorbed(x):
-    """1 - exp(-x) for x >= 0, to a relative 1e-14."""
-    series = 1.0 / 24.0 - x * (1.0 / 120.0 - x * (1.0 / 720.0 - x * (1.0 / 5040.0 - x / 40320.0)))
-    small = x * (1.0 - x * (0.5 - x * (1.0 / 6.0 - x * series)))
-    return ti.select(x < 0.05, small, 1.0 - ti.exp(-x))
-
-
-@ti.func
-def absorbed_f32(x):
-    """The same in single precision, of operations that the CPU's compiler vectorises: x = n ln 2 + f, and a series in f."""
-    turns = ti.min(x, 87.0) * 1.4426950408889634
-    n = ti.floor(turns + 0.5)
-    f = (turns - n) * 0.6931471805599453
-    part = f * (1.0 - f * (0.5 - f * (1 / 6.0 - f * (1 / 24.0 - f * (1 / 120.0 - f * (1 / 720.0 - f / 5040.0))))))
-    scale = ti.bit_cast((127 - ti.cast(n, ti.i32)) << 23, ti.f32)  # 2^-n
-    return 1.0 - scale + scale * part
 
 
 @ti.func
@@ -85,7 +67,7 @@ def _kernels(dtype, channels: int, size: int):
     colours_type = ti.types.ndarray(dtype=ti.types.vector(channels, dtype), ndim=1)
     offsets_type = ti.types.ndarray(dtype=ti.i32, ndim=1)
     vector, chunk = ti.types.vector(channels, dtype), ti.types.vector(size, dtype)
-    share_of = absorbed_f32 if dtype == ti.f32 else absorbed
+    share_of = one_minus_exp_f32 if dtype == ti.f32 else one_minus_exp
 
     @ti.kernel
     def forward(

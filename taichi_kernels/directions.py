@@ -8,8 +8,8 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
+from taichi_kernels.common.types import taichi_type
 from taichi_kernels.spherical_harmonics import sh_basis, sh_gradient
-from taichi_kernels.splatting.binning import taichi_type
 
 
 @cache

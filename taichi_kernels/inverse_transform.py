@@ -24,8 +24,8 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
-from taichi_kernels.compositing import absorbed, absorbed_f32
-from taichi_kernels.splatting.binning import taichi_type
+from taichi_kernels.common.exponentials import one_minus_exp, one_minus_exp_f32
+from taichi_kernels.common.types import taichi_type
 
 _CHUNK = 64  # samples and bins of a ray that the CPU works out at a time
 _TINY = 1e-30  # a density times a length, below which there is nothing
@@ -72,7 +72,7 @@ def log_of_rest_f32(part, rest):
 def _forward_kernel(dtype, knots: bool, linear: bool, size: int):
     floats, whole = (ti.types.ndarray(dtype=kind, ndim=1) for kind in (dtype, ti.i32))
     t_shift, s_shift = int(knots), int(linear)
-    share_of, log_of = (absorbed_f32, log_of_rest_f32) if dtype == ti.f32 else (absorbed, log_of_rest)
+    share_of, log_of = (one_minus_exp_f32, log_of_rest_f32) if dtype == ti.f32 else (one_minus_exp, log_of_rest)
     chunk, whole_chunk = (ti.types.vector(size, kind) for kind in (dtype, ti.i32))
 
     @ti.kernel

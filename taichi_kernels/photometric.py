@@ -16,8 +16,8 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
+from taichi_kernels.common.types import taichi_type
 from taichi_kernels.runtime import WORKER_STRIDE
-from taichi_kernels.splatting.binning import taichi_type
 
 _SHIFTS = (1, 2, 3)
 _HALO = 3 * max(_SHIFTS)

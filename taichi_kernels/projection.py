@@ -16,17 +16,15 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.cameras import CX, CY, FX, FY, SIZE, center, pack_camera, to_camera
 from taichi_kernels.common.derivatives import once_differentiable
+from taichi_kernels.common.splat_rows import COLUMN, FEATURES, OPACITY, RADIUS, ROW
+from taichi_kernels.common.types import taichi_type
 from taichi_kernels.spherical_harmonics import sh_basis, sh_gradient
-from taichi_kernels.splatting.binning import taichi_type
+
+__all__ = ["NEAREST", "pack_camera", "project_points"]
 
 NEAREST = 1e-4  # world units: points nearer to the camera's plane, or behind it, are not drawn
-
-
-def pack_camera(intrinsics: Tensor, camera_to_world: Tensor) -> Tensor:
-    """One view's camera as the 16 numbers the kernels take: [R | t] row by row, then fx, fy, cx, cy."""
-    k = intrinsics
-    return torch.cat([camera_to_world.reshape(12), torch.stack([k[0, 0], k[1, 1], k[0, 2], k[1, 2]])]).contiguous()
 
 
 @cache
@@ -34,20 +32,12 @@ def _kernels(dtype, basis: int, world_radii: bool, with_depth: bool):
     """(forward, backward). Rows are passed as vectors: one address a row, and loads and stores that the compiler can merge."""
     scalars = ti.types.ndarray(dtype=dtype, ndim=1)
     vec3, row = ti.types.vector(3, dtype), ti.types.vector(7 + with_depth, dtype)
-    vec16, coefficients = ti.types.vector(16, dtype), ti.types.vector(3 * max(basis, 1), dtype)
+    camera_row, coefficients = ti.types.vector(SIZE, dtype), ti.types.vector(3 * max(basis, 1), dtype)
     points = ti.types.ndarray(dtype=vec3, ndim=1)
     harmonics = ti.types.ndarray(dtype=coefficients, ndim=1)
     rows = ti.types.ndarray(dtype=row, ndim=1)
-    cameras = ti.types.ndarray(dtype=vec16, ndim=1)
+    cameras = ti.types.ndarray(dtype=camera_row, ndim=1)
     weights = ti.types.vector(max(basis, 1), dtype)
-
-    @ti.func
-    def to_camera(position, camera):
-        offset = position - vec3(camera[3], camera[7], camera[11])
-        local = vec3(0.0)
-        for a in ti.static(range(3)):
-            local[a] = camera[a] * offset[0] + camera[4 + a] * offset[1] + camera[8 + a] * offset[2]
-        return offset, local
 
     @ti.kernel
     def forward(
@@ -61,7 +51,8 @@ def _kernels(dtype, basis: int, world_radii: bool, with_depth: bool):
     ):
         for i in range(positions.shape[0]):
             camera = cameras_[0]
-            offset, local = to_camera(positions[i], camera)
+            offset = positions[i] - center(camera)
+            local = to_camera(camera, offset)
             z = -local[2]
             visible = z > NEAREST
             inv_z = 1.0 / ti.max(z, NEAREST)
@@ -74,15 +65,15 @@ def _kernels(dtype, basis: int, world_radii: bool, with_depth: bool):
                         colour[c] += b[k] * s[3 * k + c]
             radius = radii[i]
             if ti.static(world_radii):
-                radius *= camera[12] * inv_z
+                radius *= camera[FX] * inv_z
             splat = row(0.0)
-            splat[0] = camera[12] * local[0] * inv_z + camera[14]
-            splat[1] = camera[15] - camera[13] * local[1] * inv_z
-            splat[2], splat[3] = radius, ti.select(visible, opacities[i], 0.0)
+            splat[COLUMN] = camera[FX] * local[0] * inv_z + camera[CX]
+            splat[ROW] = camera[CY] - camera[FY] * local[1] * inv_z
+            splat[RADIUS], splat[OPACITY] = radius, ti.select(visible, opacities[i], 0.0)
             for c in ti.static(range(3)):
-                splat[4 + c] = colour[c]
+                splat[FEATURES + c] = colour[c]
             if ti.static(with_depth):
-                splat[7] = z
+                splat[FEATURES + 3] = z
             splats[i] = splat
             depths[i] = ti.select(visible, z, NEAREST)
 
@@ -96,21 +87,22 @@ def _kernels(dtype, basis: int, world_radii: bool, with_depth: bool):
         for i in range(positions.shape[0]):
             camera = cameras_[0]
             g = grad_splats[i]
-            offset, local = to_camera(positions[i], camera)
+            offset = positions[i] - center(camera)
+            local = to_camera(camera, offset)
             visible = -local[2] > NEAREST
             inv_z = 1.0 / ti.max(-local[2], NEAREST)
-            gu, gv = g[0] * camera[12], -g[1] * camera[13]
+            gu, gv = g[COLUMN] * camera[FX], -g[ROW] * camera[FY]
             gz = grad_depths[i] - (gu * local[0] + gv * local[1]) * inv_z * inv_z
             if ti.static(with_depth):
-                gz += g[7]
-            grad_radius = g[2]
+                gz += g[FEATURES + 3]
+            grad_radius = g[RADIUS]
             if ti.static(world_radii):
-                grad_radius *= camera[12] * inv_z
+                grad_radius *= camera[FX] * inv_z
                 gz -= grad_radius * radii[i] * inv_z
             grad_radii[i] = grad_radius
-            grad_opacities[i] = ti.select(visible, g[3], 0.0)
+            grad_opacities[i] = ti.select(visible, g[OPACITY], 0.0)
             grad = vec3(0.0)
-            for a in ti.static(range(3)):
+            for a in ti.static(range(3)):  # `to_world`, but for the order of the products: it decides the last bit
                 grad[a] = camera[4 * a] * gu * inv_z + camera[4 * a + 1] * gv * inv_z - camera[4 * a + 2] * gz
             if ti.static(basis > 0):
                 inv_length = 1.0 / ti.sqrt(ti.max(offset.dot(offset), 1e-20))
@@ -119,9 +111,9 @@ def _kernels(dtype, basis: int, world_radii: bool, with_depth: bool):
                 s = sh[i]
                 inner, outer = weights(0.0), coefficients(0.0)
                 for k in ti.static(range(basis)):
-                    inner[k] = s[3 * k] * g[4] + s[3 * k + 1] * g[5] + s[3 * k + 2] * g[6]
+                    inner[k] = s[3 * k] * g[FEATURES] + s[3 * k + 1] * g[FEATURES + 1] + s[3 * k + 2] * g[FEATURES + 2]
                     for c in ti.static(range(3)):
-                        outer[3 * k + c] = b[k] * g[4 + c]
+                        outer[3 * k + c] = b[k] * g[FEATURES + c]
                 grad_sh[i] = outer
                 turned = sh_gradient(basis, direction, inner)
                 grad += (turned - direction * direction.dot(turned)) * inv_length
@@ -158,7 +150,7 @@ class _Project(torch.autograd.Function):
             _kernels(*ctx.kernels)[1](positions, sh, radii, camera, grad_splats, grad_depths, *grads)
         grad_positions, grad_sh, grad_radii, grad_opacities = grads
         grad_sh = grad_sh.view(ctx.sh_shape) if ctx.sh_shape[1] else None
-        return grad_positions, grad_splats[:, 4:7], grad_sh, grad_radii, grad_opacities, None, None, None
+        return grad_positions, grad_splats[:, FEATURES : FEATURES + 3], grad_sh, grad_radii, grad_opacities, None, None, None
 
 
 def project_points(

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
-from taichi_kernels.splatting.binning import taichi_type
+from taichi_kernels.common.cameras import CX, CY, FX, FY, SIZE, center, to_world
+from taichi_kernels.common.types import taichi_type
 
 
 @cache
 def _ray_kernel(dtype):
-    vec3, vec16 = ti.types.vector(3, dtype), ti.types.vector(16, dtype)
-    vectors, cameras_type = ti.types.ndarray(dtype=vec3, ndim=1), ti.types.ndarray(dtype=vec16, ndim=1)
+    vec3, camera_row = ti.types.vector(3, dtype), ti.types.vector(SIZE, dtype)
+    vectors, cameras_type = ti.types.ndarray(dtype=vec3, ndim=1), ti.types.ndarray(dtype=camera_row, ndim=1)
 
     @ti.kernel
     def make(
@@ -31,13 +32,9 @@ def _ray_kernel(dtype):
         for r in pixels:
             pixel = pixels[r]
             camera = cameras[pixel[0]]
-            x = (pixel[2] + 0.5 - camera[14]) / camera[12]
-            y = (camera[15] - 0.5 - pixel[1]) / camera[13]
-            direction = vec3(0.0)
-            for a in ti.static(range(3)):
-                direction[a] = camera[4 * a] * x + camera[4 * a + 1] * y - camera[4 * a + 2]
-            origins[r] = vec3(camera[3], camera[7], camera[11])
-            directions[r] = direction
+            x = (pixel[2] + 0.5 - camera[CX]) / camera[FX]
+            y = (camera[CY] - 0.5 - pixel[1]) / camera[FY]
+            origins[r], directions[r] = center(camera), to_world(camera, x, y, -1.0)
 
     return make
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
-from taichi_kernels.splatting.binning import taichi_type
+from taichi_kernels.common.types import taichi_type
 
 
 @cache

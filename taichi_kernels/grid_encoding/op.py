@@ -5,9 +5,9 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
+from taichi_kernels.common.types import taichi_type
 from taichi_kernels.grid_encoding import cpu, gpu
 from taichi_kernels.grid_encoding.layout import GridLayout
-from taichi_kernels.splatting.binning import taichi_type
 
 
 def _encode(positions: Tensor, table: Tensor, places: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import taichi as ti
 from torch import Tensor
 
 from taichi_kernels import runtime
+from taichi_kernels.common.types import taichi_type
 from taichi_kernels.splatting import cpu, gpu
 from taichi_kernels.splatting.binning_cpu import bin_cpu
 from taichi_kernels.splatting.binning_gpu import bin_gpu
@@ -49,8 +49,3 @@ def bin_splats(splats: Tensor, depths: Tensor, width: int, height: int, support:
     if runtime.is_gpu():
         return Bins(*bin_gpu(splats, depths, *geometry), tiles_x, tiles_y)
     return Bins(*bin_cpu(splats, depths, *geometry, runtime.workers()), tiles_x, tiles_y)
-
-
-def taichi_type(tensor: Tensor):
-    """The Taichi float type of a tensor: f32 or f64."""
-    return {4: ti.f32, 8: ti.f64}[tensor.element_size()]

@@ -13,6 +13,7 @@ from functools import cache
 
 import taichi as ti
 
+from taichi_kernels.common.splat_rows import COLUMN, FEATURES, OPACITY, RADIUS, ROW
 from taichi_kernels.runtime import WORKER_STRIDE
 from taichi_kernels.splatting.profiles import SUPPORT, profile_scale, profile_slope, profile_value
 
@@ -26,7 +27,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
     """(forward, backward) kernels for a float type, a number of feature channels, a profile, and with or without a limit of
     splats a pixel. Arguments are those of `taichi_kernels.splatting.op`; see there for the mathematics."""
     array2 = ti.types.ndarray(dtype=dtype, ndim=2)
-    splat_row = ti.types.vector(4 + channels, dtype)
+    splat_row = ti.types.vector(FEATURES + channels, dtype)
     rows = ti.types.ndarray(dtype=splat_row, ndim=1)
     array3 = ti.types.ndarray(dtype=dtype, ndim=3)
     ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
@@ -85,12 +86,12 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                     top, bottom, live_rows = 0, TILE_HEIGHT - 1, (1 << TILE_HEIGHT) - 1  # rows that are not finished
                     while k < stop:
                         splat = splats[entries[k]]
-                        u, v = splat[0] - left - 0.5, splat[1] - above
-                        radius = splat[2]
-                        gain = splat[3] * profile_scale(kind, radius)
+                        u, v = splat[COLUMN] - left - 0.5, splat[ROW] - above
+                        radius = splat[RADIUS]
+                        gain = splat[OPACITY] * profile_scale(kind, radius)
                         feature = row(0.0)
                         for c in ti.static(range(channels)):
-                            feature[c] = splat[4 + c]
+                            feature[c] = splat[FEATURES + c]
                         inv_r2 = inverse_square(radius)
                         first = ti.max(first_row(v, support * radius), top)
                         last = ti.min(last_row(v, support * radius), bottom)
@@ -191,13 +192,13 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         span = spans[k]
                         if span != 0:
                             splat = splats[entries[k]]
-                            u, v = splat[0] - left - 0.5, splat[1] - above
-                            radius = splat[2]
+                            u, v = splat[COLUMN] - left - 0.5, splat[ROW] - above
+                            radius = splat[RADIUS]
                             scale = profile_scale(kind, radius)
-                            gain = splat[3] * scale
+                            gain = splat[OPACITY] * scale
                             feature = row(0.0)
                             for c in ti.static(range(channels)):
-                                feature[c] = splat[4 + c]
+                                feature[c] = splat[FEATURES + c]
                             inv_r2 = inverse_square(radius)
                             v -= 0.5
                             f0 = ti.cast(0.0, dtype)  # sums of dL/dimage * weight, by channel
@@ -240,19 +241,19 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                                 sum_x += d_slope * dx
                                 sum_y += d_slope * dy
                                 sum_q += d_slope * q
-                            grad[0] = -2.0 * gain * inv_r2 * sum_x
-                            grad[1] = -2.0 * gain * inv_r2 * sum_y
-                            grad[2] = -2.0 * gain / radius * sum_q
+                            grad[COLUMN] = -2.0 * gain * inv_r2 * sum_x
+                            grad[ROW] = -2.0 * gain * inv_r2 * sum_y
+                            grad[RADIUS] = -2.0 * gain / radius * sum_q
                             if ti.static(support > 1.0):  # the gaussian's own 1/r
-                                grad[2] -= gain / radius * sum_value
-                            grad[3] = scale * sum_value
-                            grad[4] = f0
+                                grad[RADIUS] -= gain / radius * sum_value
+                            grad[OPACITY] = scale * sum_value
+                            grad[FEATURES] = f0
                             if ti.static(channels > 1):
-                                grad[5] = f1
+                                grad[FEATURES + 1] = f1
                             if ti.static(channels > 2):
-                                grad[6] = f2
+                                grad[FEATURES + 2] = f2
                             if ti.static(channels > 3):
-                                grad[7] = f3
+                                grad[FEATURES + 3] = f3
                         entry_grad[slots[k]] = grad
                     tile += workers
 

@@ -8,6 +8,7 @@ from functools import cache
 
 import taichi as ti
 
+from taichi_kernels.common.splat_rows import COLUMN, FEATURES, OPACITY, RADIUS, ROW
 from taichi_kernels.splatting.profiles import SUPPORT, profile_scale, profile_slope, profile_value
 
 TILE_WIDTH = TILE_HEIGHT = 8
@@ -19,13 +20,13 @@ _PARTS = 8  # a block's 64 values are summed as 8 parts of 8
 def splat_kernels(dtype, channels: int, kind: int, limited: bool):
     """(forward, backward) kernels with the arguments of the CPU schedule's."""
     array2 = ti.types.ndarray(dtype=dtype, ndim=2)
-    splat_row = ti.types.vector(4 + channels, dtype)
+    splat_row = ti.types.vector(FEATURES + channels, dtype)
     rows = ti.types.ndarray(dtype=splat_row, ndim=1)
     array3 = ti.types.ndarray(dtype=dtype, ndim=3)
     ints = ti.types.ndarray(dtype=ti.i32, ndim=1)
     row = ti.types.vector(channels, dtype)
     support = SUPPORT[kind]
-    columns = 4 + channels
+    columns = FEATURES + channels
 
     @ti.func
     def reaches(dx, dy, radius):
@@ -47,16 +48,16 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
             k, end = tile_start[tile], tile_start[tile + 1]
             while k < end:
                 splat = splats[entries[k]]
-                radius = splat[2]
-                dx, dy = x + 0.5 - splat[0], y + 0.5 - splat[1]
+                radius = splat[RADIUS]
+                dx, dy = x + 0.5 - splat[COLUMN], y + 0.5 - splat[ROW]
                 if reaches(dx, dy, radius):
                     q = (dx * dx + dy * dy) / (radius * radius)
-                    gain = splat[3] * profile_scale(kind, radius)
+                    gain = splat[OPACITY] * profile_scale(kind, radius)
                     alpha = ti.min(gain * profile_value(kind, q), 1.0)
                     if alpha > 0.0:
                         weight = trans * alpha
                         for c in ti.static(range(channels)):
-                            total[c] += weight * splat[4 + c]
+                            total[c] += weight * splat[FEATURES + c]
                         trans -= weight
                         layers += 1
                         if trans < min_transmittance or (ti.static(limited) and layers >= max_layers):
@@ -94,10 +95,10 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                     behind += grad[c] * image[y, x, c]
             for k in range(tile_start[tile], tile_start[tile + 1]):
                 splat = splats[entries[k]]
-                radius = splat[2]
+                radius = splat[RADIUS]
                 scale = profile_scale(kind, radius)
-                gain = splat[3] * scale
-                dx, dy = x + 0.5 - splat[0], y + 0.5 - splat[1]
+                gain = splat[OPACITY] * scale
+                dx, dy = x + 0.5 - splat[COLUMN], y + 0.5 - splat[ROW]
                 d_alpha = ti.cast(0.0, dtype)
                 weight = ti.cast(0.0, dtype)
                 value = ti.cast(0.0, dtype)
@@ -111,7 +112,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                         weight = trans * alpha
                         colour = alpha_grad
                         for c in ti.static(range(channels)):
-                            colour += splat[4 + c] * grad[c]
+                            colour += splat[FEATURES + c] * grad[c]
                         behind -= weight * colour
                         if gain * value <= 1.0:
                             d_alpha = trans * colour - behind / ti.max(1.0 - alpha, quotient_guard)
@@ -122,12 +123,12 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                 if ti.static(support > 1.0):
                     d_radius -= gain / radius * d_alpha * value
                 base = lane * columns
-                values[base] = -2.0 * gain / (radius * radius) * slope * dx
-                values[base + 1] = -2.0 * gain / (radius * radius) * slope * dy
-                values[base + 2] = d_radius
-                values[base + 3] = scale * d_alpha * value
+                values[base + COLUMN] = -2.0 * gain / (radius * radius) * slope * dx
+                values[base + ROW] = -2.0 * gain / (radius * radius) * slope * dy
+                values[base + RADIUS] = d_radius
+                values[base + OPACITY] = scale * d_alpha * value
                 for c in ti.static(range(channels)):
-                    values[base + 4 + c] = weight * grad[c]
+                    values[base + FEATURES + c] = weight * grad[c]
                 ti.simt.block.sync()
                 # 64 threads sum 8 parts of 8 pixels, then the first threads sum the parts
                 for column in ti.static(range(columns)):

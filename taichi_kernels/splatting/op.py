@@ -23,7 +23,8 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
-from taichi_kernels.splatting.binning import bin_splats, schedule, taichi_type
+from taichi_kernels.common.types import taichi_type
+from taichi_kernels.splatting.binning import bin_splats, schedule
 from taichi_kernels.splatting.profiles import PROFILES, SUPPORT
 
 MIN_TRANSMITTANCE = 1e-4

@@ -2,6 +2,8 @@
 
 import taichi as ti
 
+from taichi_kernels.common.splat_rows import COLUMN, OPACITY, RADIUS, ROW
+
 MIN_RADIUS = 1e-6  # pixels
 
 
@@ -14,13 +16,13 @@ def tile_range(splat, support: ti.template(), tile: ti.template(), tiles_x, tile
     Coordinates are clamped before the conversion to an integer, so that points far outside the image, or not a number,
     fall in no tile. A splat without opacity, or with a radius whose square could underflow, falls in none.
     """
-    reach = splat[2] * support
-    u, v = splat[0], splat[1]
+    reach = splat[RADIUS] * support
+    u, v = splat[COLUMN], splat[ROW]
     x0 = ti.cast(ti.floor(ti.min(ti.max((u - reach) * (1.0 / tile[0]), 0.0), tiles_x)), ti.i32)
     y0 = ti.cast(ti.floor(ti.min(ti.max((v - reach) * (1.0 / tile[1]), 0.0), tiles_y)), ti.i32)
     x1 = ti.cast(ti.floor(ti.min(ti.max((u + reach) * (1.0 / tile[0]), -1.0), tiles_x - 1.0)), ti.i32)
     y1 = ti.cast(ti.floor(ti.min(ti.max((v + reach) * (1.0 / tile[1]), -1.0), tiles_y - 1.0)), ti.i32)
-    if not (splat[3] > 0.0 and splat[2] > MIN_RADIUS):
+    if not (splat[OPACITY] > 0.0 and splat[RADIUS] > MIN_RADIUS):
         x0, x1 = 0, -1
     return ti.Vector([x0, x1, y0, y1])
 
