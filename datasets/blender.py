@@ -25,7 +25,7 @@ from system.reading import reading
 def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     """Read a NeRF-synthetic scene: train always, val and test only where the protocol or a flag needs them.
 
-    Images are shrunk to --img_s or --half_res (`working_width`), cameras with them. Each split keeps its own
+    Images are shrunk to --img_s or --half_res (`width_by_protocol`), cameras with them. Each split keeps its own
     field of view and each frame its own intrinsics. `extras` says where everything came from: `folder`,
     `format`, `stored_size` (width, height in px), `val_ids` and `test_ids` (index of each view in its file),
     `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
@@ -47,7 +47,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     turn = _turns(headers, views, options, folder)
     stored = {split: _sizes(found, turn[split]) for split, found in headers.items()}
     largest = max(size for split in stored.values() for size in split)
-    sizes = iter(of_width([size for split in stored.values() for size in split], working_width(options, largest[0])))
+    sizes = iter(of_width([size for split in stored.values() for size in split], width_by_protocol(options, largest[0])))
     sizes = {split: [next(sizes) for _ in found] for split, found in views.items()}
     splits = {split: _read_split(found, headers[split], turn[split], sizes[split], options, f"{name} {split}")
               for split, found in views.items()}
@@ -69,7 +69,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
                  cut_out=options.maskdir is not None and carving is None)
 
 
-def working_width(options: Options, stored: int) -> int:
+def width_by_protocol(options: Options, stored: int) -> int:
     """The width (px) to work at for the widest image of a scene, which is `stored` px wide; all are shrunk alike (`of_width`).
 
     --half_res halves; --img_s is the width, 0 the stored one; with neither, protocol paper means 400 px or the stored width if

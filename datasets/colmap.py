@@ -11,7 +11,7 @@ from datasets.cameras import Cameras
 from datasets.colmap_model import Model, Picture, image_names, read_model
 from datasets.file_names import images_below, shown, view_names
 from datasets.find import colmap_models
-from datasets.image_folders import ImageFolder, choose_files, image_folders
+from datasets.image_folders import ImageFolder, choose_files, copies_alone, image_folders
 from datasets.photographs import (
     Photo,
     cameras_of,
@@ -24,7 +24,7 @@ from datasets.photographs import (
 )
 from datasets.poses import moved, similarity
 from datasets.scene import Scene
-from datasets.sizes import working_sizes
+from datasets.sizes import photograph_sizes
 from settings.errors import InputError
 from settings.options import Options
 from system.progress import tell
@@ -150,7 +150,7 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     used = [k for k, there in enumerate(on_disk) if there] or list(range(len(names)))
     names, full, pictures = ([values[k] for k in used] for values in (names, full, model.pictures))
     lenses = [model.lens(picture) for picture in pictures]
-    sizes = working_sizes(options, full)
+    sizes = photograph_sizes(options, full, copies_alone(folder))
     source, paths, said = choose_files(folder, names, full, sizes)
     tell(said)
     called = view_names(names)

@@ -58,6 +58,11 @@ def image_folders(root: Path, full: Sequence[Size] = (), sizes: Sequence[Size] =
     return [*(copies[n] for n in sorted(exact)), *whole, *(copies[n] for n in sorted(larger, reverse=True))]
 
 
+def copies_alone(root: Path) -> list[int]:
+    """The N of a scene's folders images_N, if it has no folder `images`."""
+    return [] if (root / "images").is_dir() else [folder.divisor for folder in _copies(root)]
+
+
 def choose_files(root: Path, names: Sequence[str], full: Sequence[Size],
                  sizes: Sequence[Size]) -> tuple[ImageFolder, list[Path | None], str]:
     """(the folder that serves best, its file for each name or None, what is to be said about that or nothing).

@@ -13,7 +13,7 @@ import torch
 from datasets.bounds import meeting_point, odd_views, scene_box, seen_box
 from datasets.cameras import Cameras
 from datasets.file_names import image_files, view_names
-from datasets.image_folders import image_folders, missing_pictures
+from datasets.image_folders import copies_alone, image_folders, missing_pictures
 from datasets.lenses import Lens
 from datasets.paths import along, circle, spiral
 from datasets.photographs import (
@@ -28,7 +28,7 @@ from datasets.photographs import (
 )
 from datasets.poses import average_pose, checked_pose, moved, similarity
 from datasets.scene import Scene
-from datasets.sizes import Size, working_sizes
+from datasets.sizes import Size, photograph_sizes, shrink_factor
 from datasets.smaller_copies import check_names, make_copies
 from settings.errors import InputError
 from settings.options import Options
@@ -60,7 +60,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     """
     matrices, bounds, lenses = read_poses_bounds(folder / FILE)
     full = [(lens.width, lens.height) for lens in lenses]
-    sizes = working_sizes(options, full)
+    sizes = photograph_sizes(options, full, copies_alone(folder))
     paths, divisor = _pictures(folder, options, full, sizes)
     names = view_names([path.name for path in paths])
     photos = [Photo(path=path, name=called, camera_to_world=matrix, lens=lens, file=f"images/{path.name}", divisor=divisor,
@@ -160,7 +160,7 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
         wrong.append(problem)
     else:
         raise InputError(wrong[0])
-    factor = 2 if options.half_res else options.factor
+    factor = shrink_factor(options, full, copies_alone(folder))
     one_size = len(set(full)) == 1 and (options.img_s is None or options.half_res)
     smaller = folder / f"images_{factor}"
     if source.divisor == 1 and factor > 1 and one_size and make_copies(paths, smaller, *sizes[0], options.threads):

@@ -16,7 +16,7 @@ from datasets.nerfstudio_splits import split_views
 from datasets.orientation import stated_size, turns
 from datasets.photographs import Photo, cameras_of, fitted, read_splits, stored_size, tell_odd_views
 from datasets.scene import Scene
-from datasets.sizes import Size, working_sizes
+from datasets.sizes import Size, photograph_sizes
 from datasets.transforms import View, frame_files, intrinsics, read_json, read_views
 from datasets.transforms_keys import unused_entries
 from settings.errors import InputError
@@ -70,7 +70,8 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
         first = next(file for file in files if file not in there)
         tell(f"{path}: {missing} of {len(files)} images are missing and left out ({shown(first)} first)")
     full = [photo.full for photo in photos]
-    photos = [replace(photo, size=size) for photo, size in zip(photos, working_sizes(options, full), strict=True)]
+    sizes = photograph_sizes(options, full, [divisor] if divisor > 1 else [])
+    photos = [replace(photo, size=size) for photo, size in zip(photos, sizes, strict=True)]
     turned = any(header.orientation > 1 for header in headers)
     photos = fitted(_smaller(photos, folder), path, options, turns_told=turned)
     _tell_without_pose(photos, folder, top, path)

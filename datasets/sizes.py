@@ -7,20 +7,36 @@ from settings.errors import InputError
 from settings.options import SMALLEST_IMAGE, Options
 
 Size = tuple[int, int]  # width, height in px
+USUAL_WIDTH = 800  # px that photographs are worked at if no size is given
 _ROUNDING = 0.01  # fraction of the largest width or height by which sizes differ that were meant to be one
 _FEW_PIXELS = 4  # the same in px, for small photographs
 
 
-def working_sizes(options: Options, full: Sequence[Size]) -> list[Size]:
+def shrink_factor(options: Options, full: Sequence[Size], copies: Sequence[int] = ()) -> int:
+    """The N of 1/N of the photographs' sizes `full`, in px, that is worked at: 2 with --half_res, else --factor.
+
+    Without --factor it is 1 if the widest photograph is at most 800 px wide; else the whole number for which its width / N is
+    nearest to 800 px, the smaller of two. If there are only `copies` at 1/N of the size, it is the nearest of their N.
+    """
+    if options.half_res:
+        return 2
+    if options.factor is not None:
+        return options.factor
+    width = max(full)[0]
+    whole = (1,) if width <= USUAL_WIDTH else (width // USUAL_WIDTH, width // USUAL_WIDTH + 1)
+    return min(sorted(copies or whole), key=lambda n: abs(width / n - USUAL_WIDTH))
+
+
+def photograph_sizes(options: Options, full: Sequence[Size], copies: Sequence[int] = ()) -> list[Size]:
     """Width and height (px) to work at for each of the photographs, whose sizes are `full`: all are shrunk by one factor.
 
-    That is --factor, or 2 with --half_res; --img_s is the width of the widest (0: its own). Sizes are rounded. Raises InputError
-    for a larger width and for a factor that leaves next to nothing.
+    That is `shrink_factor`; --img_s is the width of the widest (0: its own). Sizes are rounded. Raises InputError for a larger
+    width and for a factor that leaves next to nothing.
     """
     widest = max(full)
     if options.img_s is not None and not options.half_res:
         return of_width(full, options.img_s or widest[0])
-    factor = 2 if options.half_res else options.factor
+    factor = shrink_factor(options, full, copies)
     small = [tuple(int(side / factor + 0.5) for side in size) for size in full]
     for size, left in zip(full, small, strict=True):
         if min(left) < SMALLEST_IMAGE:

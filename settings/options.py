@@ -73,9 +73,10 @@ class SceneOptions:
         "scene", None, "image width to work at, that of the widest; 0 = as stored; pictures keep their proportions", source=CODE,
         unit="px", low=0, absent="400 or the stored width if that is less; 0 under protocol standard; see --factor", about="view")
     half_res: bool = setting("scene", False, "work at half of the stored image size", source=CODE, about="view")
-    factor: int = setting(
-        "scene", 8, "llff, nerfstudio, colmap: work at 1/N of the photographs' sizes (from images_N where that folder is there) "
-        "unless --img_s or --half_res says otherwise", source=NERF, low=1, high=64)
+    factor: int | None = setting(
+        "scene", None, "llff, nerfstudio, colmap: work at 1/N of the photographs' sizes (from images_N where that folder is there) "
+        "unless --img_s or --half_res says otherwise", source=NERF, low=1, high=64,
+        absent="1 up to 800 px of width, else the N that leaves nearest to 800 px; of images_N alone, the nearest")
     llffhold: int = setting(
         "scene", 8, "llff, nerfstudio, colmap: every N-th view, from the first, is kept for testing; a nerfstudio file that "
         "names its test views wins", source=NERF, low=2)

@@ -11,7 +11,7 @@ from PIL import Image
 import datasets
 from datasets.nerfstudio import ngp_box
 from datasets.pictures import shrink
-from methods import field
+from methods.fields.learn import learn
 from methods.fields.options import FieldOptions
 from settings.errors import InputError
 from tests.datasets import written_scene
@@ -321,7 +321,7 @@ def test_fields_of_pictures_with_alpha_and_masks_are_told_how_to_go_on(tmp_path)
     options = FieldOptions(datadir=str(tmp_path), factor=2)
     scene = datasets.load(options)
     with pytest.raises(InputError, match=r"^mask_path of its frames: these pictures have an alpha channel.*: give --no_masks$"):
-        field.learn(options, scene, scene.test, tmp_path)
+        learn(options, scene, scene.test, tmp_path)
     assert load(tmp_path, method="nerf").carving is None
 
 

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from datasets.pictures import shrink
 from datasets.scene import Split
-from datasets.sizes import common_size, working_sizes
+from datasets.sizes import common_size, photograph_sizes, shrink_factor
 from methods.points.options import PointOptions
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
@@ -103,9 +103,9 @@ def test_a_camera_for_one_pixel_more_than_the_file_has(tmp_path):
 
 def test_the_width_is_that_of_the_widest():
     options = PointOptions(img_s=100)
-    assert working_sizes(options, [(200, 100), (100, 200), (150, 90)]) == [(100, 50), (50, 100), (75, 45)]
-    assert working_sizes(PointOptions(factor=3), [(200, 100), (100, 200)]) == [(67, 33), (33, 67)]
-    assert working_sizes(PointOptions(half_res=True), [(200, 101)]) == [(100, 51)]
+    assert photograph_sizes(options, [(200, 100), (100, 200), (150, 90)]) == [(100, 50), (50, 100), (75, 45)]
+    assert photograph_sizes(PointOptions(factor=3), [(200, 100), (100, 200)]) == [(67, 33), (33, 67)]
+    assert photograph_sizes(PointOptions(half_res=True), [(200, 101)]) == [(100, 51)]
 
 
 def test_sizes_that_are_meant_to_be_one():
@@ -152,3 +152,14 @@ def test_box_and_depths_hold_the_points_of_all_sizes(tmp_path):
     for view in range(len(scene.train)):
         depth = scene.train.cameras.project(points, view)[1]
         assert (depth > scene.near).all() and (depth < scene.far).all()
+
+
+@pytest.mark.parametrize(("width", "copies", "factor"), [
+    (640, [], 1), (800, [], 1), (801, [], 1), (1060, [], 1), (1070, [], 2), (1600, [], 2), (4032, [], 5), (6000, [], 8),
+    (4032, [8, 4], 4), (4032, [8], 8), (1600, [2], 2),
+])
+def test_photographs_are_worked_at_about_800_px(width, copies, factor):
+    """Without a flag; of a scene that has smaller copies alone, at the copy that is nearest to that."""
+    assert shrink_factor(PointOptions(), [(width, width // 2), (width // 2, width // 4)], copies) == factor
+    assert shrink_factor(PointOptions(factor=3), [(width, width // 2)], copies) == 3
+    assert shrink_factor(PointOptions(half_res=True), [(width, width // 2)], copies) == 2

@@ -279,11 +279,12 @@ def test_plot_follows_the_page_and_leaves_gaps():
         {"seconds": float(i), "train_psnr": 20.0, "validation_psnr": None, "points": 5, "stage": "<b>$x_1$"}
         for i in range(1, 4)
     ]
-    svg = training_plot(history)
+    svg = training_plot(history, ("points", "points"))
     assert svg.startswith("<svg") and "var(--accent)" in svg
     assert "&lt;b&gt;$x_1$" in svg
     assert "training views" in svg and "validation views" not in svg
-    assert training_plot([]) is None
+    assert training_plot([], None) is None
+    assert training_plot(history, None).count("<svg") == 1
 
 
 def test_stage_names_that_would_run_into_each_other_are_left_out():
@@ -291,10 +292,10 @@ def test_stage_names_that_would_run_into_each_other_are_left_out():
     history = [
         {"seconds": s, "points": 1, "stage": n} for s, n in zip([1.0, 2.0, 100.0], stages, strict=True)
     ]
-    svg = training_plot(history)
+    svg = training_plot(history, ("points", "points"))
     assert stages[0] in svg and "hurried" not in svg and "the last" not in svg
     history[1]["seconds"] = 50.0
-    svg = training_plot(history)
+    svg = training_plot(history, ("points", "points"))
     assert "hurried" not in svg and "the last" in svg
 
 
