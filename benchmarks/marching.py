@@ -36,7 +36,7 @@ def counted(model: MarchedField, rays: Rays) -> tuple[torch.Tensor, dict[str, in
     parts = rays_in_parts(rays, model.chunk)
     shown = torch.cat([torch.cat([colour, clear[:, None]], 1) for colour, clear, _ in map(model.look, parts)])
     del model.field.encode
-    seen = sum(len(samples.rays) for part in parts for _, samples, _, _ in model.walk(part, least=SEEN_TRANSMITTANCE))
+    seen = sum(len(samples.rays) for part in parts for _, samples, _, _ in model.march_rounds(part, least=SEEN_TRANSMITTANCE))
     occupied = sum(len(model.sample(part).rays) for part in parts)
     return shown, {"in occupied cells": occupied, "evaluated": sum(evaluated), "seen": seen}
 
@@ -49,7 +49,7 @@ def marched_whole(model: MarchedField, rays: Rays) -> tuple[torch.Tensor, int]:
     colours, count = [], 0
     for part in rays_in_parts(rays, _RAYS):
         samples = model.sample(part)
-        found, count = model.shade(part, samples, depth=False), count + len(samples.rays)
+        found, count = model.render_samples(part, samples, depth=False), count + len(samples.rays)
         colours.append(torch.cat([found.colour, found.transmittance[:, None]], 1))
     model.occupancy.set_occupied(occupied)
     return torch.cat(colours), count
@@ -65,7 +65,7 @@ def measure(model: MarchedField, cameras, background: str, views: int) -> dict[s
     total, squares, numbers = {}, 0.0, 0
     for view in range(min(views, len(cameras))):
         pixels = view_pixels(view, *cameras.size(view), model.device)
-        rays = model.enter(pixel_rays(pack_cameras(cameras).to(model.device), pixels))
+        rays = model.to_model_space(pixel_rays(pack_cameras(cameras).to(model.device), pixels))
         shown, counts = counted(model, rays)
         whole, counts["in open cells"] = marched_whole(model, rays)
         behind = float(background == "white")

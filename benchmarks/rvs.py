@@ -87,8 +87,8 @@ class _Trial:
 
     @torch.no_grad()
     def psnr(self) -> float:
-        rays = self.model.enter(self.shown.rays)
-        parts = [self.model.look(rays[i : i + 1024]) for i in range(0, _SHOWN_RAYS, 1024)]
+        rays = self.model.to_model_space(self.shown.rays)
+        parts = [self.model.render_rays(rays[i : i + 1024]) for i in range(0, _SHOWN_RAYS, 1024)]
         colour, clear = (torch.cat([part[i] for part in parts]) for i in (0, 1))
         seen = (colour + clear[:, None] * self.shown.background).clamp(0, 1)
         return float(-10 * ((seen - self.shown.colours) ** 2).mean().log10())
@@ -98,8 +98,8 @@ class _Trial:
         model, found = self.model, {}
         for calls in CALLS:
             if isinstance(model, MarchedField):
-                kept, model.calls = model.calls, calls
-                found[calls], model.calls = self.psnr(), kept
+                kept, model.radiance_samples = model.radiance_samples, calls
+                found[calls], model.radiance_samples = self.psnr(), kept
             elif calls > 2:
                 kept, model.sampling = model.sampling, replace(model.sampling, importance=calls)
                 found[calls], model.sampling = self.psnr(), kept
@@ -110,8 +110,8 @@ class _Trial:
         """Samples of a ray that meets any: in occupied cells, and not hidden."""
         if not isinstance(self.model, MarchedField):
             return {}
-        rays = self.model.enter(self.shown.rays)
-        whole, seen = self.model.sample(rays), self.model.visible(rays)[0]
+        rays = self.model.to_model_space(self.shown.rays)
+        whole, seen = self.model.sample(rays), self.model.visible_samples(rays)[0]
         hit = max(int((whole.offsets.diff() > 0).sum()), 1)
         return {"occupied": len(whole.rays) / hit, "seen": len(seen.rays) / hit}
 

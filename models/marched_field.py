@@ -7,10 +7,11 @@ from torch import Tensor
 
 from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
 from models.grid_field import GridField
-from models.monte_carlo import estimate_by_borders, with_borders
+from models.monte_carlo import integrate, with_borders
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays, ndc_from
+from models.volume import RayRendering
 from models.voxel_field import VoxelField
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.directions import encode_directions
@@ -33,12 +34,13 @@ FIELDS = {field.kind: field for field in (GridField, VoxelField)}
 class MarchedField(RayModel):
     """A field and its occupancy: the model of `--method nerf --field grid` and `voxels`.
 
-    calls: of the radiance for a ray, at places that are drawn from its density; 0: at each of its samples.
+    radiance_samples: of a ray, drawn from its density, at which the radiance is evaluated; 0: it is at each of its samples.
     """
 
-    def __init__(self, field: GridField | VoxelField, occupancy: OccupancyGrid, ndc: Ndc | None = None, *, calls: int = 0):
+    def __init__(self, field: GridField | VoxelField, occupancy: OccupancyGrid, ndc: Ndc | None = None, *,
+                 radiance_samples: int = 0):
         super().__init__(ndc)
-        self.field, self.occupancy, self.calls = field, occupancy, calls
+        self.field, self.occupancy, self.radiance_samples = field, occupancy, radiance_samples
 
     @property
     def kind(self) -> str:
@@ -50,7 +52,7 @@ class MarchedField(RayModel):
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
         settings = {
             "cells": self.occupancy.cells, "step": self.occupancy.step, "shape": self.field.settings(),
-            "ndc": self.ndc and tuple(self.ndc), "calls": self.calls,
+            "ndc": self.ndc and tuple(self.ndc), "calls": self.radiance_samples,
         }
         return {"kind": self.kind, "tensors": tensors, "settings": settings}
 
@@ -86,7 +88,7 @@ class MarchedField(RayModel):
             check_box(name, tensors[name])
         field = kind(tensors["field.box"], shape, torch.Generator())
         model = MarchedField(field, OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step),
-                             ndc_from(settings.get("ndc")), calls=calls)
+                             ndc_from(settings.get("ndc")), radiance_samples=calls)
         model.load_state_dict(tensors, strict=False)  # all are known, and only what is for training may be missing
         return model
 
@@ -100,12 +102,12 @@ class MarchedField(RayModel):
         return self.occupancy.samples(rays.origins, rays.directions, shift, near, far, stretch=stretch)
 
     @torch.no_grad()
-    def visible(
+    def visible_samples(
         self, rays: Rays, generator: torch.Generator | None = None, *, stretch: float = 1.0, jitter: float = 1.0,
         least: float = LEARNED_TRANSMITTANCE,
     ) -> tuple[Samples, Tensor]:
         """Those of the samples of `sample` that are not hidden, and the density's features there (M, L F)."""
-        walk = self.walk(rays, self._shift(rays.lengths, generator, jitter), stretch=stretch, least=least)
+        walk = self.march_rounds(rays, self._shift(rays.direction_norms, generator, jitter), stretch=stretch, least=least)
         parts = [(alive[some.rays.long()].int(), *some[2:5], features) for alive, some, features, _ in walk]
         if not parts:
             nothing = self.sample(rays[:0])
@@ -117,60 +119,61 @@ class MarchedField(RayModel):
         torch.cumsum(torch.bincount(numbers, minlength=len(rays)), 0, dtype=torch.int32, out=offsets[1:])
         return Samples(offsets, numbers, starts, ends, positions, None), features
 
-    def shade(self, rays: Rays, samples: Samples, features: Tensor | None = None, *, depth: bool = True) -> Composite:
+    def render_samples(self, rays: Rays, samples: Samples, features: Tensor | None = None, *, depth: bool = True) -> Composite:
         """Colour, transmittance and, if wanted, depth of rays from their samples; differentiable in the field.
 
         features: those of the samples' positions, where they are known.
         """
         densities, codes = self.field.density_and_code(samples.positions, features)
-        harmonics = encode_directions(rays.looking, self.field.shape.sh_degree)[samples.rays.long()]
+        harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
         colours = self.field.radiance(codes, harmonics)
         return composite(
-            densities, colours, samples.starts, samples.ends, offsets=samples.offsets, lengths=rays.lengths, depth=depth)
+            densities, colours, samples.starts, samples.ends, offsets=samples.offsets, lengths=rays.direction_norms, depth=depth)
 
-    def estimates(
+    def render_monte_carlo(
         self, rays: Rays, samples: Samples, features: Tensor | None = None, generator: torch.Generator | None = None, *,
         number: int = 1,
     ) -> list[Composite]:
-        """The same as `shade`, estimated from `calls` calls of the radiance, `number` times independently, without weights.
+        """The same as `render_samples`, estimated from `radiance_samples` a ray, `number` times independently, without weights.
 
-        The calls are stratified: at random with a generator, else in the middle of each share of the light.
+        They are stratified: at random with a generator, else in the middle of each part of the light.
         """
         densities, hit = self.field.density(samples.positions, features), torch.nonzero(samples.offsets.diff() > 0)[:, 0]
         offsets, some = torch.cat([samples.offsets[hit], samples.offsets[-1:]]), rays[hit]
-        harmonics = encode_directions(some.looking, self.field.shape.sh_degree).repeat_interleave(self.calls, 0)
+        count = self.radiance_samples
+        harmonics = encode_directions(some.view_directions, self.field.shape.sh_degree).repeat_interleave(count, 0)
         found = []
         for _ in range(number):
-            shares = with_borders(stratified(len(hit), self.calls, generator, densities.device))
-            drawn = draw_from_samples(densities, samples.starts, samples.ends, offsets, shares, lengths=some.lengths)
-            places = drawn.places[:, ::2].detach()[..., None]
-            positions = some.origins[:, None] + places * some.directions[:, None]
+            numbers = with_borders(stratified(len(hit), count, generator, densities.device))
+            drawn = draw_from_samples(densities, samples.starts, samples.ends, offsets, numbers, lengths=some.direction_norms)
+            t = drawn.places[:, ::2].detach()
+            positions = some.origins[:, None] + t[..., None] * some.directions[:, None]
             colours = self.field.radiance(self.field.code(positions.view(-1, 3)), harmonics).view(*positions.shape)
-            colour, depth = estimate_by_borders(drawn, colours), estimate_by_borders(drawn, places)[:, 0]
+            colour, transmittance, depth, *_ = integrate(drawn, t, colours)
             nothing, clear = colour.new_zeros(len(rays)), colour.new_ones(len(rays))
             found.append(Composite(
-                nothing[:, None].expand(-1, 3).index_copy(0, hit, colour), clear.index_copy(0, hit, 1 - drawn.opacity),
+                nothing[:, None].expand(-1, 3).index_copy(0, hit, colour), clear.index_copy(0, hit, transmittance),
                 nothing.index_copy(0, hit, depth), None, None))
         return found
 
     @torch.no_grad()
-    def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""
-        if self.calls:  # a whole ray's samples are needed at once
+    def render_rays(self, rays: Rays) -> RayRendering:
+        """What rays in the model's coordinates show."""
+        if self.radiance_samples:  # a whole ray's samples are needed at once
             parts = [rays[first : first + _ESTIMATED] for first in range(0, len(rays), _ESTIMATED)]
-            found = [self.estimates(part, *self.visible(part, least=SEEN_TRANSMITTANCE))[0][:3] for part in parts]
-            return tuple(torch.cat(column) for column in zip(*found, strict=True))
-        colour, clear, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
-        clear += 1
-        for alive, samples, features, left in self.walk(rays, least=SEEN_TRANSMITTANCE):
-            found = self.shade(rays[alive], samples, features)
+            found = [self.render_monte_carlo(part, *self.visible_samples(part, least=SEEN_TRANSMITTANCE))[0] for part in parts]
+            return RayRendering(*(torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True)))
+        colour, transmittance, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
+        transmittance += 1
+        for alive, samples, features, left in self.march_rounds(rays, least=SEEN_TRANSMITTANCE):
+            found = self.render_samples(rays[alive], samples, features)
             colour[alive] += left[:, None] * found.colour
             depth[alive] += left * found.depth
-            clear[alive] = left * found.transmittance
-        return colour, clear, depth
+            transmittance[alive] = left * found.transmittance
+        return RayRendering(colour, transmittance, depth)
 
     @torch.no_grad()
-    def walk(
+    def march_rounds(
         self, rays: Rays, shift: Tensor | None = None, *, stretch: float = 1.0, least: float
     ) -> Iterator[tuple[Tensor, Samples, Tensor, Tensor]]:
         """Samples from front to back, some of each ray and then twice as many, until a ray's transmittance is below `least`.
@@ -178,8 +181,8 @@ class MarchedField(RayModel):
         shift: as `sample` chooses it, half a step where left out. Yields the numbers of the rays that went on, their samples that
         are seen, the features there, and the transmittance before the first.
         """
-        shift = self._shift(rays.lengths) if shift is None else shift
-        clear, most = torch.ones_like(rays.lengths), _FIRST_SAMPLES
+        shift = self._shift(rays.direction_norms) if shift is None else shift
+        clear, most = torch.ones_like(rays.direction_norms), _FIRST_SAMPLES
         at, far = self.occupancy.interval(rays.origins, rays.directions)
         alive = torch.nonzero(far > at)[:, 0]
         while len(alive):
@@ -188,8 +191,8 @@ class MarchedField(RayModel):
                 some.origins, some.directions, shift[alive], at[alive], far[alive], most=most, stretch=stretch)
             features = self.field.encode(samples.positions)
             densities = self.field.density(samples.positions, features)
-            seen = see(densities, samples.starts, samples.ends, samples.offsets, some.lengths, left, least=least)
-            yield alive, samples.narrowed(seen), features[seen.index], left
+            seen = see(densities, samples.starts, samples.ends, samples.offsets, some.direction_norms, left, least=least)
+            yield alive, samples.select(seen), features[seen.index], left
             clear[alive], at[alive] = seen.transmittance, samples.reached
             alive = alive[(samples.reached < far[alive]) & (seen.transmittance > least)]
             shift, most = torch.zeros_like(shift), max(min(2 * most, _AT_ONCE // max(len(alive), 1)), _FIRST_SAMPLES)

@@ -19,6 +19,7 @@ share, less and less with more of them. Source: Morozov et al. 2023, section 4, 
 import torch
 from torch import Tensor
 
+from taichi_kernels.compositing import Composite
 from taichi_kernels.inverse_transform import Drawn
 
 
@@ -32,6 +33,13 @@ def with_borders(strata: Tensor) -> Tensor:
     rays, count = strata.shape
     borders = torch.arange(1, count + 1, dtype=strata.dtype, device=strata.device) / count
     return torch.stack([strata, borders.expand(rays, -1)], 2).flatten(1)[:, :-1]
+
+
+def integrate(drawn: Drawn, t: Tensor, colours: Tensor) -> Composite:
+    """What R rays composite to, by `estimate_by_borders`: from colours (R, K, 3) at t (R, K), which was drawn for
+    `with_borders`. Without weights; the depth is weighted, in t."""
+    depth = estimate_by_borders(drawn, t[..., None])[:, 0]
+    return Composite(estimate_by_borders(drawn, colours), 1 - drawn.opacity, depth, None, None)
 
 
 def estimate_by_borders(drawn: Drawn, values: Tensor) -> Tensor:

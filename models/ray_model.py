@@ -9,13 +9,14 @@ from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
 from models.rays import Ndc, Rays, pack_cameras, pixel_rays, view_pixels
 from models.rendering import Rendering
+from models.volume import RayRendering
 from system import signals
 
 CHUNK = 32_768  # rays that are rendered at a time
 
 
 class RayModel(nn.Module, ABC):
-    """A model that answers `look`. Its coordinates are the world's, or normalised device coordinates.
+    """A model that answers `render_rays`. Its coordinates are the world's, or normalised device coordinates.
 
     through_corners: pixels stand for the rays through their upper left corners, as they do in nerf-pytorch, not for those through
     their centres.
@@ -34,19 +35,19 @@ class RayModel(nn.Module, ABC):
         """Whether the networks multiply in bfloat16."""
         return any(getattr(part, "in_bfloat16", False) for part in self.children())
 
-    def mix(self, on: bool) -> None:
+    def set_bfloat16(self, on: bool) -> None:
         """Have the networks multiply in bfloat16, or in single precision."""
         for part in self.children():
             if hasattr(part, "in_bfloat16"):
                 part.in_bfloat16 = on
 
-    def enter(self, rays: Rays) -> Rays:
+    def to_model_space(self, rays: Rays) -> Rays:
         """Rays of the world in the model's coordinates."""
-        return rays if self.ndc is None else self.ndc.enter(rays)
+        return rays if self.ndc is None else self.ndc.to_ndc(rays)
 
     @abstractmethod
-    def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        """Colour (R, 3), transmittance (R,) and weighted depth (R,), in t, of rays in the model's coordinates."""
+    def render_rays(self, rays: Rays) -> RayRendering:
+        """What rays in the model's coordinates show."""
 
     @torch.no_grad()
     def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
@@ -59,17 +60,19 @@ class RayModel(nn.Module, ABC):
         parts = []
         for some in pixels.split(self.chunk):
             signals.check()
-            parts.append(self._shown(pixel_rays(packed, some)))
-        colour, alpha, depth = (torch.cat(part) for part in zip(*parts, strict=True))
-        colour = rendering_over(colour, 1 - alpha, background)
+            parts.append(self._over_black(pixel_rays(packed, some)))
+        colour, alpha, depth, normal = (None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True))
+        colour = rendering_over(colour, 1 - alpha, background).clamp(0, 1)
         size = height, width
-        return Rendering(colour.clamp(0, 1).view(*size, 3), alpha.view(size), depth.view(size) if with_depth else None)
+        return Rendering(colour.view(*size, 3), alpha.view(size), depth.view(size) if with_depth else None,
+                         None if normal is None else normal.view(*size, 3))
 
-    def _shown(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        """Colour over black, alpha and mean depth, 0 where nothing is, of rays of the world."""
-        colour, clear, weighted = self.look(self.enter(rays))
-        alpha = 1 - clear
+    def _over_black(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Colour over black, alpha, mean depth along the camera's z axis, 0 where alpha is 0, and unit normals of rays of the
+        world."""
+        colour, transmittance, weighted, normal = self.render_rays(self.to_model_space(rays))
+        alpha = 1 - transmittance
         depth = weighted / alpha.clamp_min(1e-8)
         if self.ndc is not None:
             depth = torch.where(alpha > 0, self.ndc.depth(rays, depth), 0)
-        return colour, alpha, depth
+        return colour, alpha, depth, None if normal is None else torch.nn.functional.normalize(normal, dim=1)

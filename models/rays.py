@@ -16,8 +16,8 @@ class Rays(NamedTuple):
 
     origins: Tensor  # (R, 3) world
     directions: Tensor  # (R, 3) world units per t
-    lengths: Tensor  # (R,) |direction|
-    looking: Tensor  # (R, 3) unit: the direction that colours depend on
+    direction_norms: Tensor  # (R,) |direction|
+    view_directions: Tensor  # (R, 3) unit: the direction that colours depend on
 
     def __getitem__(self, rays) -> "Rays":
         """Some of the rays: a slice, a mask or indices."""
@@ -61,10 +61,10 @@ class Ndc(NamedTuple):
         k = cameras.intrinsics[0]
         return Ndc(float(k[0, 0]), float(k[1, 1]), cameras.width, cameras.height)
 
-    def enter(self, rays: Rays) -> Rays:
+    def to_ndc(self, rays: Rays) -> Rays:
         """The rays in these coordinates; colours still depend on the direction in the world."""
         origins, directions = to_ndc(rays.origins, rays.directions, *self)
-        return Rays(origins, directions, directions.norm(dim=1), rays.looking)
+        return Rays(origins, directions, directions.norm(dim=1), rays.view_directions)
 
     @staticmethod
     def depth(rays: Rays, t: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The original NeRF: a coarse network that is sampled evenly along a ray, and a fine one that is sampled where the coarse one
-found something. The coarse one learns from a loss of its own, or, reparameterized, through the places of the fine one's samples.
+found something. The coarse one learns from a loss of its own, or, reparameterized, through the t of the fine one's samples
+(models/fine_samplers.py).
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -9,19 +10,17 @@ import torch
 from torch import Tensor
 
 from models.checks import check_mapping, check_number, check_record, check_tensors, check_truth
-from models.monte_carlo import estimate_by_borders, with_borders
+from models.fine_samplers import CoarsePass, MonteCarloSampler, OpacitySampler, WeightSampler, evenly, jittered
+from models.monte_carlo import integrate
 from models.network_field import NetworkField, NetworkShape, network_tensors
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays, ndc_from
+from models.volume import RayRendering, Sampler
 from taichi_kernels.compositing import Composite, composite
-from taichi_kernels.inverse_transform import Drawn, draw_from_knots
-from taichi_kernels.sampling import along, inverse_cdf, stratified
+from taichi_kernels.sampling import along
 
 POINTS = 65_536  # that go through the network at a time, where no gradient is wanted
 _ENDLESS = 1e10  # t: the length of an endless ray's last interval
-_NOTHING = 1e-12  # of a density, and of a distance
-_LEAST_SHARE = 0.05  # of the density before training, below which what the fine network corrects does not fall
-_FLOOR = 1e-5  # weight that every bin has beside its own when places are drawn
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,18 @@ class Sampling:
     importance: int = 0  # more of them, by the coarse network's weights, for the fine network; 0: there is none
     disparity: bool = False  # even in 1 / t
     endless: bool = False  # the last sample stands for all that lies behind it
-    reparameterized: bool = False  # the coarse network is density alone, and gradients reach it through the places drawn from it
+    reparameterized: bool = False  # the coarse network is density alone, and gradients reach it through t
     union: bool = True  # the fine network sees the coarse one's samples too
     correcting: bool = False  # reparameterized: the fine network's density is the coarse one's, corrected, and not its own
-    through_places: bool = True  # reparameterized: gradients reach the coarse network through the places, too where correcting
+    through_places: bool = True  # reparameterized: gradients reach the coarse network through t, also if correcting
     estimated: bool = False  # reparameterized: the fine network has the radiance alone, which is averaged over its samples
 
 
 class Traced(NamedTuple):
-    """What rays composite to."""
+    """What R rays composite to, by each network."""
 
-    coarse: Composite | None  # None where the coarse network has no colours
-    best: Composite  # of the fine network, or of the coarse one where there is no other
+    coarse: Composite | None  # None if the coarse network has no colours
+    best: Composite  # of the fine network, or of the coarse one if it is the only one
 
 
 class SampledField(RayModel):
@@ -55,15 +54,15 @@ class SampledField(RayModel):
 
     def __init__(self, coarse: NetworkField, fine: NetworkField | None, sampling: Sampling, ndc: Ndc | None = None, *,
                  through_corners: bool = False):
-        """Raises ValueError unless there is a fine network exactly where the sampling has places for it, and the coarse network
-        has colours exactly where it is looked at."""
+        """Raises ValueError unless there is a fine network if and only if the sampling has samples for it, and unless the
+        coarse network has colours if and only if they are rendered."""
         super().__init__(ndc, through_corners=through_corners)
         if sampling.reparameterized == coarse.shape.colours:
             raise ValueError("sampling.reparameterized goes with a coarse network without colours, and the other way round")
         if (sampling.estimated or sampling.correcting) and not sampling.reparameterized:
             raise ValueError("sampling.estimated and sampling.correcting are kinds of sampling.reparameterized")
         if not (sampling.correcting or sampling.through_places):
-            raise ValueError("the coarse network learns by sampling.correcting, or through the places, or by both")
+            raise ValueError("the coarse network learns by sampling.correcting, or through t, or by both")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
         self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
@@ -108,120 +107,82 @@ class SampledField(RayModel):
         return f"{'a network' if self.fine is None else 'two networks'} of {shape.depth} x {shape.width} units, {count:,} numbers"
 
     def trace(self, rays: Rays, generator: torch.Generator | None = None, *, jitter: float = 0.0, noise: float = 0.0) -> Traced:
-        """Sample and composite rays; differentiable in the networks.
+        """Sample and composite rays in the model's coordinates; differentiable in the networks.
 
-        jitter: by how much of the way to a random place of its own interval a sample moves, in [0, 1]; noise: deviation of the
-        normal noise on raw densities. Both are drawn from the generator.
+        jitter: by how much of the way to a random t of its own interval a sample moves, in [0, 1]; noise: standard deviation of
+        the normal noise on raw densities. Both are drawn from the generator.
         """
         s = self.sampling
-        near, far = (rays.lengths.new_full((len(rays),), t) for t in (s.near, s.far))
-        places = along(near, far, _even(s.samples, near).expand(len(rays), -1), disparity=s.disparity)
+        near, far = (rays.direction_norms.new_full((len(rays),), t) for t in (s.near, s.far))
+        t = along(near, far, evenly(s.samples, near).expand(len(rays), -1), disparity=s.disparity)
         if jitter:
-            places = places + jitter * (_jittered(places, generator) - places)
-        coarse = None if s.reparameterized else self._composite(self.coarse, rays, places, generator, noise)
+            t = t + jitter * (jittered(t, generator) - t)
+        coarse = self._coarse_pass(rays, t, generator, noise)
         if self.fine is None:
-            return Traced(coarse, coarse)
-        strata = generator if jitter else None
-        spline = drawn = None
-        if s.reparameterized:
-            places[:, 0], places[:, -1] = s.near, s.far  # the spline covers the whole ray
-            spline, _ = self._at(self.coarse, rays, places, generator, noise)
-            shares = stratified(len(rays), s.importance, strata, places.device).to(places)
-            shares = with_borders(shares) if s.estimated else shares
-            least = self.start if s.correcting else 0.0  # what was given up is still looked at
-            drawn = draw_from_knots(places, spline + least, shares, lengths=rays.lengths)
-            more = drawn.places if s.through_places else drawn.places.detach()
-        else:
-            more = self._resampled(coarse, places, strata)
-        if s.estimated:
-            return Traced(None, self._estimated(rays, drawn, generator))
-        if s.union:
-            more = torch.cat([places, more], 1).sort(1).values
-        offset = self._offset(places, spline, more) if s.correcting else None
-        return Traced(coarse, self._composite(self.fine, rays, more, generator, noise, offset))
+            return Traced(coarse.composite, coarse.composite)
+        fine = self.sampler.samples(rays, coarse, generator if jitter else None)
+        if fine.drawn is not None:
+            _, colours = self._at(self.fine, rays, fine.t, generator, 0.0)
+            return Traced(None, integrate(fine.drawn, fine.t, colours))
+        return Traced(coarse.composite, self._composite(self.fine, rays, fine.t, generator, noise, fine.raw_offset))
 
-    def _resampled(self, coarse: Composite, places: Tensor, strata: torch.Generator | None) -> Tensor:
-        """Places for the fine network by the coarse one's weights, without a gradient."""
-        count = self.sampling.importance
-        if strata is None:
-            shares = _even(count, places).expand(len(places), -1)
-        else:
-            shares = stratified(len(places), count, strata, places.device).to(places)
-        middles = (places[:, 1:] + places[:, :-1]) / 2
-        return inverse_cdf(middles, coarse.weights.detach()[:, 1:-1] + _FLOOR, shares)
-
-    def _estimated(self, rays: Rays, drawn: Drawn, generator) -> Composite:
-        """What the radiance at the places drawn shows; see `models.monte_carlo`."""
-        places = drawn.places[:, ::2].detach()
-        _, colours = self._at(self.fine, rays, places, generator, 0.0)
-        depth = estimate_by_borders(drawn, places[..., None])[:, 0]
-        return Composite(estimate_by_borders(drawn, colours), 1 - drawn.opacity, depth, None, None)
+    def _coarse_pass(self, rays: Rays, t: Tensor, generator: torch.Generator | None, noise: float) -> CoarsePass:
+        if not self.sampling.reparameterized:
+            return CoarsePass(t, self._composite(self.coarse, rays, t, generator, noise))
+        t[:, 0], t[:, -1] = self.sampling.near, self.sampling.far  # the spline covers the whole ray
+        densities, _ = self._at(self.coarse, rays, t, generator, noise)
+        return CoarsePass(t, None, densities, self.initial_density)
 
     @property
-    def calls(self) -> int:
-        """Calls of the radiance for a ray, 0 where it is called at every sample."""
+    def sampler(self) -> Sampler:
+        """What chooses the fine network's samples."""
+        s = self.sampling
+        if not s.reparameterized:
+            return WeightSampler(s.importance, s.union)
+        if s.estimated:
+            return MonteCarloSampler(s.importance)
+        return OpacitySampler(s.importance, s.union, s.through_places, s.correcting)
+
+    @property
+    def radiance_samples(self) -> int:
+        """Samples of a ray at which the radiance alone is evaluated; 0: it is at every sample."""
         return self.sampling.importance if self.sampling.estimated else 0
 
-    @calls.setter
-    def calls(self, count: int) -> None:
+    @radiance_samples.setter
+    def radiance_samples(self, count: int) -> None:
         """Raises ValueError for a model that does not estimate colours, or none."""
         if not self.sampling.estimated or count < 1:
             raise ValueError("it was not trained by --rvs --radiance_calls, or there are to be none")
         self.sampling = replace(self.sampling, importance=count)
 
-    def _offset(self, knots: Tensor, spline: Tensor, places: Tensor) -> Tensor:
-        """What the fine network's raw densities are corrections of: the logarithm of the coarse one's at places (R, N), a linear
-        spline (R, K) between knots, beside what that was before training. It ends where the fine one could not undo it."""
-        return torch.log(linear_spline(knots, spline, places) / self.start + _LEAST_SHARE)
-
     @property
-    def start(self) -> Tensor:
+    def initial_density(self) -> Tensor:
         """The coarse network's density (1,) before training."""
         return self.coarse.activate(next(self.coarse.parameters()).new_zeros(1))
 
-    def look(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        """Colour (R, 3), transmittance (R,) and weighted depth (R,) of rays."""
-        found = self.trace(rays).best
-        return found.colour, found.transmittance, found.depth
+    def render_rays(self, rays: Rays) -> RayRendering:
+        """What rays in the model's coordinates show."""
+        return RayRendering(*self.trace(rays).best[:3])
 
     def _composite(
-        self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float, offset: Tensor | None = None
+        self, field: NetworkField, rays: Rays, t: Tensor, generator, noise: float, offset: Tensor | None = None
     ) -> Composite:
-        densities, colours = self._at(field, rays, places, generator, noise, offset)
-        last = places[:, -1:] + _ENDLESS if self.sampling.endless else torch.full_like(places[:, -1:], self.sampling.far)
-        ends = torch.cat([places[:, 1:], last], 1)
-        return composite(densities, colours, places, ends, lengths=rays.lengths)
+        densities, colours = self._at(field, rays, t, generator, noise, offset)
+        last = t[:, -1:] + _ENDLESS if self.sampling.endless else torch.full_like(t[:, -1:], self.sampling.far)
+        ends = torch.cat([t[:, 1:], last], 1)
+        return composite(densities, colours, t, ends, lengths=rays.direction_norms)
 
     def _at(
-        self, field: NetworkField, rays: Rays, places: Tensor, generator, noise: float, offset: Tensor | None = None
+        self, field: NetworkField, rays: Rays, t: Tensor, generator, noise: float, offset: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Densities (R, N) and colours (R, N, 3), where the field has some, at places (R, N); offset: of raw densities."""
-        positions = rays.origins[:, None] + places[..., None] * rays.directions[:, None]
+        """Densities (R, N) and colours (R, N, 3), where the field has some, at t (R, N); offset: of raw densities."""
+        positions = rays.origins[:, None] + t[..., None] * rays.directions[:, None]
         if torch.is_grad_enabled():
-            raw, colours = field.raw(positions, rays.looking)
+            raw, colours = field.raw(positions, rays.view_directions)
         else:  # the network's layers are much larger than what they make
-            some = max(1, self.points // places.shape[1])
-            parts = [field.raw(*part) for part in zip(positions.split(some), rays.looking.split(some), strict=True)]
+            some = max(1, self.points // t.shape[1])
+            parts = [field.raw(*part) for part in zip(positions.split(some), rays.view_directions.split(some), strict=True)]
             raw, colours = (None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True))
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
         return field.activate(raw if offset is None else raw + offset), colours
-
-
-def linear_spline(knots: Tensor, values: Tensor, places: Tensor) -> Tensor:
-    """Values (R, N) at places (R, N) between knots (R, K) with values (R, K); differentiable in values and places."""
-    right = torch.searchsorted(knots.detach(), places.detach()).clamp(1, knots.shape[1] - 1)
-    (a, b), (at_a, at_b) = ((each.gather(1, right - 1), each.gather(1, right)) for each in (knots, values))
-    return at_a + (at_b - at_a) * (places - a) / (b - a).clamp_min(_NOTHING)
-
-
-def _even(count: int, like: Tensor) -> Tensor:
-    """`count` numbers from 0 to 1, both among them."""
-    return torch.linspace(0, 1, count, dtype=like.dtype, device=like.device)
-
-
-def _jittered(places: Tensor, generator: torch.Generator) -> Tensor:
-    """Each of the places (R, N) moved to a random one between the middles towards its neighbours."""
-    middles = (places[:, 1:] + places[:, :-1]) / 2
-    low, high = torch.cat([places[:, :1], middles], 1), torch.cat([middles, places[:, -1:]], 1)
-    return low + (high - low) * torch.rand(places.shape, generator=generator).to(places.device)

@@ -74,7 +74,7 @@ class SceneOptions:
         unit="px", low=0, absent="400 or the stored width if that is less; 0 under protocol standard; see --factor", about="view")
     half_res: bool = setting("scene", False, "work at half of the stored image size", source=CODE, about="view")
     factor: int | None = setting(
-        "scene", None, "llff, nerfstudio, colmap: work at 1/N of the photographs' sizes (from images_N where that folder is there) "
+        "scene", None, "llff, nerfstudio, colmap: work at 1/N of the photographs' sizes (from images_N if that folder exists) "
         "unless --img_s or --half_res says otherwise", source=NERF, low=1, high=64,
         absent="1 up to 800 px of width, else the N that leaves nearest to 800 px; of images_N alone, the nearest")
     llffhold: int = setting(

@@ -42,7 +42,7 @@ class Samples(NamedTuple):
     positions: Tensor  # (M, 3) world: the middles
     reached: Tensor | None  # (R,) t: where marching ended, `far` or, where `most` samples were found, the end of the last
 
-    def narrowed(self, seen: Seen) -> "Samples":
+    def select(self, seen: Seen) -> "Samples":
         """The samples that are seen."""
         rays, starts, ends, positions = (t[seen.index] for t in self[1:5])
         return Samples(seen.offsets, rays, starts, ends, positions, None)

@@ -73,7 +73,7 @@ def _seen_in(ndc: Ndc, scene: Scene) -> Tensor:
     sizes = [cameras.size(view) for view in range(len(cameras))]
     corners = [(view, r, c) for view, (width, height) in enumerate(sizes) for r in (0, height - 1) for c in (0, width - 1)]
     pixels = torch.tensor(corners, dtype=torch.int32)
-    rays = ndc.enter(pixel_rays(pack_cameras(cameras), pixels))
+    rays = ndc.to_ndc(pixel_rays(pack_cameras(cameras), pixels))
     nearest = 1 - 1 / max(scene.near, 1.0)  # t
     ends = torch.cat([rays.origins + t * rays.directions for t in (nearest, 1.0)])
     return torch.stack([ends.amin(0), ends.amax(0)])

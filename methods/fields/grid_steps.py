@@ -50,23 +50,27 @@ class GridSteps:
             threshold = _THRESHOLD / stretch  # of a step that is not stretched
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         batch = batches.draw_for(step, self.rays, options, self.generator)
-        rays = model.enter(batch.rays)
+        rays = model.to_model_space(batch.rays)
         generator = distributed.shard_generator(self.generator, options.seed, step)
-        samples, features = model.visible(rays, generator, stretch=stretch, jitter=options.perturb)
-        if model.calls:
+        samples, features = model.visible_samples(rays, generator, stretch=stretch, jitter=options.perturb)
+        if model.radiance_samples:
             loss, squared = self._estimated(batch, rays, samples, features, generator)
         else:
-            seen = model.shade(rays, samples, features, depth=False)
+            seen = model.render_samples(rays, samples, features, depth=False)
             loss = squared = batch.squared_error(seen)
             if self.distortion:
                 loss = loss + self._spread(seen.weights, samples, rays)
-        cost = model.field.density_cost * len(samples.rays) + self._calls(samples) if model.calls else len(samples.rays)
+        cost = len(samples.rays)
+        if model.radiance_samples:
+            cost = model.field.density_cost * cost + self._calls(samples)
         return batch.share * loss, batch.share * squared, cost
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
         """What the model shows of rays, as a step computes it."""
         samples = self.model.sample(rays, generator)
-        return self.model.estimates(rays, samples)[0] if self.model.calls else self.model.shade(rays, samples)
+        if self.model.radiance_samples:
+            return self.model.render_monte_carlo(rays, samples)[0]
+        return self.model.render_samples(rays, samples)
 
     def after(self, cost: float) -> None:
         """Choose how many rays the next step has, by what all of this one's cost."""
@@ -76,7 +80,7 @@ class GridSteps:
 
     def _calls(self, samples: Samples) -> int:
         """Calls of the radiance for these samples, where it is not called at each of them."""
-        each = self.model.calls * (2 if self.options.two_estimates else 1)
+        each = self.model.radiance_samples * (2 if self.options.two_estimates else 1)
         return each and each * int((samples.offsets.diff() > 0).sum())
 
     def _estimated(
@@ -88,16 +92,16 @@ class GridSteps:
         two independent ones' errors is not.
         """
         two = self.options.two_estimates
-        errors = [batch.error(seen) for seen in self.model.estimates(rays, samples, features, generator, number=1 + two)]
+        errors = [batch.error(seen) for seen in self.model.render_monte_carlo(rays, samples, features, generator, number=1 + two)]
         loss = mean(errors[0] * errors[-1])
         if self.distortion:
             densities = self.model.field.density(samples.positions, features)
             shown = composite(densities, densities[:, None].detach(), samples.starts, samples.ends, offsets=samples.offsets,
-                              lengths=rays.lengths, depth=False)
+                              lengths=rays.direction_norms, depth=False)
             loss = loss + self._spread(shown.weights, samples, rays)
         return loss, mean((sum(errors) / len(errors)).square())
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
         """What the rays' distortion costs, as a share of the box's diagonal."""
-        share = rays.lengths / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
+        share = rays.direction_norms / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
         return self.distortion * mean(share * distortion(weights, samples.starts, samples.ends, samples.offsets))

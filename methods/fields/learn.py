@@ -40,8 +40,8 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
     run.model.chunk, run.model.points = options.chunk, options.netchunk
     if calls is not None and options.render_only:
         try:
-            run.model.calls = calls
+            run.model.radiance_samples = calls
         except ValueError as problem:
             raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
-    own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.kind, "radiance_calls": run.model.calls}
+    own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.kind, "radiance_calls": run.model.radiance_samples}
     return run, options, {"options": own, "size_label": ("rays", "rays a step")}

@@ -29,7 +29,7 @@ class NetworkSteps:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=False):
             group["lr"] = rate * 0.1 ** (step / (1000 * options.lrate_decay))
         batch = batches.draw_for(step, self.rays, options, self.generator)
-        rays = self.model.enter(batch.rays)
+        rays = self.model.to_model_space(batch.rays)
         generator = distributed.shard_generator(self.generator, options.seed, step)
         found = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
         squared = batch.squared_error(found.best)

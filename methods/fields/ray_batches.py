@@ -102,7 +102,7 @@ def rays_psnr(model: RayModel, batches: RayBatches, count: int) -> float:
     batch, squared = batches.draw(count, torch.Generator().manual_seed(0)), 0.0
     for some in torch.arange(count, device=batch.colours.device).split(model.chunk):
         signals.check()
-        colour, clear, _ = model.look(model.enter(batch.rays[some]))
-        shown = (colour + clear[:, None] * batch.background[some]).clamp(0, 1)
+        found = model.render_rays(model.to_model_space(batch.rays[some]))
+        shown = rendering_over(found.colour, found.transmittance, batch.background[some]).clamp(0, 1)
         squared += float(total((shown - batch.colours[some]) ** 2))
     return -10 * math.log10(max(squared / (3 * count), 1e-12))

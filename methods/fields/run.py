@@ -45,7 +45,7 @@ def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRu
     if path == folder / CHECKPOINT and "field" not in state:
         raise InputError(f"{folder} holds no radiance field, but a run of --method {state['options'].get('method')}: give that")
     run = FieldRun(model=field_in(state, path, scene, options).to(runtime.torch_device()))
-    run.model.mix(in_bfloat16(options, run.model))
+    run.model.set_bfloat16(in_bfloat16(options, run.model))
     if path == folder / CHECKPOINT:
         run.take(state)
     return run

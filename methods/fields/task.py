@@ -70,8 +70,8 @@ class FieldTask(StepTask):
         self.run = FieldRun(model=model.to(device))
         distributed.synchronize(model)
         if isinstance(model, MarchedField):
-            model.calls = options.radiance_calls
-        model.mix(distributed.broadcast(mixed))
+            model.radiance_samples = options.radiance_calls
+        model.set_bfloat16(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
@@ -85,10 +85,10 @@ class FieldTask(StepTask):
 
     def warm_up(self) -> None:
         batch = self.batches.draw(64, torch.Generator().manual_seed(0))
-        rays = self.model.enter(batch.rays)
+        rays = self.model.to_model_space(batch.rays)
         self.ray_steps.shown(rays, torch.Generator().manual_seed(0)).colour.sum().backward()
         self.model.zero_grad(set_to_none=True)
-        self.model.look(rays)
+        self.model.render_rays(rays)
 
     def step(self) -> float:
         loss, squared, cost = self.ray_steps.loss(self.run.step, self.batches)

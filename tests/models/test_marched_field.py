@@ -43,7 +43,7 @@ def test_passes_show_what_whole_rays_show(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rendering = marched.render(cameras, 1, "white")
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
-    whole = marched.shade(rays, marched.sample(rays, None))
+    whole = marched.render_samples(rays, marched.sample(rays, None))
     image = (whole.colour + whole.transmittance[:, None]).view(cameras.height, cameras.width, 3)
     assert ((rendering.image - image) ** 2).mean() < 1e-5
     assert (rendering.image - image).abs().max() < 2.1 / 512
@@ -67,25 +67,25 @@ def test_estimates_tend_to_what_every_sample_shows(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
     samples = marched.sample(rays, None)
-    whole, errors = marched.shade(rays, samples), []
-    for marched.calls in (4, 64):
-        (seen,) = marched.estimates(rays, samples)
+    whole, errors = marched.render_samples(rays, samples), []
+    for marched.radiance_samples in (4, 64):
+        (seen,) = marched.render_monte_carlo(rays, samples)
         errors.append((seen.colour - whole.colour).square().mean().sqrt().item())
         assert torch.allclose(seen.transmittance, whole.transmittance, atol=1e-5)
         assert (seen.depth - whole.depth).abs().max() < 0.05
     assert errors[1] < 0.01 and errors[1] < errors[0], errors
-    one, two = marched.estimates(rays, samples, generator=torch.Generator().manual_seed(0), number=2)
+    one, two = marched.render_monte_carlo(rays, samples, generator=torch.Generator().manual_seed(0), number=2)
     assert not torch.equal(one.colour, two.colour) and (one.colour - two.colour).abs().mean() < 0.01
-    marched.calls = 8
+    marched.radiance_samples = 8
     assert (marched.render(cameras, 1).image - whole.colour.view(cameras.height, cameras.width, 3)).abs().mean() < 0.01
 
 
 def test_rays_that_miss_call_nothing(device):
     marched = model(device=device)
-    marched.calls = 4
+    marched.radiance_samples = 4
     away = torch.tensor([[0.0, 0, 5]], device=device).expand(3, 3).contiguous()
     up = torch.tensor([[0.0, 0, 1]], device=device).expand(3, 3).contiguous()
-    (seen,) = marched.estimates(Rays(away, up, up[:, 2], up), marched.sample(Rays(away, up, up[:, 2], up)))
+    (seen,) = marched.render_monte_carlo(Rays(away, up, up[:, 2], up), marched.sample(Rays(away, up, up[:, 2], up)))
     assert (seen.colour == 0).all() and (seen.transmittance == 1).all() and (seen.depth == 0).all()
 
 
@@ -138,7 +138,7 @@ def test_rays_beside_the_box_are_background(device):
     directions = torch.tensor([[0.0, 0, -1], [0, 0, -1]], device=device)
     near, far = box_intersection(origins, directions, BOX)
     assert near[1] == far[1]
-    colour, clear, _ = marched.look(Rays(origins, directions, torch.ones(2, device=device), directions))
+    colour, clear, *_ = marched.render_rays(Rays(origins, directions, torch.ones(2, device=device), directions))
     assert clear[1] == 1 and (colour[1] == 0).all() and clear[0] < 0.01
 
 
@@ -150,7 +150,7 @@ def test_what_is_visible_shows_what_whole_rays_show(device):
         marched.field.out[0] = 0.9 * marched.field.out[0].abs()  # dense everywhere
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
     whole = marched.sample(rays, torch.Generator().manual_seed(1))
-    some, features = marched.visible(rays, torch.Generator().manual_seed(1))
+    some, features = marched.visible_samples(rays, torch.Generator().manual_seed(1))
     counts, all_counts = some.offsets.diff(), whole.offsets.diff()
     assert counts[all_counts > 0].float().median() > 3 * 4 and counts.max() > 28  # three rounds and four
     assert len(some.rays) < 0.7 * len(whole.rays) and torch.equal(features, marched.field.encode(some.positions))
@@ -162,7 +162,7 @@ def test_what_is_visible_shows_what_whole_rays_show(device):
     cut = counts < all_counts
     for samples, known in ((whole, None), (some, features)):
         marched.zero_grad()
-        seen = marched.shade(rays, samples, known, depth=False)
+        seen = marched.render_samples(rays, samples, known, depth=False)
         (seen.colour.sum() + seen.transmittance.sum()).backward()
         grads.append([seen.colour.detach(), seen.transmittance] + [p.grad.clone() for p in marched.field.parameters()])
     assert (grads[1][1][cut] <= LEARNED_TRANSMITTANCE * 1.01).all() and cut.float().mean() > 0.1
@@ -175,7 +175,7 @@ def test_rounds_are_bounded(device, monkeypatch):
     """A bound on a round's samples changes nothing but the rounds."""
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
-    rounds = lambda: [(len(r[0]), len(r[1].rays)) for r in marched.walk(rays, least=1e-3)]  # noqa: E731
+    rounds = lambda: [(len(r[0]), len(r[1].rays)) for r in marched.march_rounds(rays, least=1e-3)]  # noqa: E731
     whole, image = rounds(), marched.render(cameras, 1).image
     monkeypatch.setattr("models.marched_field._AT_ONCE", 5000)
     bounded = rounds()
@@ -187,10 +187,10 @@ def test_rounds_are_bounded(device, monkeypatch):
 def test_rays_that_meet_nothing_are_visible_as_nothing(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
-    away = Rays(rays.origins, -rays.directions, rays.lengths, rays.looking)
-    samples, features = marched.visible(away)
+    away = Rays(rays.origins, -rays.directions, rays.direction_norms, rays.view_directions)
+    samples, features = marched.visible_samples(away)
     assert len(samples.rays) == 0 and features.shape == (0, 12) and samples.offsets.tolist() == [0] * (len(rays) + 1)
-    assert (marched.shade(away, samples, features).transmittance == 1).all()
+    assert (marched.render_samples(away, samples, features).transmittance == 1).all()
 
 
 @pytest.mark.parametrize("spoil", [

@@ -7,10 +7,11 @@ import torch
 
 from datasets.cameras import Cameras
 from models.fields import field_from_state
+from models.fine_samplers import linear_spline
 from models.nerf_pytorch import COARSE, FINE, from_nerf_pytorch
 from models.network_field import NetworkField, NetworkShape
 from models.rays import Ndc, pack_cameras, pixel_rays, view_pixels
-from models.sampled_field import SampledField, Sampling, linear_spline
+from models.sampled_field import SampledField, Sampling
 from taichi_kernels import runtime
 from tests.reference import nerf_pytorch as twin
 from tests.scenes import look_at_origin
@@ -221,12 +222,12 @@ def test_a_linear_spline_by_hand():
 
 def test_calls_of_an_estimate_are_chosen_when_it_is_looked_at():
     model, view = reparameterized(union=False, estimated=True), cameras()
-    assert model.calls == 16
+    assert model.radiance_samples == 16
     few = model.render(view, 0, "white").image
-    model.calls = 4
-    assert model.calls == 4 and 0 < (model.render(view, 0, "white").image - few).abs().mean() < 0.1
+    model.radiance_samples = 4
+    assert model.radiance_samples == 4 and 0 < (model.render(view, 0, "white").image - few).abs().mean() < 0.1
     with pytest.raises(ValueError, match="not trained"):
-        small_model().calls = 8
+        small_model().radiance_samples = 8
 
 
 def test_a_density_without_colours_goes_with_reparameterization():

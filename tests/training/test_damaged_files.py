@@ -53,7 +53,7 @@ def field(kind: str):
     small = {"levels": 2, "features": 2, "coarsest": 2, "finest": 4, "log2_rows": 4, "hidden": 4}
     shapes = {"grid": (GridField, GridShape(**small, code=3)), "voxels": (VoxelField, VoxelShape(**small, density_log2_rows=6))}
     made, shape = shapes[kind]
-    return MarchedField(made(box, shape, g), OccupancyGrid(box, cells=8, step=0.1), calls=0)
+    return MarchedField(made(box, shape, g), OccupancyGrid(box, cells=8, step=0.1), radiance_samples=0)
 
 
 def history() -> list[dict]:

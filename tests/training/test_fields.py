@@ -194,7 +194,7 @@ def test_learns_a_sphere_from_a_few_calls_of_the_radiance(tmp_path, flags):
     save_weights(tmp_path, trained.weights())
     (tmp_path / "checkpoint.pt").unlink()
     again = shown(tmp_path).model  # without a word about the field or its calls
-    assert again.kind == flags.get("field", "grid") and again.calls == trained.model.calls
+    assert again.kind == flags.get("field", "grid") and again.radiance_samples == trained.model.radiance_samples
     assert torch.allclose(again.render(cameras, 0).image, image, atol=1e-6)
 
 
@@ -281,7 +281,7 @@ def test_reparameterized_networks_learn_a_sphere(tmp_path, flags):
     trained = run(tmp_path, N_iters=150, **(RVS | flags))
     assert trained.history[-1]["validation_psnr"] > 20, trained.history
     if flags.get("fine_density") != "own":  # which learns where the sphere is in many more steps
-        rays = trained.model.enter(RayBatches(sphere_scene().test, "white", "cpu").draw(300, torch.Generator()).rays)
+        rays = trained.model.to_model_space(RayBatches(sphere_scene().test, "white", "cpu").draw(300, torch.Generator()).rays)
         places = torch.linspace(2, 6, 40).expand(300, -1)
         density, _ = trained.model._at(trained.model.coarse, rays, places, None, 0.0)
         inside = (rays.origins[:, None] + places[..., None] * rays.directions[:, None]).norm(dim=-1) < 0.7

@@ -1,0 +1,61 @@
+"""The three parts of a volume rendering: a field, a sampler that says where it is evaluated, an integrator that sums it up.
+
+The original's two networks are `NetworkField`s, with the samplers in models/fine_samplers.py; the grid field and the voxels are
+sampled by `models.occupancy.OccupancyGrid`. Integrators are quadrature (`taichi_kernels.compositing.composite`) and Monte Carlo
+(`models.monte_carlo.integrate`). A new method chooses among them or adds one.
+"""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from models.fine_samplers import CoarsePass, FineSamples
+from models.rays import Rays
+from taichi_kernels.compositing import Composite
+from taichi_kernels.inverse_transform import Drawn
+
+
+class RayRendering(NamedTuple):
+    """What R rays show, over nothing."""
+
+    colour: Tensor  # (R, 3), premultiplied by alpha
+    transmittance: Tensor  # (R,) 1 - alpha
+    depth: Tensor  # (R,) t, weighted: divide by alpha for a mean
+    normal: Tensor | None = None  # (R, 3) world, weighted; None if the field has no normals
+
+
+class Field(Protocol):
+    """Density and radiance of space; differentiable in its parameters."""
+
+    def encode(self, positions: Tensor) -> Tensor:
+        """Features (M, F) of positions (M, 3), which the others take in place of computing them again."""
+        ...
+
+    def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """Densities (M,), a world unit, at positions (M, 3)."""
+        ...
+
+    def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Densities (M,), and what `radiance` needs to know of the positions (M, ...)."""
+        ...
+
+    def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
+        """Colours (M, 3) in [0, 1], seen along encoded directions (M, K)."""
+        ...
+
+
+class Sampler(Protocol):
+    """Chooses where along rays a fine field is evaluated."""
+
+    def samples(self, rays: Rays, coarse: CoarsePass, generator: torch.Generator | None) -> FineSamples:
+        """Samples by what a coarse pass found; at random with a generator, else always the same."""
+        ...
+
+
+class Integrator(Protocol):
+    """Sums up colours at samples that were drawn from a density."""
+
+    def __call__(self, drawn: Drawn, t: Tensor, colours: Tensor) -> Composite:
+        """What R rays composite to, from colours (R, K, 3) at t (R, K)."""
+        ...
