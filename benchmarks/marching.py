@@ -12,12 +12,14 @@ import argparse
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import datasets
 from datasets.protocols import evaluation_views
 from methods.command_line import parse
+from methods.fields.options import FieldOptions
 from methods.fields.run import load_field_run
 from models.marched_field import SEEN_TRANSMITTANCE, MarchedField
 from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
@@ -31,11 +33,13 @@ _RAYS = 1024  # that are marched whole at a time
 @torch.no_grad()
 def counted(model: MarchedField, rays: Rays) -> tuple[torch.Tensor, dict[str, int]]:
     """Colour and transmittance (R, 4) as the program shows them, and how many samples there are of each kind."""
-    evaluated, encode = [], model.field.encode
-    model.field.encode = lambda positions: evaluated.append(len(positions)) or encode(positions)
+    field: Any = model.field
+    evaluated, encode = [], field.encode
+    field.encode = lambda positions: evaluated.append(len(positions)) or encode(positions)
     parts = rays_in_parts(rays, model.chunk)
-    shown = torch.cat([torch.cat([colour, clear[:, None]], 1) for colour, clear, _ in map(model.look, parts)])
-    del model.field.encode
+    found = map(model.render_rays, parts)
+    shown = torch.cat([torch.cat([part.colour, part.transmittance[:, None]], 1) for part in found])
+    del field.encode
     seen = sum(len(samples.rays) for part in parts for _, samples, _, _ in model.march_rounds(part, least=SEEN_TRANSMITTANCE))
     occupied = sum(len(model.sample(part).rays) for part in parts)
     return shown, {"in occupied cells": occupied, "evaluated": sum(evaluated), "seen": seen}
@@ -64,7 +68,8 @@ def measure(model: MarchedField, cameras, background: str, views: int) -> dict[s
     """Samples a ray and decibels, over all rays of the first views."""
     total, squares, numbers = {}, 0.0, 0
     for view in range(min(views, len(cameras))):
-        pixels = view_pixels(view, *cameras.size(view), model.device)
+        width, height = cameras.size(view)
+        pixels = view_pixels(view, width, height, model.device)
         rays = model.to_model_space(pixel_rays(pack_cameras(cameras).to(model.device), pixels))
         shown, counts = counted(model, rays)
         whole, counts["in open cells"] = marched_whole(model, rays)
@@ -79,16 +84,18 @@ def measure(model: MarchedField, cameras, background: str, views: int) -> dict[s
 
 def main(argv: list[str]) -> int:
     """Print a line for each step length."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--divisions", type=float, default=1024, help="of the box's diagonal, that make a step")
     own, words = parser.parse_known_args(argv)
     try:
-        options = parse([*words, "--render_only"]).complete()
+        options = parse(["--method", "nerf", *words, "--render_only"])
+        assert isinstance(options, FieldOptions)
+        options = options.complete()
         runtime.init(options.device, options.threads)
         scene = datasets.load(options)
         views, _ = evaluation_views(scene, options.protocol)
-        folder = Path(options.basedir).expanduser()
+        folder = Path(options.basedir or "").expanduser()
         model = load_field_run(scene, options, folder).model
         if not (folder / CHECKPOINT).is_file():
             raise InputError(f"{folder} holds no {CHECKPOINT}, which alone knows the cells that were open in training")

@@ -52,14 +52,14 @@ def pytorch3d_renderers(points: int, size: int, radius: float, nearest: int = 10
     """(theirs, ours, cloud): two renderers of one call signature and a function that makes a random sphere of points, or None."""
     if importlib.util.find_spec("pytorch3d") is None:
         return None
-    from pytorch3d.renderer import (
+    from pytorch3d.renderer import (  # pyright: ignore[reportMissingImports]  # optional
         AlphaCompositor,
         PerspectiveCameras,
         PointsRasterizationSettings,
         PointsRasterizer,
         PointsRenderer,
     )
-    from pytorch3d.structures import Pointclouds
+    from pytorch3d.structures import Pointclouds  # pyright: ignore[reportMissingImports]
 
     device = runtime.torch_device()
     cameras = PerspectiveCameras(focal_length=2.0, T=torch.tensor([[0.0, 0.0, 3.0]]), device=device)

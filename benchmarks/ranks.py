@@ -76,7 +76,7 @@ def messages(out: Path) -> None:
 
 def main() -> None:
     """Run both, print a table, write <out>.json."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--messages", type=Path, help=argparse.SUPPRESS)

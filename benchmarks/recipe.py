@@ -47,8 +47,8 @@ def measure(name: str, method: DefaultRecipe, options, scene, evaluation, folder
     run = fit_cloud(scene, evaluation, replace(options, no_reload=True), method.recipe(options, scene), folder)
     last = run.history[-1]
     return {
-        "variant": name, "psnr_db": last["validation_psnr"], "training_seconds": last["seconds"], "points": last["points"],
-        "seed": options.seed,
+        "variant": name, "psnr_db": last["validation_psnr"], "training_seconds": last["seconds"],
+        "points": run.cloud.point_count(), "seed": options.seed,
     }
 
 
@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
     runtime.init(options.device, options.threads)
     scene = datasets.load(options)
     evaluation, protocol = evaluation_views(scene, options.protocol)
-    folder = Path(options.basedir)
+    folder = Path(options.basedir or "")
     table = folder / "ablation.json"
     about = {"scene": scene.name, "protocol": protocol, "masks": _damage(options)}
     rows = _known_rows(table, about)

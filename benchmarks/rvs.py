@@ -24,12 +24,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import datasets
 from benchmarks.rvs_figures import draw, table
 from methods.command_line import parse
+from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
 from methods.fields.task import FieldTask
 from models.marched_field import MarchedField
@@ -68,17 +70,25 @@ def tasks(seed: int, grid_steps: int, network_steps: int) -> Iterator[dict]:
 def load(scene: str, options):
     """The scene; `demo` is made beside its data at 100 px."""
     where = ["--dataname", "demo", "--img_s", "100"] if scene == "demo" else ["--datadir", scene]
-    return datasets.load(parse(["--method", "nerf", *where, "--testskip", options.testskip]).complete())
+    return datasets.load(field_options([*where, "--testskip", options.testskip]))
+
+
+def field_options(words: list[str]) -> FieldOptions:
+    """The options of these flags, complete."""
+    options = parse(["--method", "nerf", *words])
+    assert isinstance(options, FieldOptions)
+    return options.complete()
 
 
 class _Trial:
     """A model in training, and what it shows of the test rays."""
 
     def __init__(self, scene, task: dict):
-        self.options = options = parse(["--method", "nerf", "--datadir", "unused", *task["flags"]]).complete()
+        self.options = options = field_options(["--datadir", "unused", *task["flags"]])
         self.task = FieldTask(scene, scene.test, options)
         self.task.start()
-        self.model, self.step = self.task.model, self.task.step
+        self.step = self.task.step
+        self.model: Any = self.task.model
         if "divisions" in task:
             box = self.model.occupancy.box
             self.model.occupancy.step = float((box[1] - box[0]).norm()) / task["divisions"]
@@ -89,7 +99,7 @@ class _Trial:
     def psnr(self) -> float:
         rays = self.model.to_model_space(self.shown.rays)
         parts = [self.model.render_rays(rays[i : i + 1024]) for i in range(0, _SHOWN_RAYS, 1024)]
-        colour, clear = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+        colour, clear = torch.cat([part.colour for part in parts]), torch.cat([part.transmittance for part in parts])
         seen = (colour + clear[:, None] * self.shown.background).clamp(0, 1)
         return float(-10 * ((seen - self.shown.colours) ** 2).mean().log10())
 
@@ -159,7 +169,7 @@ def _claimed(file: Path) -> Iterator[bool]:
 
 def main() -> None:
     """Run what is not there yet, draw and print everything."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scene", action="append", required=True, help="a scene's folder, or demo; may be given again")
     parser.add_argument("--out", type=Path, default=Path("docs/rvs"))
     parser.add_argument("--seeds", type=int, default=3)

@@ -257,7 +257,7 @@ def main() -> None:
     """Run the three experiments; write figures and numbers."""
     import matplotlib
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/rvs_1d"))
     parser.add_argument("--steps", type=int, default=20_000, help="of the recovery")
     parser.add_argument("--repeats", type=int, default=4096, help="estimates that a deviation is measured on")

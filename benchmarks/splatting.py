@@ -127,7 +127,7 @@ def plot(results: dict, path: Path) -> None:
 
 def main() -> None:
     """Print the tables; write them where --out says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="auto", choices=runtime.DEVICES)
     parser.add_argument("--threads", default="0", help="comma-separated numbers to compare; 0 = all available")
     parser.add_argument("--out", type=Path, help="write OUT.json and OUT.png")

@@ -17,6 +17,7 @@ import torch
 
 import datasets
 from methods.command_line import parse
+from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
 from methods.fields.task import FieldTask
 from models.sampled_field import SampledField
@@ -34,19 +35,21 @@ def trained(scene, options, kind: str) -> SampledField:
     task = FieldTask(scene, scene.test, options)
     task.start()
     task.batches = RayBatches(scene.train, "white", "cpu")
+    model = task.model
+    assert isinstance(model, SampledField) and model.fine is not None
     if kind != "clear":
-        for field in (task.model.coarse, task.model.fine):
+        for field in (model.coarse, model.fine):
             field.shape = replace(field.shape, density_shift=SHIFTS[kind])
     for _ in progress(range(options.N_iters), desc=f"{kind}, seed {options.seed}", leave=False):
         task.step()
-    return task.model
+    return model
 
 
 def main() -> None:
     """Print a line a start; save the picture."""
     import matplotlib.pyplot as plt
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--datadir", required=True)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=250)
@@ -56,9 +59,11 @@ def main() -> None:
     given = parser.parse_args()
     runtime.init("cpu", given.threads)
     words = ["--datadir", given.datadir, *FLAGS, "--N_iters", str(given.steps), "--lrate", given.lrate]
-    options = parse(words).complete()
+    options = parse(words)
+    assert isinstance(options, FieldOptions)
+    options = options.complete()
     scene = datasets.load(options)
-    truth, inside = scene.test.picture(0, "white"), torch.from_numpy(scene.test.alpha[0]) > 250
+    truth, inside = scene.test.picture(0, "white"), torch.from_numpy(scene.test.masks[0]) > 250
     figure, axes = plt.subplots(len(SHIFTS), given.seeds, figsize=(1.3 * given.seeds, 1.5 * len(SHIFTS)), squeeze=False,
                                 layout="constrained")
     for row, kind in enumerate(SHIFTS):

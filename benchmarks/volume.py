@@ -7,6 +7,7 @@ Medians of several runs after a warm-up, forward and backward unless it says oth
 """
 
 import argparse
+import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +91,7 @@ def weights_along_rays() -> dict[str, tuple]:
 
     return {
         "distortion": (backward(lambda w: distortion(w, starts, ends), weights), backward(theirs, weights)),
-        "visibility": (lambda: see(*flat, offsets, lengths, lengths, least=1e-3), by_cumsum),
+        "visibility": (lambda: see(flat[0], flat[1], flat[2], offsets, lengths, lengths, least=1e-3), by_cumsum),
     }
 
 
@@ -152,7 +153,7 @@ def marching() -> dict[str, tuple]:
 
 def measure(ours: Callable, theirs: Callable | None) -> dict:
     """Median milliseconds of both, timed in turns, and the median of the turns' ratios."""
-    pairs = [(milliseconds(ours, 3), milliseconds(theirs, 1) if theirs else None) for _ in range(TURNS)]
+    pairs = [(milliseconds(ours, 3), milliseconds(theirs, 1) if theirs else math.nan) for _ in range(TURNS)]
     row = {"ours": statistics.median(a for a, _ in pairs)}
     if theirs:
         row |= {"torch": statistics.median(b for _, b in pairs), "ratio": statistics.median(b / a for a, b in pairs)}
@@ -161,7 +162,7 @@ def measure(ours: Callable, theirs: Callable | None) -> dict:
 
 def main() -> None:
     """Print the table; write it where --out says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="auto", choices=runtime.DEVICES)
     parser.add_argument("--threads", type=int, default=0, help="0 = all available")
     parser.add_argument("--out", type=Path, help="write OUT.json")

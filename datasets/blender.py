@@ -64,7 +64,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": largest, "val_ids": ids["val"],
               "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
               "bounds_from": bounds_from}
-    return Scene(name=name, **splits, bounds=bounds, near=min(near for near, _ in ranges),
+    return Scene(name, splits["train"], splits["val"], splits["test"], bounds=bounds, near=min(near for near, _ in ranges),
                  far=max(far for _, far in ranges), background=options.scene_background, carving=carving, extras=extras,
                  cut_out=options.maskdir is not None and carving is None)
 

@@ -1,7 +1,7 @@
 """Pinhole cameras of a set of views, in the one convention that every room uses."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +19,8 @@ class Cameras:
 
     intrinsics: Tensor  # (V, 3, 3) float32, pixels: [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
     camera_to_world: Tensor  # (V, 3, 4) float32: [R | t], world units
-    widths: Tensor | Sequence[int] | int  # (V,) int64 on the CPU, pixels; one number stands for all views
-    heights: Tensor | Sequence[int] | int  # the same
+    widths: Any  # Tensor (V,) int64 on the CPU, pixels; given as one, as a sequence, or as one number for all views
+    heights: Any  # the same
 
     def __post_init__(self) -> None:
         for name in ("widths", "heights"):

@@ -75,7 +75,7 @@ def load_colmap(folder: Path, options: Options, name: str = "") -> Scene:
     extras = {"folder": str(folder), "format": "COLMAP", "pictures": str(source.path), "stored_size": stored_size(photos),
               "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from,
               "world_from_file": world.tolist()}
-    return Scene(name=name, **read.splits, bounds=box, near=0.9 * near, far=1.1 * far, background=options.scene_background,
+    return Scene(name, *read.in_order(), bounds=box, near=0.9 * near, far=1.1 * far, background=options.scene_background,
                  carving=read.carving, extras=extras, cut_out=read.cut_out)
 
 
@@ -148,17 +148,17 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     full = [known.get(picture.camera, first) for picture in model.pictures]
     on_disk = [any(paths) for paths in zip(*(source.find(names)[0] for source in image_folders(folder)), strict=True)]
     used = [k for k, there in enumerate(on_disk) if there] or list(range(len(names)))
-    names, full, pictures = ([values[k] for k in used] for values in (names, full, model.pictures))
+    names, full, pictures = [names[k] for k in used], [full[k] for k in used], [model.pictures[k] for k in used]
     lenses = [model.lens(picture) for picture in pictures]
     sizes = photograph_sizes(options, full, copies_alone(folder))
     source, paths, said = choose_files(folder, names, full, sizes)
     tell(said)
     called = view_names(names)
-    used = [k for k, path in enumerate(paths) if path is not None]
-    pictures = [pictures[k] for k in used]
-    photos = [Photo(path=paths[k], name=called[k], camera_to_world=picture.camera_to_world, lens=lenses[k],
+    used = [(k, path) for k, path in enumerate(paths) if path is not None]
+    photos = [Photo(path=path, name=called[k], camera_to_world=pictures[k].camera_to_world, lens=lenses[k],
                     file=f"images/{shown(names[k])}", divisor=source.divisor, size=sizes[k])
-              for k, picture in zip(used, pictures, strict=True)]
+              for k, path in used]
+    pictures = [pictures[k] for k, _ in used]
     left_out = sorted({picture.name for picture in model.pictures} - {picture.name for picture in pictures})
     tell(_what_is_used(model, len(photos), left_out, source, others))
     return pictures, fitted(photos, model.path.parent, options), source

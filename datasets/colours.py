@@ -80,7 +80,7 @@ def conversion(profile: Profile, mode: str) -> ImageCms.ImageCmsTransform | None
     """
     try:
         source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile.data)), ImageCms.createProfile("sRGB")
-        space = source.profile.xcolor_space.strip()
+        space = source.profile.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]  # littleCMS
         grey, inks = mode in ("1", "L", "LA", "La") or mode.startswith("I;16"), mode == "CMYK"
         if space not in ("RGB", "GRAY", "CMYK") or (space == "CMYK") != inks or (space == "GRAY" and not grey):
             return None

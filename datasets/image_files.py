@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from PIL import (  # the plugins: known to Image.open from here on
     BmpImagePlugin,  # noqa: F401
@@ -19,6 +19,7 @@ from PIL import (  # the plugins: known to Image.open from here on
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
+from PIL.TiffImagePlugin import TiffImageFile
 
 from datasets.colours import METADATA_ERRORS, Profile, conversion, profile_of
 from settings.errors import InputError
@@ -85,8 +86,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 def _check_content(path: Path, file: Image.Image) -> None:
     """Raise InputError for more pixels than the file's bytes can hold, before memory is taken for them."""
-    packed = {"PNG": 1032, "BMP": 128}.get(file.format, 1 if file.info.get("compression") == "raw" else math.inf)
-    if math.isfinite(packed) and file.width * file.height > 8 * packed * (size := os.fstat(file.fp.fileno()).st_size):
+    packed = {"PNG": 1032, "BMP": 128}.get(file.format or "", 1 if file.info.get("compression") == "raw" else math.inf)
+    if math.isfinite(packed) and file.width * file.height > 8 * packed * (size := os.fstat(_stream(file).fileno()).st_size):
         raise InputError(f"{path} says that it is {file.width}x{file.height} px, which its {size} bytes cannot hold: it is "
                          "damaged")
 
@@ -108,10 +109,16 @@ def read_header(path: Path) -> Header:
                       profile.name if profile and conversion(profile, file.mode) else "", _frames(file))
 
 
+def _stream(file: Image.Image) -> BinaryIO:
+    """The file that an opened picture is read from."""
+    return cast(Any, file).fp
+
+
 def stored_size(file: Image.Image) -> tuple[int, int]:
     """Width and height in px as stored. Pillow states TIFF files at the size that they are turned to."""
     if file.format == "TIFF":
-        return file.tag_v2[256], file.tag_v2[257]
+        tags = cast(TiffImageFile, file).tag_v2
+        return tags[256], tags[257]
     return file.size
 
 
@@ -134,7 +141,7 @@ def file_profile(path: Path, file: Image.Image) -> Profile | None:
 
     It finds EXIF data behind a PNG's pixels too: `orientation` is to be called after it.
     """
-    late = _png_chunks(file.fp) if file.format == "PNG" else {}
+    late = _png_chunks(_stream(file)) if file.format == "PNG" else {}
     if b"eXIf" in late:
         file.info.setdefault("exif", b"Exif\0\0" + late[b"eXIf"])
     return profile_of(path, file, late.get(b"cICP"))

@@ -103,7 +103,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     extras = {"folder": str(folder), "format": "LLFF", "pictures": str(paths[0].parent), "stored_size": stored_size(photos),
               "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": box_from,
               "world_from_file": world.tolist()}
-    return Scene(name=name, **read.splits, bounds=box, near=float(MARGIN * bounds.min()), far=float(bounds.max()),
+    return Scene(name, *read.in_order(), bounds=box, near=float(MARGIN * bounds.min()), far=float(bounds.max()),
                  background=options.scene_background, carving=read.carving, extras=extras, cut_out=read.cut_out,
                  forward_facing=not (options.no_ndc or options.spherify), render_path=path)
 

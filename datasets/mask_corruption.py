@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,7 +31,7 @@ def corrupt(split: Split, steps: Sequence[tuple[str, float]], seed: int) -> Spli
     steps = [(kind, amount) for kind, amount in steps if amount > 0]
     if not steps:
         return split
-    images, alpha = [*split.images], [*split.alpha]
+    images, alpha = [*split.images], [*split.masks]
     for place, (kind, amount) in enumerate(steps):
         draw = (seed, place, list(KINDS).index(kind))
         if kind in _OF_SOME_VIEWS:
@@ -95,7 +96,8 @@ def _warped(layer: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.nda
     """The layer (H, W) or (H, W, C) moved by a map from the result's pixels to its own, nearest neighbour, 0 outside."""
     if layer.ndim == 3:
         return np.stack([_warped(channel, matrix, offset) for channel in np.moveaxis(layer, 2, 0)], 2)
-    return ndimage.affine_transform(layer, matrix, offset, order=0, mode="constant", cval=0, prefilter=False)
+    shift: Any = offset  # a number an axis, which the stubs do not know
+    return ndimage.affine_transform(layer, matrix, shift, order=0, mode="constant", cval=0, prefilter=False)
 
 
 def _signed_distance(alpha: np.ndarray) -> np.ndarray:
@@ -103,7 +105,8 @@ def _signed_distance(alpha: np.ndarray) -> np.ndarray:
     inside = alpha > 0
     if inside.all() or not inside.any():
         return np.where(inside, np.inf, -np.inf)
-    return ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+    inner, outer = (np.asarray(ndimage.distance_transform_edt(part)) for part in (inside, ~inside))
+    return inner - outer
 
 
 def _pixels(alpha: np.ndarray, amount: float) -> float:

@@ -1,7 +1,7 @@
 """Masks from PNG files beside the photographs, as segmentation tools write them: --maskdir."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -51,7 +51,7 @@ def masked_splits(splits: dict[str, Split]) -> list[str]:
     return [name for name, split in splits.items() if len(split) and (name == "train" or _is_opaque(split))]
 
 
-def find_masks(pictures: dict[str, list[tuple[Path, Sequence[str]]]], maskdir: Path) -> dict[str, list[Path]]:
+def find_masks(pictures: Mapping[str, Sequence[tuple[Path, Sequence[str]]]], maskdir: Path) -> dict[str, list[Path]]:
     """The mask of each picture of each split; a path that is not there where none was found.
 
     A picture is given as its file and the paths that its mask may be named after: <folder>/<name>.<ext>. Its mask is

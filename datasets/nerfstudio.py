@@ -90,7 +90,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
               if (kept := [photo for photo in split if photo.name not in odd])]
     extras = {"folder": str(folder), "format": "transforms.json", "stored_size": stored_size(photos), "missing_images": missing,
               "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from}
-    return Scene(name=name, **read.splits, bounds=bounds, near=min(near for near, _ in ranges),
+    return Scene(name, *read.in_order(), bounds=bounds, near=min(near for near, _ in ranges),
                  far=max(far for _, far in ranges), background=options.scene_background, carving=read.carving,
                  extras=extras, cut_out=read.cut_out)
 
@@ -171,7 +171,8 @@ def _photo(view: View, top: dict, stored: Size, turn: int) -> Photo:
         if key not in names:
             raise InputError(f"{view.where} has lens distortion {key}, which is not supported for its camera model: undistort "
                              "the images first")
-    lens = Lens(*matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), width, height, projection=projection, **view.distortion)
+    fx, fy, cx, cy = matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+    lens = Lens(fx, fy, cx, cy, width, height, projection=projection, **view.distortion)
     lens.check(view.where)
     return Photo(path=view.path, name=view.name, camera_to_world=view.camera_to_world, lens=lens.scaled(*size),
                  file=normal(view.frame["file_path"]), turn=turn)
@@ -223,13 +224,13 @@ def _with_masks(photos: list[Photo], folder: Path, views: list[View], path: Path
         if mask is None:
             raise InputError(f"{view.where} has no mask_path, and others have: give one to all frames or to none, or give "
                              "--no_masks")
-    found = find_files(folder, named)
+    found = find_files(folder, [mask for mask in named if mask])
     if not any(found):
         tell(f"{path}: none of the {len(named)} masks that frames name as mask_path is there ({named[0]} first): none is used")
         return photos
     for view, mask, file in zip(views, named, found, strict=True):
         if file is None:
-            raise InputError(f"{view.where}: its mask {folder / mask} is missing: put it there, or give --no_masks")
+            raise InputError(f"{view.where}: its mask {folder / str(mask)} is missing: put it there, or give --no_masks")
     tell(f"{path}: the masks that frames name as mask_path say what is learned; --no_masks does without them")
     return [replace(photo, mask=file) for photo, file in zip(photos, found, strict=True)]
 

@@ -8,6 +8,7 @@ width and height; half turns, mirror images and square pictures look the same bo
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets.image_files import Header, read_header
 from datasets.pixels import undo
@@ -31,7 +32,7 @@ def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str
     for k, (header, fit) in enumerate(zip(headers, fits, strict=True)):
         if choice is not None and fit not in (None, choice):
             width, height = header.size(header.orientation if choice == "upright" else 1)
-            across, down = cameras[k]
+            across, down = cameras[k] or (0, 0)  # a camera that is not stated fits every choice
             raise InputError(f"--orientation {choice}: {header.path} is {width}x{height} px then, but its camera is stated for "
                              f"{across:g}x{down:g} px: drop the flag")
     told = {fit for fit in fits if fit is not None}
@@ -75,5 +76,5 @@ def _close(size: Size, camera: Size) -> bool:
 
 def stated_size(lens: dict) -> Size | None:
     """w and h of a transforms file's camera, if both are numbers."""
-    size = lens.get("w"), lens.get("h")
+    size: Any = lens.get("w"), lens.get("h")
     return size if all(isinstance(value, (int, float)) and 0 < value < math.inf for value in size) else None

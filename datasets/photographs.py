@@ -56,6 +56,10 @@ class PhotosRead:
     carving: Split | None  # the training views for carving, where masks from files differ from the pictures' alpha
     cut_out: bool  # whether masks from files made the pictures black outside them
 
+    def in_order(self) -> tuple[Split, Split, Split]:
+        """train, val, test."""
+        return self.splits["train"], self.splits["val"], self.splits["test"]
+
 
 def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int], list[int]]:
     """(training views, test views) of `count`: every n-th, from the first, is kept for testing (nerf-pytorch's --llffhold).
@@ -100,7 +104,7 @@ def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: b
 
 
 def _fitted(photo: Photo, header: Header) -> Photo:
-    width, height = header.size(photo.turn)
+    width, height = header.size(photo.turn or 1)
     full, size = photo.full, photo.size
     if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
         raise InputError(f"{photo.path} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px that its "

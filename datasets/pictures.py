@@ -41,12 +41,13 @@ class PictureFile:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of what is kept."""
-        return (self.cut or (self.width, self.height))[::-1]
+        width, height = self.cut or (self.width, self.height)
+        return height, width
 
     def stored(self, times: int = 1) -> tuple[int, int]:
         """Width and height of the result, so many times as large, before the turn."""
-        size = times * self.width, times * self.height
-        return size[::-1] if self.turn > 4 else size
+        width, height = times * self.width, times * self.height
+        return (height, width) if self.turn > 4 else (width, height)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def read_pictures(files: Sequence[PictureFile], alpha: bool, threads: int = 0, t
         picture, black[view] = read_picture(files[view], "RGBA" if alpha else "RGB")
         picture = picture[: sizes[view][0], : sizes[view][1]]
         images[view][...] = picture[..., :3]
-        if alpha:
+        if masks is not None:
             masks[view][...] = picture[..., 3]
 
     for_each(read, len(files), threads, title)
@@ -112,9 +113,10 @@ def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
         elif not black:
             picture = np.where(picture[..., 3:] > 0, picture, 0)
         if twice > 1 and (picture.shape[1] < size[0] or picture.shape[0] < size[1]):
-            size = picture.shape[1::-1]
+            size = picture.shape[1], picture.shape[0]
         picture = turned(shrink(picture, *size, extent), file.turn)
         if twice > 1:
+            assert file.lens is not None
             picture = shrink(undistort(picture, file.lens), file.width, file.height)
         return (_divided(picture) if weighted else picture), black
 
@@ -127,7 +129,7 @@ def _black_if_transparent(rgba: np.ndarray) -> bool:
     pixels = np.ascontiguousarray(rgba).view("<u4")[..., 0]  # alpha is the highest byte: one comparison a pixel is fast
     hidden = pixels < 1 << 24
     bright = pixels & _BRIGHT != 0
-    return np.count_nonzero(hidden & bright) <= _FEW * np.count_nonzero(hidden)
+    return bool(np.count_nonzero(hidden & bright) <= _FEW * np.count_nonzero(hidden))
 
 
 def _multiplied(rgba: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -58,13 +59,13 @@ def _converted(image: Image.Image, mode: str, profile: Profile | None) -> np.nda
     return np.concatenate([colours, alpha], -1)
 
 
-def _raw_mode(file: Image.Image) -> str:
+def _raw_mode(file: Any) -> str:
     """How the file's pixels are packed, in Pillow's words: RGB;16B is three big-endian values of 16 bits."""
     args = file.tile[0].args if file.tile else None
     return args if isinstance(args, str) else str(args[0]) if args else ""
 
 
-def _from_sixteen_bits(path: Path, file: Image.Image, labels: bool) -> Image.Image:
+def _from_sixteen_bits(path: Path, file: Any, labels: bool) -> Image.Image:
     """The 8-bit picture, L, LA, RGB, RGBA or CMYK, of one with 16 bits."""
     raw, key = _raw_mode(file), file.info.get("transparency")
     if file.format == "TIFF" and file.tag_v2.get(_TIFF_PLANES, 1) != 1:
@@ -104,7 +105,8 @@ def _sixteen_bits(path: Path, raw: str) -> np.ndarray:
 
 def _unpacked(path: Path, raw: str) -> np.ndarray:
     """The file's bytes as 8-bit channels, by another of Pillow's unpackers than its own."""
-    with opened(path) as file:
+    with opened(path) as opened_file:
+        file: Any = opened_file  # whose tiles Pillow does not declare
         file.tile = [tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:])) for tile in file.tile]
         return np.asarray(file)
 

@@ -34,6 +34,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def masks(self) -> Pictures:
+        """The alpha of a split that has it."""
+        if self.alpha is None:
+            raise ValueError("the split has no alpha")
+        return self.alpha
+
     def picture(self, view: int, background: str) -> Tensor:
         """One view as float32 (H, W, 3) in [0, 1] over a background, `black` (rounded to bytes, as `over_black`) or `white`."""
         return self.over_black(view).float() / 255 if background == "black" else self._over(view, background)

@@ -37,7 +37,7 @@ def photograph_sizes(options: Options, full: Sequence[Size], copies: Sequence[in
     if options.img_s is not None and not options.half_res:
         return of_width(full, options.img_s or widest[0])
     factor = shrink_factor(options, full, copies)
-    small = [tuple(int(side / factor + 0.5) for side in size) for size in full]
+    small = [(int(width / factor + 0.5), int(height / factor + 0.5)) for width, height in full]
     for size, left in zip(full, small, strict=True):
         if min(left) < SMALLEST_IMAGE:
             raise InputError(f"the photographs are {size[0]}x{size[1]} px, and --factor {factor} leaves {left[0]}x{left[1]} of "
@@ -55,7 +55,8 @@ def of_width(full: Sequence[Size], wanted: int) -> list[Size]:
         which = "which are" if len(set(full)) == 1 else "of which the widest is"
         raise InputError(f"--img_s {wanted} is larger than the photographs, {which} {widest[0]}x{widest[1]} px: give at most "
                          f"{widest[0]}, or 0 for their own size")
-    return [tuple(max(1, int(side * wanted / widest[0] + 0.5)) for side in size) for size in full]
+    scale = lambda side: max(1, int(side * wanted / widest[0] + 0.5))  # noqa: E731
+    return [(scale(width), scale(height)) for width, height in full]
 
 
 def common_size(full: Sequence[Size], sizes: Sequence[Size]) -> Size | None:

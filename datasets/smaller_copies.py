@@ -7,6 +7,7 @@ folder is not read any more, and made again. A folder without that file is the u
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -63,7 +64,8 @@ def _write_copy(photograph: Path, copy: Path, width: int, height: int) -> None:
     picture, _ = read_picture(file, "RGBA" if header.alpha else "RGB")
     tags = Image.Exif()
     tags[ORIENTATION] = header.orientation
-    Image.fromarray(picture).save(copy, **({"exif": tags} if header.orientation > 1 else {}))
+    exif: dict[str, Any] = {"exif": tags} if header.orientation > 1 else {}
+    Image.fromarray(picture).save(copy, **exif)
 
 
 def usable(folder: Path, photographs: Path) -> bool:

@@ -48,7 +48,7 @@ img{max-width:100%}code{white-space:pre-wrap}</style>
 
 def main(argv: list[str]) -> int:
     """Exit code 0, or 2 where the folder is no sweep or the tables cannot be written."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage="python -m jobs.collect FOLDER")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], usage="python -m jobs.collect FOLDER")
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:
@@ -109,7 +109,7 @@ def _psnr_cell(rows: list[dict]) -> str:
 def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, Known]]) -> None:
     """The three tables."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter[str](text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(row | {"psnr_db": row["psnr_text"] if row["psnr_db"] is None else row["psnr_db"]} for row in rows)
     write_text(sweep / "table.csv", text.getvalue())

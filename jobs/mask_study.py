@@ -220,7 +220,7 @@ def _remember(basedir: Path, scene: list[str], paper: list[str]) -> None:
     if not all(isinstance(words, list) and all(is_text(word) for word in words) for words in texts):
         raise InputError(f"{path} is damaged: it does not hold the flags of the study's runs; choose another --basedir")
     if known != shared:
-        flags = shlex.join(texts[0] + texts[1])
+        flags = shlex.join(word for words in texts for word in words or [])
         raise InputError(f"{basedir} holds runs made with {flags}: choose another --basedir")
 
 

@@ -34,7 +34,7 @@ def check_options(words: list[str], folder: Path) -> Options:
     """What a whole command line means, for the run in `folder`. Raises InputError where a flag is wrong, and where the run would
     be another one, by the file of --config too."""
     options = parse(words)
-    named = {"expname": Path(options.basedir) != folder, "no_reload": options.no_reload}
+    named = {"expname": Path(options.basedir or "") != folder, "no_reload": options.no_reload}
     for name, given in named.items():
         if given:
             raise InputError(f"{name}, in the file of --config, {NEVER[name]}: leave it out")

@@ -15,7 +15,7 @@ from settings.errors import InputError
 
 def main(argv: list[str]) -> int:
     """Exit code 0, or 2 where the folder is no sweep."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage="python -m jobs.status FOLDER")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], usage="python -m jobs.status FOLDER")
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:

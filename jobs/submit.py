@@ -31,8 +31,8 @@ SCRIPT, ENVIRONMENT = "jobs/scenes.sbatch", "jobs/cluster.env"
 def main(argv: list[str]) -> int:
     """Exit code 0, or 2 for a mistake, which is told before anything is submitted."""
     own, _, extra = ("\0".join(argv)).partition("\0--\0")
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], usage="python -m jobs.submit TABLE --sweep FOLDER "
-                                     "[--dry-run] [--at_once N] [-- flags of sbatch]")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], usage="python -m jobs.submit TABLE --sweep "
+                                     "FOLDER [--dry-run] [--at_once N] [-- flags of sbatch]")
     parser.add_argument("table", type=Path)
     parser.add_argument("--sweep", required=True, help="folder of the sweep")
     parser.add_argument("--dry-run", action="store_true", help="show what would run")

@@ -98,7 +98,7 @@ def check_truth(name: str, value: Any) -> bool:
 def check_record(kind: type[_Record], found: Any, name: str) -> _Record:
     """The dataclass whose fields `found` holds, by name; each has its type, and numbers are finite."""
     check_mapping(name, found)
-    types = {f.name: get_type_hints(kind)[f.name] for f in fields(kind)}
+    types = {f.name: get_type_hints(kind)[f.name] for f in fields(kind)}  # pyright: ignore[reportArgumentType]  # a dataclass, which a TypeVar cannot say
     for key, value in found.items():
         if key not in types:
             raise ValueError(f"{name} has an entry {key!r}, which this version does not know")

@@ -47,6 +47,7 @@ class WeightSampler:
 
     def samples(self, rays: Rays, coarse: CoarsePass, generator: torch.Generator | None) -> FineSamples:
         """t (R, count), or (R, K + count) with the union; stratified at random with a generator, else even."""
+        assert coarse.composite is not None and coarse.composite.weights is not None
         if generator is None:
             numbers = evenly(self.count, coarse.t).expand(len(rays), -1)
         else:
@@ -67,18 +68,17 @@ class OpacitySampler:
 
     def samples(self, rays: Rays, coarse: CoarsePass, generator: torch.Generator | None) -> FineSamples:
         """t (R, count), or (R, K + count) with the union, and the offset of raw densities if the fine density corrects."""
+        assert coarse.densities is not None and coarse.initial_density is not None
         numbers = stratified(len(rays), self.count, generator, coarse.t.device).to(coarse.t)
         least = coarse.initial_density if self.correcting else 0.0  # what was given up is still sampled
         drawn = draw_from_knots(coarse.t, coarse.densities + least, numbers, lengths=rays.direction_norms)
         t = drawn.places if self.t_gradients else drawn.places.detach()
         t = _union(coarse.t, t) if self.union else t
-        return FineSamples(t, self._offset(coarse, t) if self.correcting else None)
-
-    @staticmethod
-    def _offset(coarse: CoarsePass, t: Tensor) -> Tensor:
-        """What the fine network's raw densities are corrections of: log(spline(t) / initial density + a least fraction). It ends
-        where the fine network could not undo it."""
-        return torch.log(linear_spline(coarse.t, coarse.densities, t) / coarse.initial_density + _LEAST_FRACTION)
+        if not self.correcting:
+            return FineSamples(t)
+        # log(spline(t) / initial density), but not below what the fine network could undo
+        spline = linear_spline(coarse.t, coarse.densities, t)
+        return FineSamples(t, torch.log(spline / coarse.initial_density + _LEAST_FRACTION))
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class MonteCarloSampler:
 
     def samples(self, rays: Rays, coarse: CoarsePass, generator: torch.Generator | None) -> FineSamples:
         """t (R, count), one in each of as many equal parts of the light, and what was drawn, borders between them included."""
+        assert coarse.densities is not None
         numbers = with_borders(stratified(len(rays), self.count, generator, coarse.t.device).to(coarse.t))
         drawn = draw_from_knots(coarse.t, coarse.densities, numbers, lengths=rays.direction_norms)
         return FineSamples(drawn.places[:, ::2].detach(), drawn=drawn)

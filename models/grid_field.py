@@ -33,6 +33,7 @@ class GridField(nn.Module):
     """
 
     kind, shape_type = "grid", GridShape
+    box: Tensor
     density_cost = 1.0  # of a sample of density, in samples of radiance
 
     def __init__(self, box: Tensor, shape: GridShape, generator: torch.Generator):
@@ -42,10 +43,10 @@ class GridField(nn.Module):
         self.register_buffer("box", box.clone())  # (2, 3) world
         sizes = self.sizes(shape)
         self.table = nn.Parameter((torch.rand(*sizes["table"], generator=generator) * 2 - 1) * 1e-4)
-        self.hidden = nn.Parameter(start_uniform(*sizes["hidden"], generator))
-        self.out = nn.Parameter(start_uniform(*sizes["out"], generator))
-        self.colour_hidden = nn.Parameter(start_uniform(*sizes["colour_hidden"], generator))
-        self.colour_out = nn.Parameter(start_uniform(*sizes["colour_out"], generator))
+        self.hidden = nn.Parameter(start_uniform(sizes["hidden"], generator))
+        self.out = nn.Parameter(start_uniform(sizes["out"], generator))
+        self.colour_hidden = nn.Parameter(start_uniform(sizes["colour_hidden"], generator))
+        self.colour_out = nn.Parameter(start_uniform(sizes["colour_out"], generator))
 
     @staticmethod
     def _layout(shape: GridShape) -> GridLayout:

@@ -36,8 +36,9 @@ def network(inputs: Tensor, *weights: Tensor, in_bfloat16: bool) -> Tensor:
     return linear(values, weights[-1])[: len(inputs)].to(inputs)
 
 
-def start_uniform(outputs: int, inputs: int, generator: torch.Generator) -> Tensor:
-    """Kaiming's uniform start for layers before a ReLU."""
+def start_uniform(size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Kaiming's uniform start for layers before a ReLU; size: (outputs, inputs)."""
+    outputs, inputs = size
     return (torch.rand(outputs, inputs, generator=generator) * 2 - 1) * (6 / inputs) ** 0.5
 
 

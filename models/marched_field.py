@@ -1,6 +1,7 @@
 """A radiance field that is sampled where its occupancy grid says that something may be."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ class MarchedField(RayModel):
     def _from_state(state: dict) -> "MarchedField":
         check_mapping("its field", state, ("settings", "tensors"))
         settings = check_mapping("its settings", state["settings"], ("shape", "cells", "step"))
-        kind = FIELDS[state.get("kind", "grid")]
+        kind: Any = FIELDS[state.get("kind", "grid")]  # with its own shape
         shape = check_record(kind.shape_type, settings["shape"], "its shape")
         cells = check_number("its cells", settings["cells"], 8, 1024, whole=True)
         if cells % 8:
@@ -82,7 +83,7 @@ class MarchedField(RayModel):
         grid, truth = (like(1, cells, cells, cells, dtype=dtype) for dtype in (torch.float32, torch.bool))
         expected = {f"field.{name}": like(*size) for name, size in kind.sizes(shape).items()}
         expected |= {"field.box": like(2, 3), "occupancy.box": like(2, 3), "occupancy.occupied": truth}
-        training = dict(zip(_TRAINING_ONLY, (grid, truth), strict=True))
+        training: dict[str, Tensor] = dict(zip(_TRAINING_ONLY, (grid, truth), strict=True))
         tensors = check_tensors(state["tensors"], expected, training)  # before memory for the field is taken
         for name in ("field.box", "occupancy.box"):
             check_box(name, tensors[name])
@@ -110,7 +111,7 @@ class MarchedField(RayModel):
         walk = self.march_rounds(rays, self._shift(rays.direction_norms, generator, jitter), stretch=stretch, least=least)
         parts = [(alive[some.rays.long()].int(), *some[2:5], features) for alive, some, features, _ in walk]
         if not parts:
-            nothing = self.sample(rays[:0])
+            nothing = self.sample(rays[torch.arange(0)])
             parts = [(nothing.rays, *nothing[2:5], self.field.encode(nothing.positions))]
         numbers, *others = (torch.cat(column) for column in zip(*parts, strict=True))
         numbers, order = torch.sort(numbers, stable=True)  # ray by ray; along a ray they are in order
@@ -149,7 +150,8 @@ class MarchedField(RayModel):
             t = drawn.places[:, ::2].detach()
             positions = some.origins[:, None] + t[..., None] * some.directions[:, None]
             colours = self.field.radiance(self.field.code(positions.view(-1, 3)), harmonics).view(*positions.shape)
-            colour, transmittance, depth, *_ = integrate(drawn, t, colours)
+            colour, transmittance, depth = integrate(drawn, t, colours)[:3]
+            assert depth is not None
             nothing, clear = colour.new_zeros(len(rays)), colour.new_ones(len(rays))
             found.append(Composite(
                 nothing[:, None].expand(-1, 3).index_copy(0, hit, colour), clear.index_copy(0, hit, transmittance),
@@ -167,6 +169,7 @@ class MarchedField(RayModel):
         transmittance += 1
         for alive, samples, features, left in self.march_rounds(rays, least=SEEN_TRANSMITTANCE):
             found = self.render_samples(rays[alive], samples, features)
+            assert found.depth is not None
             colour[alive] += left[:, None] * found.colour
             depth[alive] += left * found.depth
             transmittance[alive] = left * found.transmittance
@@ -193,6 +196,7 @@ class MarchedField(RayModel):
             densities = self.field.density(samples.positions, features)
             seen = see(densities, samples.starts, samples.ends, samples.offsets, some.direction_norms, left, least=least)
             yield alive, samples.select(seen), features[seen.index], left
+            assert samples.reached is not None
             clear[alive], at[alive] = seen.transmittance, samples.reached
             alive = alive[(samples.reached < far[alive]) & (seen.transmittance > least)]
             shift, most = torch.zeros_like(shift), max(min(2 * most, _AT_ONCE // max(len(alive), 1)), _FIRST_SAMPLES)

@@ -1,6 +1,7 @@
 """The original radiance field: a deep network of encoded positions and directions."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,10 +61,16 @@ class NetworkField(nn.Module):
     makes the density. Source: Mildenhall et al. 2020, appendix A, and nerf-pytorch.
     """
 
+    density: nn.Linear
+    feature: nn.Linear
+    mixed: nn.Linear
+    colour: nn.Linear
+    both: nn.Linear
+
     def __init__(self, shape: NetworkShape, generator: torch.Generator):
         super().__init__()
         self.shape, self.in_bfloat16 = shape, False  # whether layers multiply in bfloat16
-        self.layers = nn.ModuleList()
+        self.layers: Any = nn.ModuleList()  # of nn.Linear
         for name, (inputs, outputs) in layer_sizes(shape).items():
             layer = nn.Linear(inputs, outputs)
             if name.startswith("layers."):

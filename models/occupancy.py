@@ -1,5 +1,7 @@
 """Which cells of a box hold anything: densities seen there lately, and the bits that marching reads."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,11 @@ class OccupancyGrid(nn.Module):
     A cell keeps the largest density that was found in it, which decays at each update; it is occupied while that density times a
     step is above a threshold. Cells that are not `open` stay empty. Source: Müller et al. 2022, appendix E.
     """
+
+    box: Tensor
+    density: Tensor
+    open: Tensor
+    occupied: Tensor
 
     def __init__(self, box: Tensor, *, cells: int = 128, step: float):
         super().__init__()
@@ -41,7 +48,8 @@ class OccupancyGrid(nn.Module):
         return self.box[0] + unit * (self.box[1] - self.box[0])
 
     @torch.no_grad()
-    def update(self, density_at, generator: torch.Generator, *, some: int, decay: float, threshold: float) -> None:
+    def update(self, density_at: Callable[[Tensor], Tensor], generator: torch.Generator, *, some: int, decay: float,
+               threshold: float) -> None:
         """Look at the density in cells anew: in all open ones, or at random in `some` of them and in twice as many occupied ones.
 
         density_at maps places (N, 3) to densities (N,); threshold: of the optical thickness of a step. At least one cell is open.

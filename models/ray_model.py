@@ -1,6 +1,8 @@
 """What every model that is looked at ray by ray shares: how a picture is made of rays."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,12 @@ class RayModel(nn.Module, ABC):
     their centres.
     """
 
+    kind: Any  # str, the word for --field
+    chunk: int  # rays that are rendered at a time
+    points: int  # that go through a network at a time
+    radiance_samples: Any  # int, of a ray, at which the radiance alone is evaluated; 0: it is at every sample
+    state: Callable[..., dict]  # the model as plain tensors and numbers
+
     def __init__(self, ndc: Ndc | None = None, *, through_corners: bool = False):
         super().__init__()
         self.ndc, self.through_corners, self.chunk = ndc, through_corners, CHUNK
@@ -39,7 +47,7 @@ class RayModel(nn.Module, ABC):
         """Have the networks multiply in bfloat16, or in single precision."""
         for part in self.children():
             if hasattr(part, "in_bfloat16"):
-                part.in_bfloat16 = on
+                part.in_bfloat16 = on  # pyright: ignore[reportArgumentType]  # nn.Module declares tensors alone
 
     def to_model_space(self, rays: Rays) -> Rays:
         """Rays of the world in the model's coordinates."""
@@ -61,11 +69,12 @@ class RayModel(nn.Module, ABC):
         for some in pixels.split(self.chunk):
             signals.check()
             parts.append(self._over_black(pixel_rays(packed, some)))
-        colour, alpha, depth, normal = (None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True))
+        colour, alpha, depth = (torch.cat(column) for column in zip(*(part[:3] for part in parts), strict=True))
+        normals = [part[3] for part in parts if part[3] is not None]
         colour = rendering_over(colour, 1 - alpha, background).clamp(0, 1)
         size = height, width
         return Rendering(colour.view(*size, 3), alpha.view(size), depth.view(size) if with_depth else None,
-                         None if normal is None else normal.view(*size, 3))
+                         torch.cat(normals).view(*size, 3) if normals else None)
 
     def _over_black(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Colour over black, alpha, mean depth along the camera's z axis, 0 where alpha is 0, and unit normals of rays of the

@@ -116,13 +116,16 @@ class SampledField(RayModel):
         near, far = (rays.direction_norms.new_full((len(rays),), t) for t in (s.near, s.far))
         t = along(near, far, evenly(s.samples, near).expand(len(rays), -1), disparity=s.disparity)
         if jitter:
+            assert generator is not None
             t = t + jitter * (jittered(t, generator) - t)
         coarse = self._coarse_pass(rays, t, generator, noise)
         if self.fine is None:
+            assert coarse.composite is not None
             return Traced(coarse.composite, coarse.composite)
         fine = self.sampler.samples(rays, coarse, generator if jitter else None)
         if fine.drawn is not None:
             _, colours = self._at(self.fine, rays, fine.t, generator, 0.0)
+            assert colours is not None
             return Traced(None, integrate(fine.drawn, fine.t, colours))
         return Traced(coarse.composite, self._composite(self.fine, rays, fine.t, generator, noise, fine.raw_offset))
 
@@ -162,12 +165,15 @@ class SampledField(RayModel):
 
     def render_rays(self, rays: Rays) -> RayRendering:
         """What rays in the model's coordinates show."""
-        return RayRendering(*self.trace(rays).best[:3])
+        colour, transmittance, depth = self.trace(rays).best[:3]
+        assert depth is not None
+        return RayRendering(colour, transmittance, depth)
 
     def _composite(
         self, field: NetworkField, rays: Rays, t: Tensor, generator, noise: float, offset: Tensor | None = None
     ) -> Composite:
         densities, colours = self._at(field, rays, t, generator, noise, offset)
+        assert colours is not None
         last = t[:, -1:] + _ENDLESS if self.sampling.endless else torch.full_like(t[:, -1:], self.sampling.far)
         ends = torch.cat([t[:, 1:], last], 1)
         return composite(densities, colours, t, ends, lengths=rays.direction_norms)
@@ -182,7 +188,8 @@ class SampledField(RayModel):
         else:  # the network's layers are much larger than what they make
             some = max(1, self.points // t.shape[1])
             parts = [field.raw(*part) for part in zip(positions.split(some), rays.view_directions.split(some), strict=True)]
-            raw, colours = (None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True))
+            raw = torch.cat([part[0] for part in parts])
+            colours = None if parts[0][1] is None else torch.cat([part[1] for part in parts if part[1] is not None])
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
         return field.activate(raw if offset is None else raw + offset), colours

@@ -39,6 +39,7 @@ class VoxelField(nn.Module):
     """
 
     kind, shape_type = "voxels", VoxelShape
+    box: Tensor
     density_cost = 0.25  # of a sample of density, in samples of radiance
 
     def __init__(self, box: Tensor, shape: VoxelShape, generator: torch.Generator):
@@ -49,7 +50,7 @@ class VoxelField(nn.Module):
         sizes = self.sizes(shape)
         self.voxels = nn.Parameter(torch.zeros(*sizes["voxels"]))
         self.table = nn.Parameter((torch.rand(*sizes["table"], generator=generator) * 2 - 1) * 1e-4)
-        layers = [start_uniform(*size, generator) for name, size in sizes.items() if name.startswith("layers.")]
+        layers = [start_uniform(size, generator) for name, size in sizes.items() if name.startswith("layers.")]
         self.layers = nn.ParameterList(layers)
 
     @staticmethod

@@ -85,7 +85,7 @@ def evaluate(
                 on_view(view, rendering, true, quality)
     return Quality(
         views,
-        _mean([v.psnr for v in views]),
+        sum(v.psnr for v in views) / len(views),
         _mean([v.ssim for v in views]),
         _mean([v.lpips for v in views]),
         lpips_note,

@@ -11,6 +11,7 @@ import jinja2
 import matplotlib
 import numpy as np
 from markupsafe import Markup
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
@@ -132,7 +133,7 @@ def poster_uri(video: Path | None) -> str | None:
 def colour_ramp(name: str) -> str:
     """A matplotlib colour map as the stops of a CSS gradient."""
     colours = matplotlib.colormaps[name](np.linspace(0, 1, 17))
-    return ", ".join(matplotlib.colors.to_hex(c) for c in colours)
+    return ", ".join(to_hex(c) for c in colours)
 
 
 def psnr_span(views: list[dict[str, Any]]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from skimage.metrics import structural_similarity
@@ -38,16 +39,15 @@ def ssim(predicted: Tensor, true: Tensor) -> float | None:
     if min(true.shape[:2]) < SSIM_WINDOW:
         return None
     pictures = [t.detach().float().clamp(0, 1).cpu().numpy() for t in (predicted, true)]
-    return float(
-        structural_similarity(
-            *pictures,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=1.0,
-            channel_axis=-1,
-        )
+    similarity: Any = structural_similarity(
+        *pictures,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        channel_axis=-1,
     )
+    return float(similarity)
 
 
 def lpips_or_none() -> tuple[Callable[[Tensor, Tensor], float] | None, str]:

@@ -21,7 +21,7 @@ def save_outlines(path: Path, scene: Scene, used: Split) -> None:
     """
     views = np.unique(np.linspace(0, len(scene.train) - 1, _VIEWS).round().astype(int))
     given = scene.silhouettes.alpha
-    sources = [used.alpha] if given is None or given is used.alpha else [given, used.alpha]
+    sources = [used.masks] if given is None or given is used.alpha else [given, used.masks]
     cells = [np.concatenate([_tinted(scene.train.images[view], masks[view]) for masks in sources], 1) for view in views]
     tallest, widest = (max(cell.shape[side] for cell in cells) for side in (0, 1))
     cells = [np.pad(cell, ((0, tallest - cell.shape[0]), (0, widest - cell.shape[1]), (0, 0))) for cell in cells]

@@ -68,9 +68,10 @@ def panels_of(path: Path) -> tuple[Image.Image, Image.Image, Image.Image]:
     """The three panels of a picture that `save_comparison` wrote."""
     with Image.open(path) as strip:
         width = strip.width // 3
-        return tuple(
+        one, two, three = (
             strip.crop((i * width, 0, (i + 1) * width, strip.height)).convert("RGB") for i in range(3)
         )
+        return one, two, three
 
 
 def remove_older(folder: Path, keep: list[Path]) -> None:

@@ -19,7 +19,7 @@ _THEME = {
 }
 _INK, _MUTED, _LINE, _ACCENT = _THEME
 _LETTER = 0.008  # of the axis' width, that a letter of a stage's name takes
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: readable by machines, drawn in the page's font
     "svg.hashsalt": "report",  # the same run gives the same bytes
     "font.family": "sans-serif",
@@ -95,7 +95,7 @@ def _series(
 ) -> tuple[list[float], list[float]] | None:
     """The times and values of the epochs that have this figure; None where none has."""
     known = [(t, row[key]) for t, row in zip(time, history, strict=True) if row.get(key) is not None]
-    return tuple(map(list, zip(*known, strict=True))) if known else None
+    return ([t for t, _ in known], [value for _, value in known]) if known else None
 
 
 def _mark_stages(axes, time: list[float], history: list[dict[str, Any]]) -> None:

@@ -107,7 +107,7 @@ def load_ply(path: Path) -> dict[str, Tensor]:
     """
     with reading(path, "is not a complete PLY file of points: export it again", "it is the point cloud to read"):
         _header(path)
-        vertices = PlyData.read(str(path), mmap=False)["vertex"].data
+        vertices = PlyData.read(str(path), mmap=False)["vertex"].data  # pyright: ignore[reportArgumentType]  # its default is one
     missing = [n for n in (*_POSITION, *_BASE, *_SH) if n not in (vertices.dtype.names or ())]
     if missing:
         raise InputError(f"{path} lacks the property {missing[0]}: give a points.ply that this program wrote")

@@ -121,7 +121,7 @@ def first_frame(video: Path) -> Image.Image:
     """The first picture of a video. Raises OSError or RuntimeError where it does not play."""
     try:
         with imageio.get_reader(video, format="FFMPEG") as reader:
-            return Image.fromarray(reader.get_data(0))
+            return Image.fromarray(reader.get_data(0))  # pyright: ignore[reportAttributeAccessIssue]
     except (IndexError, ValueError) as problem:
         raise OSError(f"the video that was written does not play: {problem}") from problem
 
@@ -129,6 +129,7 @@ def first_frame(video: Path) -> Image.Image:
 def frame(rendering: Rendering, background: str, near: float, far: float) -> np.ndarray:
     """Colour beside depth, uint8 (H, 2 W, 3). Depth near is the bright end of the scale, far the dark one;
     where the rendering is transparent the depth fades into the background."""
+    assert rendering.depth is not None
     depth = rendering.depth.detach().float().cpu().numpy()
     colours = colour_map((depth - near) / (far - near), DEPTH_COLOURS).astype(np.float32)
     alpha = rendering.alpha.detach().float().nan_to_num(0).clamp(0, 1).cpu().numpy()[..., None]
@@ -143,6 +144,7 @@ def depth_range(model: RadianceModel, cameras: Cameras, background: str) -> tupl
     seen = []
     for probe in range(min(_PROBES, len(cameras))):
         rendering = model.render(cameras, probe * len(cameras) // min(_PROBES, len(cameras)), background)
+        assert rendering.depth is not None
         solid = (rendering.alpha > 0.5) & rendering.depth.isfinite()
         seen.append(rendering.depth[solid].detach().float().cpu().numpy())
     depths = np.concatenate(seen)
@@ -159,6 +161,6 @@ def film_size(width: int, height: int, seconds_per_view: float) -> tuple[int, in
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     most = RENDER_BUDGET / LEAST_FRAMES / max(seconds_per_view, 1e-6)  # of a picture's area
     scale = max(min(scale, most**0.5), min(scale, LEAST_SIDE / max(width, height)))
-    sides = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    width, height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
     frames = RENDER_BUDGET / max(seconds_per_view * scale**2, 1e-6)
-    return (*sides, int(min(max(frames, LEAST_FRAMES), MOST_FRAMES)))
+    return (width, height, int(min(max(frames, LEAST_FRAMES), MOST_FRAMES)))

@@ -7,7 +7,7 @@ and from those that each method adds in a dataclass of its own (`methods.<name>.
 from dataclasses import Field, dataclass, fields, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 from settings.errors import InputError
 
@@ -159,14 +159,14 @@ class MachineOptions:
 @dataclass(frozen=True)
 class Options(SceneOptions, RunOptions, MachineOptions):
     """What every run is asked to do. A method's options are a subclass with its own settings. None means: not given by the user,
-    the method or the protocol decides."""
+    the method or the protocol decides; types are those after that."""
 
     method: str = method_word("")
     protocol: str = protocol_word("standard")
     given: frozenset[str] = dataclass_field(default=frozenset(), compare=False)  # flags on the command line, in the config file
 
     @classmethod
-    def from_flags(cls, values: dict[str, Any]) -> "Options":
+    def from_flags(cls, values: dict[str, Any]) -> Self:
         """Options from the flags that were given, {name: value}; methods complete what other flags decide."""
         return cls(**values, given=frozenset(values))
 
@@ -200,7 +200,7 @@ class Options(SceneOptions, RunOptions, MachineOptions):
         """Whether pictures over black are the stored colours, where these are black if alpha is 0; else colour * alpha."""
         return False
 
-    def filled(self, defaults: dict) -> "Options":
+    def filled(self, defaults: dict) -> Self:
         """The same options with each setting that is still None taken from `defaults`, {flag name: value}."""
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         return replace(self, **missing)
@@ -255,4 +255,5 @@ def made_with(then: dict[str, Any], options: Options) -> dict[str, Any]:
 
 def plain_type(field: Field) -> type:
     """The plain type of a setting: bool, int, float or str."""
-    return next((part for part in get_args(field.type) if part is not type(None)), field.type)
+    kind: Any = field.type
+    return next((part for part in get_args(kind) if part is not type(None)), kind)

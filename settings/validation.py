@@ -47,7 +47,7 @@ def _check_type(setting: Field, value: Any) -> None:
     allowed = (int, float) if wanted is float else wanted
     if not isinstance(value, allowed) or (isinstance(value, bool) and wanted is not bool):
         raise InputError(f"--{setting.name} {value!r} is not of type {wanted.__name__}")
-    if wanted is str and (not value.strip() or not value.isprintable()):
+    if isinstance(value, str) and (not value.strip() or not value.isprintable()):
         raise InputError(f"--{setting.name} {value!r} is empty or holds unprintable characters")
 
 

@@ -58,8 +58,9 @@ def writing_into(folder: Path) -> Iterator[None]:
     except CannotWrite:
         raise
     except OSError as problem:
-        named = problem.filename is not None and _is_in(folder, problem.filename)
-        path = Path(os.fsdecode(problem.filename)) if named else folder
+        name: Any = problem.filename
+        named = name is not None and _is_in(folder, name)
+        path = Path(os.fsdecode(name)) if named and name is not None else folder
         if not named and problem.errno not in FULL:
             raise
         raise _cannot_write(path, problem) from problem
@@ -143,8 +144,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # torch and numpy, scalars and arrays
-        return plain(value.tolist())
+    if tolist := getattr(value, "tolist", None):  # torch and numpy, scalars and arrays
+        return plain(tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int, str)):

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from torch import nn
+from typing import Any
 
 from models.checks import check_number
 from system import ranks
@@ -60,7 +59,7 @@ class Snapshots(Callback):
     """Calls save(model, step) after each step, on the first rank, outside the training time; once for each step, even where a
     run is stopped in it and goes on."""
 
-    def __init__(self, save: Callable[[nn.Module, int], None]):
+    def __init__(self, save: Callable[[Any, int], None]):
         self.save, self.last = save, 0
 
     def after_step(self, task: Task) -> None:

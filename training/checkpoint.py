@@ -48,7 +48,7 @@ def load_checkpoint(folder: Path, options: Options, now: dict | None = None, nam
     by_content = now is not None and state.get("learned_from") is not None
     with reading(path):
         _check_options(folder, dict(state["options"]), options, by_content)
-        other = difference(state["learned_from"], now, names or []) if by_content else ""
+        other = difference(state["learned_from"], now, names or []) if by_content and now else ""
     if other:
         raise InputError(f"{folder} holds a run that began with other data ({other}): give the data that it began with, choose "
                          "another --basedir, or --no_reload to start anew")

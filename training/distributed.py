@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.nn  # now: loaded after the ranks have met, defaults of its functions would keep their group alive
 from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from settings.errors import InputError
 from system import ranks, signals
@@ -48,7 +49,7 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
         dist.destroy_process_group()  # with its threads, which would abort a program that ends before they rest
 
 
-def _rendezvous() -> dist.Store:
+def _rendezvous() -> Store:
     """What the ranks leave words for each other in, once all are there. Signals are answered while it waits."""
     (host, port), until = ranks.meeting(), time.monotonic() + _MEETING
     serves = ranks.first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
@@ -56,10 +57,10 @@ def _rendezvous() -> dist.Store:
     while not serves and not _is_listening(host, port):
         _wait_a_moment(until, f"{lost}: nothing answered there")
     try:
-        store = dist.TCPStore(host, port, ranks.count(), serves, timeout=timedelta(seconds=_MEETING), wait_for_workers=False)
+        store = TCPStore(host, port, ranks.count(), serves, timeout=timedelta(seconds=_MEETING), wait_for_workers=False)
     except RuntimeError as problem:
         raise ranks.Lost(f"{lost}: {'the port is taken' if serves else 'nothing answered there'}") from problem
-    store = dist.PrefixStore(f"radiance_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    store = PrefixStore(f"radiance_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     here = [f"here_{rank}" for rank in range(ranks.count())]
     store.set(here[ranks.number()], "")
     while not store.check(here):
@@ -82,7 +83,7 @@ def _wait_a_moment(until: float, lost: str) -> None:
     time.sleep(0.2)
 
 
-def _check_devices(store: dist.Store, own: str) -> None:
+def _check_devices(store: Store, own: str) -> None:
     """own: the name of this rank's GPU, which no other has; empty for none."""
     with _lost_rank():
         store.set(f"device_{ranks.number()}", own)

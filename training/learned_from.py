@@ -21,10 +21,10 @@ _TOLERANCE = 1e-5  # of the largest of the numbers that are compared
 def learned_from(scene: Scene, options: Options) -> dict:
     """All of the scene that changes a training, and the model in --ft_path, as plain values and tensors for a checkpoint."""
     train, carving = scene.train, scene.carving
-    own_pictures = carving is not None and carving.images is not train.images
+    carved = carving.images if carving is not None and carving.images is not train.images else None
     return {
         "pictures": _sums(train.images), "alpha": _sums(train.alpha), "sizes": _sizes(train),
-        "masks": None if carving is None else _sums(carving.alpha), "carved": _sums(carving.images) if own_pictures else None,
+        "masks": None if carving is None else _sums(carving.alpha), "carved": _sums(carved),
         "intrinsics": train.cameras.intrinsics.float().cpu(), "poses": train.cameras.camera_to_world.float().cpu(),
         "bounds": scene.bounds.float().cpu(), "depths": torch.tensor([scene.near, scene.far], dtype=torch.float32),
         "background": scene.background, "cut_out": scene.cut_out, "forward_facing": scene.forward_facing,
@@ -71,7 +71,7 @@ def difference(then: dict, now: dict, names: list[str]) -> str:
 
 def _sums(images: Any) -> list[int] | None:
     """A checksum a view: of an array (V, H, W, ...), or of arrays of several sizes."""
-    return None if images is None else [zlib.crc32(np.ascontiguousarray(images[view])) for view in range(len(images))]
+    return None if images is None else [zlib.crc32(np.ascontiguousarray(images[view]).data) for view in range(len(images))]
 
 
 def _sizes(split: Split) -> list[list[int]]:
@@ -98,7 +98,9 @@ def _other_start(then: dict | None, now: dict | None) -> str:
     """Whether a run began with another --ft_path. A file that is gone, or was replaced under its name, no longer matters."""
     if (then is None) != (now is None):
         return f"it began {'without' if then is None else 'with'} --ft_path"
-    if then is None or then["path"] == now["path"] or None in (then["sum"], now["sum"]) or then["sum"] == now["sum"]:
+    if then is None or now is None or then["path"] == now["path"]:
+        return ""
+    if None in (then["sum"], now["sum"]) or then["sum"] == now["sum"]:
         return ""
     return f"it began from the model in {then['path']}, and --ft_path names another model"
 

@@ -1,6 +1,7 @@
 """log.txt: a line an epoch, for people who watch a run."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from system import run_lock
@@ -10,7 +11,7 @@ LOG = "log.txt"
 _NUMBER = re.compile(r"(?:epoch|step) (\d+)\b")
 
 
-def begin(folder: Path, history: list[dict], unit: str) -> None:
+def begin(folder: Path, history: Sequence[Mapping], unit: str) -> None:
     """Keep the lines of the epochs that a checkpoint knows, once each; those of a killed run that it does not know come again.
 
     unit: what the lines count, `epoch` or `step`. Raises CannotWrite.

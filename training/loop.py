@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from models.checks import is_finite
 from settings.errors import InputError
@@ -75,7 +76,7 @@ class _Loop:
                     task.run.finished = True
                     self._save()
         except signals.StopRequested:
-            if task.optimizer is not None:  # else nothing has changed since the checkpoint
+            if hasattr(task, "optimizer"):  # else nothing has changed since the checkpoint
                 self._save()
             distributed.barrier()
             if not signals.ends_training_only():
@@ -128,7 +129,7 @@ class _Loop:
             "epoch": len(run.history) + 1, "step": task.steps, "seconds": run.seconds["training"], "train_psnr": train_psnr,
             "validation_psnr": validation, "stage": task.stage,
         }
-        run.history.append(row | task.row_figures())
+        run.history.append(cast(HistoryRow, row | task.row_figures()))
         task.end_epoch()
         for callback in self.callbacks:
             callback.after_row(task, run.history)

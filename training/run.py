@@ -17,16 +17,19 @@ class HistoryRow(TypedDict):
     stage: str
 
 
-@dataclass
+SECONDS = ("training", "hull", "compile", "evaluation")  # what a run's time goes into
+
+
+@dataclass(kw_only=True)
 class Run:
     """What every method's run keeps."""
 
+    model: nn.Module
     history: list[HistoryRow] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "hull": 0.0, "compile": 0.0, "evaluation": 0.0})
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SECONDS, 0.0))
     finished: bool = False
     interrupted: bool = False
     options: dict[str, Any] | None = None  # of the run that was loaded
-    model: nn.Module | None = None
 
     def weights(self) -> dict:
         """What weights.pt holds of the model, under the method's key."""

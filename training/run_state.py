@@ -11,9 +11,8 @@ from torch import Tensor
 
 from models.checks import check_finite, check_mapping, check_number, check_range, check_truth, is_finite
 from settings.options import Options
-from training.run import Run
+from training.run import SECONDS
 
-_SECONDS = Run().seconds.keys()
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -27,7 +26,7 @@ def check_run(state: dict, options: type[Options]) -> None:
         if name not in state:
             raise ValueError(f"the entry {name!r} is missing")
     check_truth("its entry finished", state["finished"])
-    for name, value in check_mapping("its seconds", state["seconds"], tuple(_SECONDS)).items():
+    for name, value in check_mapping("its seconds", state["seconds"], SECONDS).items():
         check_number(f"its seconds of {name}", value, 0)
     _check_history(state["history"])
 

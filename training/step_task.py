@@ -15,7 +15,7 @@ from training.validation import mean_psnr
 _EPOCHS = 20  # parts of a run, for history and progress
 
 
-@dataclass
+@dataclass(kw_only=True)
 class StepRun(Run):
     """A run that is counted in steps."""
 

@@ -22,7 +22,7 @@ class Task(ABC):
     scene: Scene  # whose training views are learned from
     options: Options
     run: Run  # the loop fills in its history, seconds, finished and interrupted; `state` and `restore` are about the rest
-    optimizer: torch.optim.Optimizer | None = None  # from the first stage of this process on
+    optimizer: torch.optim.Optimizer  # made in `start` and `restore`, or by the first `prepare`
     unit = "step"  # of `done` and `total`
     row_unit = "step"  # epoch | step: what the lines of log.txt are numbered by
     remedy = "lower the step size"  # what the user can do if numbers overflow
@@ -113,7 +113,7 @@ class Task(ABC):
 
     def size_in_words(self) -> str:
         """The present size of the model or of a step: `9,208 points`."""
-        return self.model.describe()
+        return self.model.describe()  # pyright: ignore[reportCallIssue]  # every model that is reported has it
 
     def end_stage(self) -> None:
         """The present epoch is to be the last one of its stage. Called before `end_epoch`."""

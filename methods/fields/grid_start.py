@@ -1,13 +1,14 @@
 """Where a radiance field lies and which of its cells are looked at first, from the cameras and the alpha channels."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split
 from methods.fields.network_start import scene_ndc
-from methods.points.hull import Masks
 from models.marched_field import FIELDS, MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
@@ -45,7 +46,8 @@ def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> Marche
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
-    field = FIELDS[kind](box, _SHAPES[kind](finest=finest), generator)
+    make: Any = FIELDS[kind]  # with its own shape
+    field = make(box, _SHAPES[kind](finest=finest), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 
@@ -86,8 +88,8 @@ def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
     axes = [box[0, a] + unit * (box[1, a] - box[0, a]) for a in range(3)]
     cameras, count = pack_cameras(views.cameras), len(views)
 
-    def carved(masks: Masks, **settings) -> Tensor:
-        index = carve_hull(*axes, cameras, masks, **settings).cpu()
+    def carved(masks: Sequence[Tensor], **settings) -> Tensor:
+        index = carve_hull(axes[0], axes[1], axes[2], cameras, masks, **settings).cpu()
         found = torch.zeros(cells, cells, cells, dtype=torch.bool)
         found[index[:, 2], index[:, 1], index[:, 0]] = True
         return found
@@ -99,13 +101,13 @@ def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
     return carved(masks, margin=_UNSEEN) & carved(masks, allowed_misses=count - max(1, round(_SHOWN * count)))
 
 
-def _grown(views: Split, box: Tensor, cells: int) -> Masks:
+def _grown(views: Split, box: Tensor, cells: int) -> list[Tensor]:
     """Masks grown by what a cell's corner may be from its centre on the screen: cells are judged by their centres."""
     reach = float(((box[1] - box[0]) / cells).norm()) / 2
     distance = float((views.cameras.centers - box.mean(0)).norm(dim=1).min())
     pixels = math.ceil(float(views.cameras.intrinsics[:, 0, 0].max()) * reach / max(distance - reach, reach))
     grown = []
-    for mask in views.alpha:
+    for mask in views.masks:
         side = 2 * min(pixels, max(mask.shape)) + 1
         wide = torch.nn.functional.max_pool2d(torch.from_numpy(mask)[None, None].float(), (1, side), 1, (0, side // 2))
         grown.append(torch.nn.functional.max_pool2d(wide, (side, 1), 1, (side // 2, 0))[0, 0].to(torch.uint8))

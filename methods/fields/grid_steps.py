@@ -36,7 +36,7 @@ class GridSteps:
         self.open_cells = int(model.occupancy.open.sum())
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, int]:
+    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, float]:
         """The step's loss and the mean squared error of its rays, both over the rays and the channels, and what it cost, in
         samples: of this rank's rays, parts of sums over the ranks."""
         options, model = self.options, self.model
@@ -59,6 +59,7 @@ class GridSteps:
             seen = model.render_samples(rays, samples, features, depth=False)
             loss = squared = batch.squared_error(seen)
             if self.distortion:
+                assert seen.weights is not None
                 loss = loss + self._spread(seen.weights, samples, rays)
         cost = len(samples.rays)
         if model.radiance_samples:
@@ -98,8 +99,9 @@ class GridSteps:
             densities = self.model.field.density(samples.positions, features)
             shown = composite(densities, densities[:, None].detach(), samples.starts, samples.ends, offsets=samples.offsets,
                               lengths=rays.direction_norms, depth=False)
+            assert shown.weights is not None
             loss = loss + self._spread(shown.weights, samples, rays)
-        return loss, mean((sum(errors) / len(errors)).square())
+        return loss, mean((torch.stack(errors).sum(0) / len(errors)).square())
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
         """What the rays' distortion costs, as a share of the box's diagonal."""

@@ -23,8 +23,8 @@ class NetworkSteps:
         self.optimizer = torch.optim.Adam(groups, lr=options.lrate, betas=(0.9, 0.999))
 
     def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, int]:
-        """The step's loss, the mean squared error of its rays by the better network, and what it cost, which nobody asks: of
-        this rank's rays, parts of sums over the ranks."""
+        """The step's loss, the mean squared error of its rays by the better network, and its cost, which is not used here
+        and always 0: of this rank's rays, parts of sums over the ranks."""
         options = self.options
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=False):
             group["lr"] = rate * 0.1 ** (step / (1000 * options.lrate_decay))
@@ -33,8 +33,9 @@ class NetworkSteps:
         generator = distributed.shard_generator(self.generator, options.seed, step)
         found = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
         squared = batch.squared_error(found.best)
-        alone = found.coarse is None or found.best is found.coarse
-        loss = squared if alone else squared + batch.squared_error(found.coarse)
+        loss = squared
+        if found.coarse is not None and found.best is not found.coarse:
+            loss = squared + batch.squared_error(found.coarse)
         return batch.share * loss, batch.share * squared, 0
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:

@@ -3,7 +3,7 @@
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from settings.errors import InputError
 from settings.options import NERF, Options, method_word, protocol_word, setting, settings_of
@@ -35,13 +35,13 @@ class FieldOptions(Options):
         "minutes on a CPU (grid), voxels for density and a network for radiance, called a few times a ray (voxels), or the "
         "original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
         choices=("grid", "voxels", "mlp"), absent="grid; mlp where one of its flags is given")
-    N_iters: int | None = setting(
+    N_iters: int = setting(
         "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp", may_grow=True)
-    N_rand: int | None = setting(
+    N_rand: int = setting(
         "rays", None, "rays of a step, 0 = as many as show 32,768 samples, or cost as much in calls of the radiance",
         source=NERF, low=0, high=1 << 20,
         absent="0; 4096 for mlp")
-    lrate: float | None = setting(
+    lrate: float = setting(
         "rays", None, "step size at the start; for grid and voxels it falls to 3 % at the end", source=NERF, above=0, high=10,
         absent="0.03; 0.0005 for mlp")
     radiance_calls: int | None = setting(
@@ -112,7 +112,7 @@ class FieldOptions(Options):
         65536, "points that go through a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run")
 
     @classmethod
-    def from_flags(cls, values: dict[str, Any]) -> "FieldOptions":
+    def from_flags(cls, values: dict[str, Any]) -> Self:
         """A flag of the networks chooses --field mlp."""
         network = any(field.metadata["needs"] and name in values for name, field in settings_of(cls).items())
         return super().from_flags({"field": "mlp"} | values if network else values)
@@ -136,7 +136,7 @@ class FieldOptions(Options):
             raise ValueError(self.i_weights)
         return (sys.maxsize, 60.0 * number) if self.i_weights.endswith("m") else (number, math.inf)
 
-    def complete(self) -> "FieldOptions":
+    def complete(self) -> Self:
         """The options with what the user left to --field."""
         return self.filled(DEFAULTS[self.field])
 

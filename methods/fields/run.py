@@ -18,11 +18,11 @@ from training.checkpoint import CHECKPOINT, model_file, read_run
 from training.step_task import StepRun
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FieldRun(StepRun):
     """A field in training."""
 
-    model: RayModel | None = None
+    model: RayModel
 
     def weights(self) -> dict:
         return {"field": self.model.state(training=False)}

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,12 +31,18 @@ class FieldTask(StepTask):
     """The training of a field. The rays of a step are divided over the ranks."""
 
     run: FieldRun
-    remedy, stage = "lower --lrate", "field"
+    options: FieldOptions
+    remedy = "lower --lrate"
+    stage = "field"  # pyright: ignore[reportAssignmentType]  # a constant in place of the property
 
     def __init__(self, scene: Scene, validation: Split, options: FieldOptions):
         """options: complete, see `FieldOptions.complete`. A new run starts from the model in --ft_path where one is named."""
         super().__init__(scene, validation, options, options.N_iters)
         self.checkpoint_interval = options.checkpoint_interval
+
+    @property
+    def model(self) -> RayModel:
+        return self.run.model
 
     def start(self) -> None:
         began = time.perf_counter()
@@ -70,13 +77,14 @@ class FieldTask(StepTask):
         self.run = FieldRun(model=model.to(device))
         distributed.synchronize(model)
         if isinstance(model, MarchedField):
-            model.radiance_samples = options.radiance_calls
+            model.radiance_samples = options.radiance_calls or 0
         model.set_bfloat16(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
         random = options.random_bkgd and scene.train.alpha is not None and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
-        self.ray_steps = (NetworkSteps if options.field == "mlp" else GridSteps)(model, options, self.generator)
+        steps: Any = NetworkSteps if options.field == "mlp" else GridSteps
+        self.ray_steps = steps(model, options, self.generator)
         self.optimizer = self.ray_steps.optimizer
 
     def state(self) -> dict:

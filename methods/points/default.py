@@ -86,7 +86,7 @@ class DefaultRecipe:
         axes = [low[a] + step[a] * (torch.arange(self.grid) + 0.5) for a in range(3)]
         outlines = find_silhouettes(scene, options, generator)
         cells = hull_cells(
-            outlines.views, axes, mask_tensors(outlines.views.alpha), margin=0.0, ratio=outlines.ratio
+            outlines.views, axes, mask_tensors(outlines.views.masks), margin=0.0, ratio=outlines.ratio
         ).cpu()
         if options.data_r is None:
             pixels = float((scene.train.cameras.widths * scene.train.cameras.heights).double().mean())

@@ -41,7 +41,7 @@ def hull_cells(views: Split, axes: list[Tensor], masks: Masks, *, margin: float,
     cameras = pack_cameras(views.cameras)
 
     def carve(misses: int) -> Tensor:
-        return carve_hull(*axes, cameras, masks, margin=margin, allowed_misses=misses)
+        return carve_hull(axes[0], axes[1], axes[2], cameras, masks, margin=margin, allowed_misses=misses)
 
     cells = carve(allowed_misses(len(cameras), ratio))
     if not len(cells):
@@ -86,7 +86,7 @@ def hull_iou(cells: Tensor, scene: Scene, axes: list[Tensor], masks: Pictures | 
     if masks is None:
         return None
     cameras = pack_cameras(scene.train.cameras)
-    clean = carve_hull(*axes, cameras, mask_tensors(masks), margin=margin).cpu()
+    clean = carve_hull(axes[0], axes[1], axes[2], cameras, mask_tensors(masks), margin=margin).cpu()
     sizes = torch.tensor([len(axis) for axis in axes])
     one, other = ((rows[:, 0] * sizes[1] + rows[:, 1]) * sizes[2] + rows[:, 2] for rows in (cells.cpu(), clean))
     common = int(torch.isin(one, other).sum())

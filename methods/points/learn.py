@@ -79,7 +79,7 @@ def learn(options: PointOptions, scene: Scene, evaluation: Split, folder: Path) 
 
 def _start_cloud(options: PointOptions) -> PointCloud:
     """The cloud that --ft_path names: weights, a checkpoint, or an exported PLY."""
-    path, device = Path(options.ft_path).expanduser(), runtime.torch_device()
+    path, device = Path(options.ft_path or "").expanduser(), runtime.torch_device()
     cloud = load_weights(path, device) if path.suffix.lower() != ".ply" else _cloud_of_ply(path, options).to(device)
     if not cloud.point_count():
         raise InputError(f"--ft_path {path} holds no points: name another file")

@@ -27,26 +27,26 @@ def is_informative(views: Split) -> list[bool]:
     """Of each view, whether it has a mask that leaves out more than 2 % of the picture."""
     if views.alpha is None:
         return [False] * len(views)
-    return [bool((mask > 0).mean() <= _COVERS_ALL) for mask in views.alpha]
+    return [bool((mask > 0).mean() <= _COVERS_ALL) for mask in views.masks]
 
 
 def agreed_cells(views: Split, axes: list[Tensor], fraction: float) -> Tensor:
     """Indices (M, 3) of the cells that this fraction of the views, rounded up, see as foreground."""
     misses = int((1 - fraction) * len(views) + 1e-6)
-    return carve_hull(*axes, pack_cameras(views.cameras), mask_tensors(views.alpha), allowed_misses=misses)
+    return carve_hull(axes[0], axes[1], axes[2], pack_cameras(views.cameras), mask_tensors(views.masks), allowed_misses=misses)
 
 
 def without_wrong_masks(scene: Scene, axes: list[Tensor]) -> Split:
     """The scene's silhouettes, with wrong masks replaced by ones that cover everything; axes: of a grid in the scene's box."""
     views = scene.silhouettes
-    views = _covering_all(views, [view for view, mask in enumerate(views.alpha) if _left_out(scene, view, mask) > _LEFT_OUT])
+    views = _covering_all(views, [view for view, mask in enumerate(views.masks) if _left_out(scene, view, mask) > _LEFT_OUT])
     return _covering_all(views, _outliers(views, axes))
 
 
 def _covering_all(views: Split, wrong: list[int]) -> Split:
     if not wrong:
         return views
-    alpha = [np.full_like(mask, 255) if view in wrong else mask for view, mask in enumerate(views.alpha)]
+    alpha = [np.full_like(mask, 255) if view in wrong else mask for view, mask in enumerate(views.masks)]
     return replace(views, alpha=joined(alpha))
 
 
@@ -68,5 +68,5 @@ def _outliers(views: Split, axes: list[Tensor]) -> list[int]:
         return []
     some = cells[torch.linspace(0, len(cells) - 1, min(len(cells), _PROBES)).long()]
     points = torch.stack([axes[a][some[:, a]] for a in range(3)], 1)
-    seen = [in_mask(views.cameras, view, torch.from_numpy(mask), points) for view, mask in enumerate(views.alpha)]
+    seen = [in_mask(views.cameras, view, torch.from_numpy(mask), points) for view, mask in enumerate(views.masks)]
     return [view for view, inside in enumerate(seen) if inside.float().mean() < 1 - _MISSES]

@@ -1,7 +1,7 @@
 """The options of --method points, and whether they make sense together."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from settings.masks import KINDS, parse_corruption
 from settings.options import CODE, Options, method_word, protocol_word, setting, settings_of
@@ -43,12 +43,12 @@ class PointOptions(Options):
     data_r: float | None = setting(
         "points", None, "fraction of the visual hull's points to start from", source=CODE, above=0, high=1,
         paper=0.012)
-    splatting_r: float | None = setting(
+    splatting_r: float = setting(
         "points", None, "radius of a splat on the screen, where the image is 2 wide", source=CODE, unit="NDC",
         above=0, high=1, paper=0.015)
-    raster_n: int | None = setting(
+    raster_n: int = setting(
         "points", None, "nearest points blended per pixel, 0 = all", source=CODE, low=0, paper=15)
-    refine_n: int | None = setting(
+    refine_n: int = setting(
         "points", None, "rounds of refinement: filter and duplicate, or prune and split (default recipe: at most 4)",
         source=CODE, low=0, high=10, paper=2)
     max_points: int = setting(
@@ -59,26 +59,26 @@ class PointOptions(Options):
     profile: str = setting(
         "points", "parabola", "a splat's opacity: 1 - d^2/r^2 as in the published program, or the paper's "
         "Gaussian (eq. 5)", source=PAPER, choices=("parabola", "gaussian"))
-    lr1: float | None = setting(
+    lr1: float = setting(
         "optimisation", None, "step size of colours and spherical harmonics", source=CODE, low=0, high=10,
         paper=22e-3)
-    lr2: float | None = setting(
+    lr2: float = setting(
         "optimisation", None, "step size of positions", source=CODE, unit="world units", low=0, high=10,
         paper=8e-4)
-    lrexp: float | None = setting(
+    lrexp: float = setting(
         "optimisation", None, "both step sizes are multiplied by this after every epoch", source=CODE,
         above=0, high=1, paper=0.93)
-    lr_s: float | None = setting(
+    lr_s: float = setting(
         "optimisation", None, "weight of the image-gradient loss", source=CODE, low=0, high=1000, paper=0.03)
     epochs: int = setting(
         "optimisation", 0, "scale the recipe's stages to this many passes over the training views in total, "
         "0 = the recipe's own length", low=0, high=1_000_000, may_grow=True)
-    batch_views: int | None = setting(
+    batch_views: int = setting(
         "optimisation", None, "views of a step, whose gradients are averaged; several ranks share them; the default recipe's "
         "step sizes grow with its square root", low=1, high=4096, absent="1, or one a rank")
 
     @classmethod
-    def from_flags(cls, values: dict[str, Any]) -> "PointOptions":
+    def from_flags(cls, values: dict[str, Any]) -> Self:
         """The fork's command names no recipe: its stages belong to the paper's."""
         options = super().from_flags(values)
         stages_of_the_fork = "YES" in (options.posFirst, options.shAlone)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]  # its stubs are generated
 from torch import Tensor
 
 from datasets.scene import Pictures, Scene, Split, joined
@@ -27,7 +27,6 @@ def paper_recipe(options: PointOptions) -> Recipe:
     The fork for imperfect masks puts one or two stages before them: `--posFirst`, 7 epochs that move the points to match
     silhouettes, with a filter after them, and `--shAlone`, 10 epochs of colours and harmonics alone.
     """
-    common = {"position_rate": options.lr2, "decay": options.lrexp}
     stages = []
     if options.posFirst == "YES":
         stages.append(Stage(
@@ -36,10 +35,11 @@ def paper_recipe(options: PointOptions) -> Recipe:
         ))
     if options.shAlone == "YES":
         stages.append(Stage("colours alone", 10, colour_rate=1.5e-2, position_rate=0.0, decay=options.lrexp))
-    stages.append(Stage("base colours", 20, colour_rate=3e-3, use_sh=False, **common))
-    stages.append(Stage("spherical harmonics", 30, colour_rate=options.lr1, **common))
+    stages.append(Stage("base colours", 20, colour_rate=3e-3, position_rate=options.lr2, decay=options.lrexp, use_sh=False))
+    stages.append(Stage("spherical harmonics", 30, colour_rate=options.lr1, position_rate=options.lr2, decay=options.lrexp))
     for round_ in range(options.refine_n):
-        stages.append(Stage(f"refinement {round_ + 1}", 30, colour_rate=options.lr1, change=filter_and_duplicate, **common))
+        stages.append(Stage(f"refinement {round_ + 1}", 30, colour_rate=options.lr1, position_rate=options.lr2,
+                            decay=options.lrexp, change=filter_and_duplicate))
     if options.posFirst == "YES":
         stages[1] = replace(stages[1], change=filter_points)
     return Recipe("paper", initial_cloud, tuple(stages))
@@ -58,6 +58,7 @@ def initial_cloud(scene: Scene, options: PointOptions, generator: torch.Generato
     if scene.silhouettes.alpha is None:
         _check_background(scene, masks)
     ratio = options.filter_consistency_ratio
+    assert ratio is not None and options.data_r is not None  # `paper_defaults`
     cells = hull_cells(scene.silhouettes, [*tested, stored[2]], mask_tensors(masks), margin=ORIGINAL_MARGIN, ratio=ratio).cpu()
     count = max(int(len(cells) * options.data_r), 1)
     if options.max_points:

@@ -24,11 +24,11 @@ from training.checkpoint import CHECKPOINT, model_file, read_run
 from training.run import Run
 
 
-@dataclass
+@dataclass(kw_only=True)
 class PointRun(Run):
     """A cloud in training."""
 
-    model: PointCloud | None = None
+    model: PointCloud
     stage: int = 0  # of the next epoch
     epoch: int = 0  # of the next epoch, within the stage
     views_done: int = 0  # of the present epoch
@@ -55,7 +55,7 @@ class PointRun(Run):
         """The run that a checkpoint holds, of a recipe and as many training views. Raises ValueError where it is not one."""
         stage = check_number("its stage", state["stage"], 0, len(recipe.stages), whole=True)
         epochs = recipe.stages[stage].epochs if stage < len(recipe.stages) else 0
-        return PointRun(state["history"], state["seconds"], state["finished"],
+        return PointRun(history=state["history"], seconds=state["seconds"], finished=state["finished"],
                         model=cloud_from(state["cloud"], runtime.torch_device()), masks=_mask_facts(state["masks"], views),
                         stage=stage, epoch=check_number("its epoch", state["epoch"], 0, epochs, whole=True),
                         views_done=check_number("its views of the epoch", state.get("place", 0), 0, views, whole=True),
@@ -65,7 +65,7 @@ class PointRun(Run):
 def _mask_facts(saved: dict, views: int | None = None) -> MaskFacts:
     """What a checkpoint says of the masks. Raises ValueError where it does not fit so many views."""
     names = {"believed": "trusted", "remark": "note"}  # of earlier versions
-    found = MaskFacts(**{names.get(name, name): value for name, value in check_mapping("its masks", saved).items()})
+    found = MaskFacts(**{names.get(str(name), str(name)): value for name, value in check_mapping("its masks", saved).items()})
     trusted = found.trusted
     if not isinstance(trusted, list) or not all(type(value) is bool for value in trusted):
         raise ValueError("it does not say which masks were trusted")

@@ -66,7 +66,7 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
     masked = any(is_informative(views))
     start = agreed_cells(views, axes, _START if masked else _MOST)
     if not len(start):
-        start = hull_cells(agreeing, axes, mask_tensors(agreeing.alpha), margin=0.0, ratio=_START)
+        start = hull_cells(agreeing, axes, mask_tensors(agreeing.masks), margin=0.0, ratio=_START)
     estimated = estimate_silhouettes(scene, start.cpu(), axes, generator)
     if not any(is_informative(estimated)) or not len(agreed_cells(estimated, axes, _ESTIMATED_RATIO)):
         found = "the masks contradict them or each other" if masked else "there are no masks"
@@ -85,7 +85,7 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
 
 def _covered(views: Split, counted: list[bool]) -> float:
     """Share of a mean picture that the masks of the counted views cover; of all where none counts."""
-    fractions = [(mask > 127).mean() for mask in views.alpha]
+    fractions = [(mask > 127).mean() for mask in views.masks]
     return float(np.mean([fraction for fraction, counts in zip(fractions, counted, strict=True) if counts] or fractions))
 
 

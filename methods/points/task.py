@@ -30,6 +30,8 @@ class PointTask(Task):
     """The training of a cloud by a recipe. Everything random comes from the seed and the number of the epoch or the stage."""
 
     run: PointRun
+    options: PointOptions
+    order: list[int] | None = None  # of the epoch's views
     unit, row_unit, remedy = "view", "epoch", "lower --lr1 or --lr2"
 
     def __init__(self, scene: Scene, validation: Split, options: PointOptions, recipe: Recipe, *, cloud: PointCloud | None = None,
@@ -113,9 +115,9 @@ class PointTask(Task):
         return True
 
     def _change_cloud(self) -> None:
-        run = self.run
-        if ranks.first():
-            run.model = self._stage.change(
+        run, change = self.run, self._stage.change
+        if ranks.first() and change:
+            run.model = change(
                 run.cloud, self.seen, self.options, random_numbers(self.options.seed, 1 + run.stage))
         if ranks.count() > 1:
             run.model = cloud_from(distributed.broadcast(cloud_state(run.model)), run.cloud.positions.device)
@@ -197,8 +199,6 @@ class PointTask(Task):
         run.views_done += len(some)
         return squared
 
-    order: list[int] | None = None  # of the epoch's views
-
     def _step_on(self, views: list[int]) -> float:
         """A step whose views are divided over the ranks."""
         self.optimizer.zero_grad(set_to_none=True)
@@ -229,7 +229,7 @@ class PointTask(Task):
             return self.recipe.alpha_penalty * alpha.mean()
         if not self.recipe.alpha_weight:
             return 0.0
-        mask = torch.from_numpy(self.scene.silhouettes.alpha[view]).to(alpha.device)
+        mask = torch.from_numpy(self.scene.silhouettes.masks[view]).to(alpha.device)
         return self.recipe.alpha_weight * ((alpha - mask / 255) ** 2).mean()
 
 
