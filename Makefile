@@ -1,5 +1,5 @@
 # make demo    a first picture: installs into .venv, trains the built-in scene, prints the report
-# make test    the test suite            make lint    style        make test-cluster   jobs on a one-node SLURM
+# make test    the test suite            make lint    style, types        make test-cluster   jobs on a one-node SLURM
 # make bench   kernel benchmarks         make clean   removes .venv and caches
 PYTHON ?= python3
 VENV := .venv

@@ -23,7 +23,7 @@ from reporting.summary import MEGABYTE
 from settings.errors import InputError
 from system.files import write_text
 
-COLUMNS = ("scene", "method", "seed", "psnr_db", "ssim", "training_seconds", "fps", "megabytes", "protocol", "folder")
+COLUMNS: tuple[str, ...] = ("scene", "method", "seed", "psnr_db", "ssim", "training_seconds", "fps", "megabytes", "protocol", "folder")
 _FIGURES = ("psnr_db", "ssim", "training_seconds", "fps")
 _DIGITS = {"ssim": 3, "training_seconds": 1, "fps": 1, "megabytes": 1}  # behind the point, in tables of medians
 _HEADINGS = ("scene", "method", "seeds", "PSNR, dB", "SSIM", "training, s", "fps", "size, MB", "protocol")
@@ -109,7 +109,7 @@ def _psnr_cell(rows: list[dict]) -> str:
 def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, Known]]) -> None:
     """The three tables."""
     text = io.StringIO()
-    writer = csv.DictWriter[str](text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(row | {"psnr_db": row["psnr_text"] if row["psnr_db"] is None else row["psnr_db"]} for row in rows)
     write_text(sweep / "table.csv", text.getvalue())
