@@ -81,8 +81,8 @@ def test_flags_that_a_run_may_have(tmp_path, line):
     (b"scene,method,flags\n", "and it is scene,method,flags"), (b"scene;method;flags;seeds\n", "scene;method"),
     (HEAD.encode() + b"demo,points,,0,1\n", "has 5: quote"), (HEAD.encode() + b"demo,points\n", "this one has 2"),
     (HEAD.encode() + b'\n\ndemo,points,"a,0\n', "line 4: a quote is not closed"), (HEAD.encode() + b",points,,0\n", "datadir"),
-    (HEAD.encode() + b"x" * 300 + b",points,,0\n", "line 2: --datadir ~no-such-user/x: ~no-such-user is not known as a home folder"),
-    (HEAD.encode() + b"~no-such-user/x,points,,0\n", "line 2: --datadir ~no-such-user/x: ~no-such-user is not known as a home folder"),
+    (HEAD.encode() + b"x" * 300 + b",points,,0\n", "line 2: cannot look for the scene"),
+    (HEAD.encode() + b"~no-such-user/x,points,,0\n", "line 2: --datadir ~no-such-user/x: ~no-such-user is not known"),
     (HEAD.encode() + b"demo,points,--maskdir a/b,0\ndemo,points,--maskdir a-b,0\n", "line 3: demo_points_maskdir_a-b_0 is the"),
 ])
 def test_tables_that_are_none(tmp_path, capsys, content, told):
