@@ -23,7 +23,8 @@ from reporting.summary import MEGABYTE
 from settings.errors import InputError
 from system.files import write_text
 
-COLUMNS: tuple[str, ...] = ("scene", "method", "seed", "psnr_db", "ssim", "training_seconds", "fps", "megabytes", "protocol", "folder")
+COLUMNS: tuple[str, ...] = (
+    "scene", "method", "seed", "psnr_db", "ssim", "training_seconds", "fps", "megabytes", "protocol", "folder")
 _FIGURES = ("psnr_db", "ssim", "training_seconds", "fps")
 _DIGITS = {"ssim": 3, "training_seconds": 1, "fps": 1, "megabytes": 1}  # behind the point, in tables of medians
 _HEADINGS = ("scene", "method", "seeds", "PSNR, dB", "SSIM", "training, s", "fps", "size, MB", "protocol")

@@ -14,6 +14,7 @@ from taichi_kernels import runtime
 
 _FLOATS = ti.types.ndarray(dtype=ti.f32, ndim=1)
 _INTS = ti.types.ndarray(dtype=ti.i32, ndim=1)
+_LONGS = ti.types.ndarray(dtype=ti.i64, ndim=1)
 
 
 class Seen(NamedTuple):
@@ -25,23 +26,27 @@ class Seen(NamedTuple):
 
 
 @ti.kernel
-def _see(
+def _count(
     densities: _FLOATS, starts: _FLOATS, ends: _FLOATS,  # (M,)
     offsets: _INTS,  # (R + 1,)
     lengths: _FLOATS,  # (R,)
     least: float,
     clear: _FLOATS,  # (R,) in: T_0, out: behind the last sample that is seen
-    counts: _INTS, seen: _INTS,  # (R,) out, (M,) out
+    counts: _INTS,  # (R,) out: how many of a ray's samples are seen
 ):
     for r in range(lengths.shape[0]):
-        left, found = clear[r], 0
-        for k in range(offsets[r], offsets[r + 1]):
-            shown = left > least
-            seen[k] = ti.cast(shown, ti.i32)
-            if shown:
-                found += 1
-                left *= ti.exp(-densities[k] * lengths[r] * (ends[k] - starts[k]))
-        counts[r], clear[r] = found, left
+        left, k, end = clear[r], offsets[r], offsets[r + 1]
+        while k < end and left > least:
+            left *= ti.exp(-densities[k] * lengths[r] * (ends[k] - starts[k]))
+            k += 1
+        counts[r], clear[r] = k - offsets[r], left
+
+
+@ti.kernel
+def _list(offsets: _INTS, kept: _INTS, index: _LONGS):  # (R + 1,), (R + 1,), (M',) out
+    for r in range(kept.shape[0] - 1):
+        for k in range(kept[r], kept[r + 1]):
+            index[k] = ti.cast(offsets[r] + k - kept[r], ti.i64)
 
 
 def see(
@@ -58,11 +63,13 @@ def see(
         shapes = ", ".join(str(tuple(t.shape)) for t in (densities, starts, ends, offsets, lengths, clear))
         raise ValueError(f"expected densities, starts and ends (M,), offsets (R + 1,), lengths and clear (R,); got {shapes}")
     runtime.ensure_init()
-    where, left = densities.device, clear.detach().clone()
-    counts, seen = (torch.zeros(n, dtype=torch.int32, device=where) for n in (rays, count))
+    left, inputs = clear.detach().clone(), [t.detach().contiguous() for t in (densities, starts, ends, offsets, lengths)]
+    kept = torch.zeros(rays + 1, dtype=torch.int32, device=densities.device)
     if count:
-        inputs = [t.detach().contiguous() for t in (densities, starts, ends, offsets, lengths)]
-        _see(*inputs, least, left, counts, seen)
-    kept = torch.zeros(rays + 1, dtype=torch.int32, device=where)
-    torch.cumsum(counts, 0, dtype=torch.int32, out=kept[1:])
-    return Seen(torch.nonzero(seen)[:, 0], kept, left)
+        counts = torch.empty_like(kept[1:])
+        _count(*inputs, least, left, counts)
+        torch.cumsum(counts, 0, dtype=torch.int32, out=kept[1:])
+    index = torch.empty(int(kept[-1]), dtype=torch.int64, device=densities.device)
+    if len(index):
+        _list(inputs[3], kept, index)
+    return Seen(index, kept, left)
