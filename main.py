@@ -25,7 +25,7 @@ from system.files import check_writable, writing_into
 
 def main(argv: list[str]) -> int:
     """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM, SIGUSR1 or
-    SIGHUP cut it off (of ranks that stop together, the first one's), 130 for Ctrl-C, 1 where another rank is lost."""
+    SIGHUP stopped it (of ranks that stop together, the first one's), 130 for Ctrl-C, 1 if another rank is lost."""
     with signals.handled():
         return _ended(argv)
 
@@ -36,7 +36,7 @@ def _ended(argv: list[str]) -> int:
         run(argv)
         if not signals.interrupted() or not ranks.first():
             return 0
-        print(f"{name}: interrupted; the training is saved, and the same command goes on", file=sys.stderr)
+        print(f"{name}: interrupted. Progress is saved; run the same command again to continue", file=sys.stderr)
         return signals.INTERRUPTED
     except InputError as mistake:
         if os.environ.get("RADIANCE_TRACEBACK"):  # for whoever looks for a fault of the program's
@@ -44,13 +44,12 @@ def _ended(argv: list[str]) -> int:
         print(f"{name}: {mistake}", file=sys.stderr)
         return 2
     except ranks.Lost as loss:
-        print(f"{name}: {loss}. The last checkpoint, where there is one, is kept, and the same command goes on from there",
-              file=sys.stderr)
+        print(f"{name}: {loss}. The last checkpoint, if any, is kept; run the same command again to resume", file=sys.stderr)
         return signals.EXIT_CODE if signals.requested() == "SIGUSR1" else 1  # the others may have left by that signal
     except signals.StopRequested as signal:
         if not ranks.first() and signals.stopping_together():  # the first rank saves, and speaks for all
             return 0
-        print(f"{name}: cut off by {signal}; a training that had begun is saved, and the same command goes on", file=sys.stderr)
+        print(f"{name}: {signals.STOPPED} {signal}. Progress is saved; run the same command again to continue", file=sys.stderr)
         return signal.exit_code
 
 

@@ -13,7 +13,7 @@ eval "${RADIANCE_SETUP:-}"
 [ -z "${RADIANCE_CACHE:-}" ] || export TI_OFFLINE_CACHE_FILE_PATH="$RADIANCE_CACHE"
 
 # run COMMAND…: run it, hand signals on to it, and put the job back in the queue where USR1 cut it off, or came before the command.
-# It ends with the command's exit code: 75 says that the command was cut off, and that what it had to save is saved.
+# It ends with the command's exit code: 75 says that the command was stopped, and that what it had to save is saved.
 run() {
     local code=75
     if [ -z "$out_of_time" ]; then
@@ -29,7 +29,7 @@ run() {
     fi
     # above 128: a signal ended python or srun before the program's first line, which is where it begins to answer with 75
     if [ -n "$out_of_time" ] && { [ "$code" = 75 ] || [ "$code" -gt 128 ]; }; then
-        echo "cut off; back in the queue"
+        echo "stopped; back in the queue"
         scontrol requeue "$SLURM_JOB_ID"
     fi
     return "$code"

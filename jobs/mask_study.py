@@ -3,7 +3,7 @@
     python -m jobs.mask_study --datadir nerf_synthetic/lego --basedir runs/masks --damage affine:0,.04,.12,.2 --damage empty:.1
 
 Every run is `python main.py` with a folder of its own under <basedir>/runs; a run that is done is not run again, and one that was
-cut off goes on, so the study can be stopped and started at will. At its end, or with --table at any time, <basedir>/study.csv and
+stopped goes on, so the study can be stopped and started at will. At its end, or with --table at any time, <basedir>/study.csv and
 study.png are written. `@FILE` stands for the flags in a file. On a cluster, jobs/masks.sbatch runs one --task an array
 element.
 """

@@ -10,7 +10,7 @@ from settings.options import Options
 
 NEVER = {  # flag: why no run of many can have it
     **dict.fromkeys(("basedir", "expname"), "moves the run's folder, and every run has one of its own"),
-    "no_reload": "makes a job that is cut off start anew each time it comes back from the queue",
+    "no_reload": "makes a job that is stopped start anew each time it comes back from the queue",
     **dict.fromkeys(("help", "h"), "prints the help in place of a run"),
 }
 _REFUSED = {  # the same, of a table's line

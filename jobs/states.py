@@ -11,10 +11,11 @@ from jobs.files import one_line, read_tail
 from jobs.reports import Report, read_report
 from jobs.sweep import TICKET, SweepRun, read_runs
 from settings.errors import InputError
+from system import signals
 
-STATES = ("done", "running", "queued", "cut off", "failed", "damaged", "unknown", "not submitted")
+STATES = ("done", "running", "queued", "stopped", "failed", "damaged", "unknown", "not submitted")
 _ERROR = re.compile(r"^(main\.py: .*|run_one: .*|\w*(?:Error|Exception)\b.*|slurmstepd: error: .*|.*\bKilled\b.*)$")
-_CUT_OFF = re.compile(r"^main\.py: cut off by ")  # what main.py ends with where a signal ended it
+_STOPPED = re.compile(rf"^main\.py: {signals.STOPPED} ")  # what main.py ends with if a signal ended it
 _JOB = re.compile(r"[0-9]+_[0-9]+")
 
 
@@ -84,7 +85,7 @@ def known(run: SweepRun, queue: dict[str, str] | None, sweep: Path) -> Known:
     if queue is None:
         return Known("unknown", last, job)
     told = _last_words(sweep / "output" / f"{job}.out")
-    return Known("cut off" if _CUT_OFF.match(told) else "failed", told, job)
+    return Known("stopped" if _STOPPED.match(told) else "failed", told, job)
 
 
 def _last_words(output: Path) -> str:

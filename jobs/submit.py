@@ -2,7 +2,7 @@
 
     python -m jobs.submit table.csv --sweep runs/sweep [--dry-run] [--at_once 8] [-- --time=02:00:00 --gres=gpu:1]
 
-What the table holds: jobs/sweep.py. Runs that are done are left alone, runs that were cut off or failed go on from their
+What the table holds: jobs/sweep.py. Runs that are done are left alone, runs that were stopped or failed go on from their
 checkpoints, and nothing is submitted while one of them is still in the queue. What stands after -- goes to sbatch.
 `python -m jobs.status runs/sweep` shows how far they are, `python -m jobs.collect runs/sweep` gathers the reports.
 Own code, and not submitit, because a run is a command line that resumes by itself, which a person can read in the job script.

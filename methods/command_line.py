@@ -31,8 +31,8 @@ def parse(argv: list[str]) -> Options:
     method = _chosen(values)
     for name in values:
         if name not in settings_of(method.options):
-            raise InputError(f"--{name} is about --method {' or '.join(_owners(name))}, and this is --method {method.name}: drop "
-                             "the flag")
+            raise InputError(f"--{name} applies only to --method {' or '.join(_owners(name))} (this run uses {method.name}): "
+                             "remove it")
     options = method.options.from_flags(values)
     validate(options)
     if options.basedir is None and options.expname is None:

@@ -22,8 +22,8 @@ def validate(options: Options) -> None:
         field = settings_of(options)[name]
         if not is_used(field, options):
             other, words = field.metadata["needs"]
-            raise InputError(f"--{name} is about --{other} {' or '.join(words)}, and this is --{other} "
-                             f"{getattr(options, other)}: drop the flag")
+            raise InputError(f"--{name} applies only to --{other} {' or '.join(words)} (this run uses "
+                             f"{getattr(options, other)}): remove it")
         _check_home(name, getattr(options, name))
     options.check()
 

@@ -41,7 +41,7 @@ def check() -> None:
         raise InputError(f"WORLD_SIZE says that there are {count()} ranks, but missing, or not as it must be: "
                          f"{', '.join(wrong)}; start them by torchrun, by jobs/multi_gpu.sbatch, or unset WORLD_SIZE")
     if not 0 < meeting()[1] < 1 << 16:
-        raise InputError(f"MASTER_PORT {meeting()[1]} is no port: it is a number below 65536")
+        raise InputError(f"MASTER_PORT {meeting()[1]} is not a port: give a number below 65536")
     if number() >= count():
         raise InputError(f"RANK {number()} is not below WORLD_SIZE {count()}: start the ranks by torchrun")
 

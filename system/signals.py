@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_CODE = 75  # sysexits.h: a temporary failure, to be tried again
+STOPPED = "stopped by"  # begins what a stopped program ends with; jobs/states.py looks for it
 INTERRUPTED = 130  # what shells give for Ctrl-C
 _NAMES = ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT")
 _SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]

@@ -154,7 +154,7 @@ def test_a_signal_ends_the_run_in_every_phase(scene, tmp_path, monkeypatch, caps
             patch.setattr(place, name, told)
         assert main.main(words) == code
     said = capsys.readouterr()
-    assert f"cut off by {signal.Signals(number).name}" in said.err and not said.out
+    assert f"stopped by {signal.Signals(number).name}" in said.err and not said.out
     assert signal.getsignal(number) is before
     assert not (tmp_path / "report.json").exists() and not list(tmp_path.rglob(".*"))
     if where == "reporting.video.frame":

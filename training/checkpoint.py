@@ -76,7 +76,7 @@ def read_run(path: Path, options: type[Options] = Options) -> dict:
     state = read(path)
     version = state.get("format") if isinstance(state, dict) else None
     if not isinstance(version, int) or version != _FORMAT or not {"optimizer", "finished"} <= state.keys():
-        raise InputError(f"{path} is no checkpoint of this program's version: choose another --basedir or pass --no_reload")
+        raise InputError(f"{path} is not a checkpoint that this version can read: choose another --basedir, or give --no_reload")
     with reading(path):
         check_run(check_mapping("it", state, ("options",)), options)
     return state

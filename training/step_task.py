@@ -43,7 +43,7 @@ class StepTask(Task):
         self.run.history, self.run.seconds, self.run.finished = state["history"], state["seconds"], state["finished"]
         self.run.step = check_number("its step", state["step"], 0, self.length, whole=True)
         if not isinstance(state["squares"], list):
-            raise ValueError("its squared errors are no list")
+            raise ValueError("its squared errors are not a list")
         self.epoch_squares = [check_number("its squared errors", value, 0) for value in state["squares"]]
         try:
             check_optimizer(state["optimizer"], self.optimizer)

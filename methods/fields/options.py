@@ -38,37 +38,38 @@ class FieldOptions(Options):
     N_iters: int = setting(
         "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp", may_grow=True)
     N_rand: int = setting(
-        "rays", None, "rays of a step, 0 = as many as show 32,768 samples, or cost as much in calls of the radiance",
+        "rays", None, "rays of a step; 0 = as many as have 32,768 visible samples, or cost as much",
         source=NERF, low=0, high=1 << 20,
         absent="0; 4096 for mlp")
     lrate: float = setting(
-        "rays", None, "step size at the start; for grid and voxels it falls to 3 % at the end", source=NERF, above=0, high=10,
+        "rays", None, "learning rate at the start; for grid and voxels it falls to 3 % at the end", source=NERF, above=0, high=10,
         absent="0.03; 0.0005 for mlp")
     radiance_calls: int | None = setting(
-        "rays", None, "calls of the radiance for a ray, at places drawn from its density; 0 = at every sample; mlp: with --rvs",
+        "rays", None, "evaluations of the radiance per ray, at positions drawn from the density; 0 = at every sample; mlp: "
+        "with --rvs",
         source=RVS, low=0, high=4096, absent="0 for grid, 8 for voxels; with --render_only, what the field was trained with")
     two_estimates: bool = setting(
-        "rays", False, "with --radiance_calls: the loss is the product of the errors of two independent estimates, twice the "
-        "calls, which the variance of the estimate does not bias", source=RVS)
+        "rays", False, "with --radiance_calls: the loss is the product of the errors of two independent estimates, which their "
+        "variance does not bias, for twice the evaluations", source=RVS)
     perturb: float = setting(
-        "rays", 1.0, "share of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
+        "rays", 1.0, "fraction of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
     distortion: float | None = setting(
-        "rays", None, "grid, voxels: weight of the loss that draws the weights along a ray together, against fog", low=0,
+        "rays", None, "grid, voxels: weight of the distortion loss, which concentrates the weights along a ray", low=0,
         high=1e3, source="mip-NeRF 360", absent="0.01 in normalised device coordinates, else 0")
     chunk: int = setting(
-        "rays", 32768, "rays that are rendered at a time: fewer take less memory", source=NERF, low=1, high=1 << 24, about="run")
+        "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run")
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
-    precrop_iters: int = setting("rays", 0, "steps that look at the middle of the pictures only", source=NERF, low=0)
-    precrop_frac: float = setting("rays", 0.5, "share of the width and height that is the middle", source=NERF, above=0, high=1)
+    precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)
+    precrop_frac: float = setting("rays", 0.5, "fraction of the width and height that is the middle", source=NERF, above=0, high=1)
     random_bkgd: bool = setting(
-        "rays", True, "put a random colour behind each ray in training, where pictures have an alpha channel: what is empty is "
-        "then learned as empty")
+        "rays", True, "composite each training ray over a random colour if pictures have an alpha channel, so that empty space "
+        "is learned as empty")
     mixed_precision: bool | None = setting(
-        "rays", None, "networks multiply in bfloat16, in training and in pictures: faster where the processor or the GPU has it",
+        "rays", None, "networks multiply in bfloat16, in training and rendering: faster if the processor or the GPU has it",
         short="-s",
-        absent="where it is there; False for mlp")
+        absent="True if it has; False for mlp")
     i_weights: str = setting(
-        "rays", "500", "steps between checkpoints, or minutes, 10m: what a machine that is lost takes with it", source=NERF,
+        "rays", "500", "steps between checkpoints, or minutes (10m): the most that is lost if a machine fails", source=NERF,
         form="N|Nm", about="run")
     i_testset: int = setting(
         "rays", 50_000, "steps between pictures of the test views, in testset_<step>, while training, 0 = none", source=NERF,
@@ -78,38 +79,38 @@ class FieldOptions(Options):
 
     N_samples: int = _network(64, "samples of a ray for the coarse network", source=NERF, low=3, high=65536)
     N_importance: int = _network(
-        0, "samples of a ray besides, where the coarse network found something, for a fine network; 0 = there is none",
+        0, "additional samples of a ray for a fine network, drawn by the coarse network's weights; 0 = no fine network",
         source=NERF, low=0, high=65536)
     rvs: bool = _network(
-        False, "the coarse network is density alone, without a loss of its own: the fine network's samples are places "
-        "where its density absorbs the light; see --fine_density", source=RVS)
+        False, "the coarse network is density alone, without a loss of its own: the fine network's samples are drawn where "
+        "its density absorbs light; see --fine_density", source=RVS)
     samples_union: bool | None = _network(
-        None, "the fine network sees the coarse one's samples too", source=RVS,
+        None, "the fine network is evaluated at the coarse samples too", source=RVS,
         absent="True; False with --fine_density own")
     fine_density: str = _network(
-        "corrected", "with --rvs: the fine network's density is the coarse one's, corrected, through which the coarse "
-        "one learns fast (corrected), or its own, as its authors have it (own)", choices=("corrected", "own"))
+        "corrected", "with --rvs: the fine network corrects the coarse density, so that the coarse network learns fast (corrected), "
+        "or has its own, as published (own)", choices=("corrected", "own"))
     place_gradients: bool | None = _network(
-        None, "with --rvs: gradients reach the coarse network through the places of the fine one's samples",
-        source=RVS, absent="False where the density is corrected, for they are noise beside its own; True otherwise")
+        None, "with --rvs: gradients reach the coarse network through the positions of the fine samples",
+        source=RVS, absent="False with --fine_density corrected, True with own")
     lrate_coarse: float | None = _network(
-        None, "step size of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate")
+        None, "learning rate of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate")
     netdepth: int = _network(8, "layers", source=NERF, low=1, high=64)
     netwidth: int = _network(256, "units of a layer", source=NERF, low=2, high=16384)
     netdepth_fine: int = _network(8, "layers of the fine network", source=NERF, low=1, high=64)
     netwidth_fine: int = _network(256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
-    multires: int = _network(10, "octaves of the positions' encoding", source=NERF, low=0, high=24)
-    multires_views: int = _network(4, "octaves of the directions' encoding", source=NERF, low=0, high=24)
+    multires: int = _network(10, "octaves of the encoding of positions", source=NERF, low=0, high=24)
+    multires_views: int = _network(4, "octaves of the encoding of directions", source=NERF, low=0, high=24)
     i_embed: int = _network(
-        0, "0 = encode positions and directions, -1 = take them as they are", source=NERF, low=-1, high=0)
-    use_viewdirs: bool = _network(False, "colour depends on the direction too", source=NERF)
-    lindisp: bool = _network(False, "samples are even in inverse depth, not in depth", source=NERF)
+        0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
+    use_viewdirs: bool = _network(False, "colours depend on the view direction", source=NERF)
+    lindisp: bool = _network(False, "samples are evenly spaced in inverse depth, not in depth", source=NERF)
     raw_noise_std: float = _network(
-        0.0, "deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3)
+        0.0, "standard deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3)
     lrate_decay: float = _network(
-        250, "the step size falls to a tenth in so many", unit="1000 steps", source=NERF, above=0, high=1e6)
+        250, "steps, in thousands, in which the learning rate falls to 10 %", unit="1000 steps", source=NERF, above=0, high=1e6)
     netchunk: int = _network(
-        65536, "points that go through a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run")
+        65536, "samples evaluated by a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run")
 
     @classmethod
     def from_flags(cls, values: dict[str, Any]) -> Self:

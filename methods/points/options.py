@@ -12,7 +12,7 @@ _LEFT = "where left out, recipe paper takes the value shown, recipe default choo
 GROUPS = {
     "points": f"--method points: the cloud and its splats; {_LEFT}",
     "masks": "--method points: what carves the cloud's start: damage on purpose, trust",
-    "optimisation": f"--method points: step sizes and length; {_LEFT}",
+    "optimisation": f"--method points: learning rates and length; {_LEFT}",
 }
 
 
@@ -26,13 +26,13 @@ class PointOptions(Options):
         "points", "default", "the steps of training: the published program's (paper), or this program's own",
         choices=("paper", "default"))
     pc_jitter_amount: float = setting(
-        "masks", 0.0, "damage the masks that carve: each view's is moved, turned, scaled and sheared at random by up to this",
+        "masks", 0.0, "damage the masks that carve: each is moved, rotated, scaled and sheared at random by up to this",
         source=FORK, low=0, high=1)
     mask_corruption: str | None = setting(
         "masks", None, "damage the masks that carve, one kind after the other: " + ", ".join(KINDS) + " (docs/masks.md says "
         "what the amounts mean)", form="KIND:AMOUNT[,...]", absent="none")
     filter_consistency_ratio: float | None = setting(
-        "masks", None, "keep what more than this fraction of the views (but one) see as foreground", source=FORK, above=0,
+        "masks", None, "keep the cells that more than this fraction of the views (but one) show as foreground", source=FORK, above=0,
         high=1, paper=1.0)
     posFirst: str = setting(
         "masks", "NO", "recipe paper: first move the points alone, by silhouettes", source=FORK, choices=("YES", "NO"))
@@ -60,13 +60,13 @@ class PointOptions(Options):
         "points", "parabola", "a splat's opacity: 1 - d^2/r^2 as in the published program, or the paper's "
         "Gaussian (eq. 5)", source=PAPER, choices=("parabola", "gaussian"))
     lr1: float = setting(
-        "optimisation", None, "step size of colours and spherical harmonics", source=CODE, low=0, high=10,
+        "optimisation", None, "learning rate of colours and spherical harmonics", source=CODE, low=0, high=10,
         paper=22e-3)
     lr2: float = setting(
-        "optimisation", None, "step size of positions", source=CODE, unit="world units", low=0, high=10,
+        "optimisation", None, "learning rate of positions", source=CODE, unit="world units", low=0, high=10,
         paper=8e-4)
     lrexp: float = setting(
-        "optimisation", None, "both step sizes are multiplied by this after every epoch", source=CODE,
+        "optimisation", None, "both learning rates are multiplied by this after every epoch", source=CODE,
         above=0, high=1, paper=0.93)
     lr_s: float = setting(
         "optimisation", None, "weight of the image-gradient loss", source=CODE, low=0, high=1000, paper=0.03)
@@ -74,8 +74,8 @@ class PointOptions(Options):
         "optimisation", 0, "scale the recipe's stages to this many passes over the training views in total, "
         "0 = the recipe's own length", low=0, high=1_000_000, may_grow=True)
     batch_views: int = setting(
-        "optimisation", None, "views of a step, whose gradients are averaged; several ranks share them; the default recipe's "
-        "step sizes grow with its square root", low=1, high=4096, absent="1, or one a rank")
+        "optimisation", None, "views of a step, whose gradients are averaged; they are divided over the ranks; the default recipe's "
+        "learning rates grow with its square root", low=1, high=4096, absent="1, or one a rank")
 
     @classmethod
     def from_flags(cls, values: dict[str, Any]) -> Self:

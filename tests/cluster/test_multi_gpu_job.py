@@ -37,7 +37,7 @@ def test_ranks_are_cut_off_together_and_go_on(cluster, place, uninterrupted):
     cluster.start_now(job)
     assert cluster.wait(job, ("COMPLETED", "FAILED", "TIMEOUT")) == "COMPLETED", output(place, job)
     text = output(place, job)
-    assert text.count("cut off by") == 1 and text.count("Training time") == 1 and "Traceback" not in text, text
+    assert text.count("stopped by") == 1 and text.count("Training time") == 1 and "Traceback" not in text, text
     found = weights(place, "ranks_cut")
     assert all(torch.equal(found[key], value) for key, value in uninterrupted.items() if value is not None)
 

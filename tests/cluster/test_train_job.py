@@ -56,7 +56,7 @@ def test_preempted_three_times_and_requeued(cluster, place, uninterrupted):
     assert cluster.wait(job, ("COMPLETED", "FAILED", "TIMEOUT")) == "COMPLETED", output(place, job)
     assert cluster.field(job, "Restarts") == "3"
     text = output(place, job)
-    assert text.count("cut off by SIGUSR1") == 3 and text.count("Training time") == 1 and "Traceback" not in text
+    assert text.count("stopped by SIGUSR1") == 3 and text.count("Training time") == 1 and "Traceback" not in text
     found = weights(place, "preempted")
     assert all(torch.equal(found[key], value) for key, value in uninterrupted.items() if value is not None)
 
@@ -66,7 +66,7 @@ def test_a_job_that_is_cancelled_saves_and_stays_away(cluster, place, uninterrup
     wait_for_steps(place, "cancelled", 3)
     cluster.ask("scancel", str(job))
     assert cluster.wait(job, ("CANCELLED",)) == "CANCELLED"
-    assert "cut off by SIGTERM" in output(place, job) and cluster.field(job, "Restarts") == "0"
+    assert "stopped by SIGTERM" in output(place, job) and cluster.field(job, "Restarts") == "0"
     again = cluster.submit(*small(), *words("cancelled"), folder=place)
     assert cluster.wait(again, ("COMPLETED", "FAILED")) == "COMPLETED", output(place, again)
     assert all(torch.equal(weights(place, "cancelled")[key], value) for key, value in uninterrupted.items() if value is not None)
@@ -87,7 +87,7 @@ def test_a_job_whose_time_is_up_goes_on_in_the_next(cluster, place):
         cluster.wait(job, ("RUNNING", *ends), 60)
     assert whole.wait(timeout=120) == 0
     assert cluster.field(job, "JobState") == "COMPLETED" and int(cluster.field(job, "Restarts")) >= 1, output(place, job)
-    assert output(place, job).count("cut off by SIGUSR1") == int(cluster.field(job, "Restarts"))
+    assert output(place, job).count("stopped by SIGUSR1") == int(cluster.field(job, "Restarts"))
     found, expected = weights(place, "limited"), weights(place, "unlimited")
     assert all(torch.equal(found[key], value) for key, value in expected.items() if value is not None)
 

@@ -269,5 +269,5 @@ def test_any_log_output_and_ticket_give_a_state_and_a_line(tmp_path, text, ticke
     for job in (ticket, b"12_0"):
         (folder / "job.txt").write_bytes(job)
         state = known(run, {}, tmp_path)
-        assert state.state in ("failed", "cut off", "damaged") and state.remark.isprintable()
+        assert state.state in ("failed", "stopped", "damaged") and state.remark.isprintable()
         assert state.state != "damaged" or job == ticket

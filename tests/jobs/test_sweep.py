@@ -99,7 +99,7 @@ def test_what_is_known_of_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "run", lambda _: signals.stop_together("SIGUSR1"))
     assert main.main([]) == 75
     (tmp_path / "output" / "12_0.out").write_text(capsys.readouterr().err)
-    assert known(run, {}, tmp_path).state == "cut off"
+    assert known(run, {}, tmp_path).state == "stopped"
     (tmp_path / "output" / "12_0.out").write_text("slurmstepd: error: Detected 1 oom_kill event\n"
                                                   f"{folder} is in use (job 12): this job waits until that run ends\n")
     assert known(run, {}, tmp_path).remark == "slurmstepd: error: Detected 1 oom_kill event"

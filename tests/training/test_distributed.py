@@ -89,7 +89,7 @@ def test_a_rank_that_waits_for_others_hears_a_signal(tmp_path, demo_folder):
     for process in alone:
         process.send_signal(signal.SIGUSR1)
         error = process.communicate(timeout=10)[1]
-        assert process.returncode == signals.EXIT_CODE and "cut off by SIGUSR1" in error, error
+        assert process.returncode == signals.EXIT_CODE and "stopped by SIGUSR1" in error, error
         assert "Exception" not in error and "frame #" not in error
 
 
@@ -136,7 +136,7 @@ def test_variables_that_do_not_fit_are_told(monkeypatch):
     with pytest.raises(InputError, match="RANK 2"):
         ranks.check()
     monkeypatch.setenv("MASTER_PORT", "70000")
-    with pytest.raises(InputError, match="70000 is no port"):
+    with pytest.raises(InputError, match="70000 is not a port"):
         ranks.check()
 
 
