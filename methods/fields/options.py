@@ -60,7 +60,8 @@ class FieldOptions(Options):
         "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run")
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
     precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)
-    precrop_frac: float = setting("rays", 0.5, "fraction of the width and height that is the middle", source=NERF, above=0, high=1)
+    precrop_frac: float = setting(
+        "rays", 0.5, "fraction of the width and height that is the middle", source=NERF, above=0, high=1)
     random_bkgd: bool = setting(
         "rays", True, "composite each training ray over a random colour if pictures have an alpha channel, so that empty space "
         "is learned as empty")
@@ -88,7 +89,7 @@ class FieldOptions(Options):
         None, "the fine network is evaluated at the coarse samples too", source=RVS,
         absent="True; False with --fine_density own")
     fine_density: str = _network(
-        "corrected", "with --rvs: the fine network corrects the coarse density, so that the coarse network learns fast (corrected), "
+        "corrected", "with --rvs: the fine network corrects the coarse density, so that that one learns fast (corrected), "
         "or has its own, as published (own)", choices=("corrected", "own"))
     place_gradients: bool | None = _network(
         None, "with --rvs: gradients reach the coarse network through the positions of the fine samples",
