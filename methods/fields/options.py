@@ -89,8 +89,8 @@ class FieldOptions(Options):
         None, "the fine network is evaluated at the coarse samples too", source=RVS,
         absent="True; False with --fine_density own")
     fine_density: str = _network(
-        "corrected", "with --rvs: the fine network corrects the coarse density, so that that one learns fast (corrected), "
-        "or has its own, as published (own)", choices=("corrected", "own"))
+        "corrected", "with --rvs: the fine network corrects the coarse density, from which that one learns "
+        "fast (corrected), or has its own, as published (own)", choices=("corrected", "own"))
     place_gradients: bool | None = _network(
         None, "with --rvs: gradients reach the coarse network through the positions of the fine samples",
         source=RVS, absent="False with --fine_density corrected, True with own")

@@ -32,8 +32,8 @@ class PointOptions(Options):
         "masks", None, "damage the masks that carve, one kind after the other: " + ", ".join(KINDS) + " (docs/masks.md says "
         "what the amounts mean)", form="KIND:AMOUNT[,...]", absent="none")
     filter_consistency_ratio: float | None = setting(
-        "masks", None, "keep the cells that more than this fraction of the views (but one) show as foreground", source=FORK, above=0,
-        high=1, paper=1.0)
+        "masks", None, "keep the cells that more than this fraction of the views (but one) show as foreground", source=FORK,
+        above=0, high=1, paper=1.0)
     posFirst: str = setting(
         "masks", "NO", "recipe paper: first move the points alone, by silhouettes", source=FORK, choices=("YES", "NO"))
     ridgePosition: float = setting(
@@ -74,8 +74,8 @@ class PointOptions(Options):
         "optimisation", 0, "scale the recipe's stages to this many passes over the training views in total, "
         "0 = the recipe's own length", low=0, high=1_000_000, may_grow=True)
     batch_views: int = setting(
-        "optimisation", None, "views of a step, whose gradients are averaged; they are divided over the ranks; the default recipe's "
-        "learning rates grow with its square root", low=1, high=4096, absent="1, or one a rank")
+        "optimisation", None, "views of a step, whose gradients are averaged; they are divided over the ranks; the default "
+        "recipe's learning rates grow with its square root", low=1, high=4096, absent="1, or one a rank")
 
     @classmethod
     def from_flags(cls, values: dict[str, Any]) -> Self:
