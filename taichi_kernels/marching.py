@@ -48,6 +48,43 @@ class Samples(NamedTuple):
         return Samples(seen.offsets, rays, starts, ends, positions, None)
 
 
+@ti.func
+def _step_at(t, length, per_unit, step, cone, most_step):
+    """A step's length at t, in t: it grows with the cone of a pixel, between `step` and `most_step` world units."""
+    return ti.min(ti.max(cone * t * length, step), most_step) * per_unit
+
+
+@ti.func
+def _level_at(at, middle, side, width, levels):
+    """(level, its scale): the finest level that holds the point, in cells of level 0, and whose cells are not smaller than a step
+    of `width` world units; side: the edge of a cell of level 0, world units."""
+    level, scale = 0, 1.0
+    off = ti.abs(at - middle)
+    outermost, edge = ti.max(off[0], off[1], off[2]) / middle, side
+    while level < levels - 1 and (outermost > 1.0 or width > edge):
+        outermost, edge, scale, level = 0.5 * outermost, 2.0 * edge, 0.5 * scale, level + 1
+    return level, scale
+
+
+@ti.func
+def _look_up(bits: ti.template(), blocks: ti.template(), level, cell, cells):
+    """(whether the cell is occupied; the corner and the edge, in cells, of what is like it: the cell or its empty block)."""
+    block, across = cell >> 3, cells >> 3
+    low, size, occupied, index = block << 3, 8, 0, 0
+    if blocks[((level * across + block[2]) * across + block[1]) * across + block[0]] != 0:
+        index = ((level * cells + cell[2]) * cells + cell[1]) * cells + cell[0]
+        occupied = bits[index >> 5] >> (index & 31) & 1
+        low, size = cell, 1
+    return occupied, low, size
+
+
+@ti.func
+def _way_out(at, low, size, onward, turned):
+    """How far, in t of level 0, a ray at `at` has to the faces of a cube of cells; turned: 1 / slope, per axis."""
+    faces = (ti.cast(low + size * onward, ti.f32) - at) * turned
+    return ti.max(ti.min(faces[0], faces[1], faces[2]), 0.0)
+
+
 @ti.kernel
 def _march(
     origins: _VECTORS, directions: _VECTORS,  # (R, 3)
@@ -71,48 +108,39 @@ def _march(
         turned = ti.select(still, 1e12, 1.0 / ti.select(still, 1.0, slope))
         onward = ti.cast(ti.select(slope > 0.0, 1, 0), ti.i32)
         t, last, limit = near[r], far[r], most
-        width = ti.min(ti.max(cone * t * length, step), most_step) * per_unit
+        width = _step_at(t, length, per_unit, step, cone, most_step)
         t += jitter[r] * width
         side = 1.0 / ti.min(box[1][0], box[1][1], box[1][2])  # the largest edge of a cell
-        found, place, entry = 0, 0, t
+        found, slot, entry = 0, 0, t
         if ti.static(write):
-            t, place = first[r], offsets[r]
-            limit = offsets[r + 1] - place
+            t, slot = first[r], offsets[r]
+            limit = offsets[r + 1] - slot
         while t < last and found < limit:
             if cone > 0.0:
-                width = ti.min(ti.max(cone * t * length, step), most_step) * per_unit
+                width = _step_at(t, length, per_unit, step, cone, most_step)
             at = origin + (t + 0.5 * width) * slope
-            shrink, layer = 1.0, 0
+            level, scale = 0, 1.0
             if ti.static(several):
-                off = ti.abs(at - middle)
-                outermost, edge = ti.max(off[0], off[1], off[2]) / middle, side
-                while layer < levels - 1 and (outermost > 1.0 or width * length > edge):
-                    outermost, edge, shrink, layer = 0.5 * outermost, 2.0 * edge, 0.5 * shrink, layer + 1
-                at = middle + (at - middle) * shrink
+                level, scale = _level_at(at, middle, side, width * length, levels)
+                at = middle + (at - middle) * scale
             cell = ti.min(ti.max(ti.cast(ti.floor(at), ti.i32), 0), cells - 1)
-            block, across = cell >> 3, cells >> 3
-            low, size, filled, index = block << 3, 8, 0, 0
-            if blocks[((layer * across + block[2]) * across + block[1]) * across + block[0]] != 0:
-                index = ((layer * cells + cell[2]) * cells + cell[1]) * cells + cell[0]
-                filled = bits[index >> 5] >> (index & 31) & 1
-                low, size = cell, 1
-            if filled:
+            occupied, low, size = _look_up(bits, blocks, level, cell, cells)
+            if occupied:
                 if ti.static(write):
-                    rays[place], starts[place], ends[place] = r, t, t + width
-                    positions[place] = o + (t + 0.5 * width) * d
-                    place += 1
+                    rays[slot], starts[slot], ends[slot] = r, t, t + width
+                    positions[slot] = o + (t + 0.5 * width) * d
+                    slot += 1
                 elif found == 0:
                     entry = t
                 found += 1
                 t += width
             else:
-                faces = (ti.cast(low + size * onward, ti.f32) - at) * turned
-                ahead = ti.max(ti.min(faces[0], faces[1], faces[2]), 0.0) / shrink
+                ahead = _way_out(at, low, size, onward, turned) / scale
                 if cone > 0.0:
                     goal = t + ahead
                     t += width
                     while t < goal:
-                        t += ti.min(ti.max(cone * t * length, step), most_step) * per_unit
+                        t += _step_at(t, length, per_unit, step, cone, most_step)
                 else:
                     t += ti.max(ti.ceil(ahead / width), 1.0) * width
         if ti.static(not write):

@@ -27,6 +27,43 @@ def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
     ints2 = ti.types.ndarray(dtype=ti.i32, ndim=2)
     histogram = ti.types.vector(_DIGITS, ti.i32)
 
+    @ti.func
+    def part_of(worker, points, workers):
+        """The first point of a worker's part; with worker + 1, the first beyond it."""
+        return ti.cast(ti.cast(worker, ti.i64) * points // workers, ti.i32)
+
+    @ti.func
+    def insertion_sort(keys: ti.template(), entry_slots: ti.template(), begin, end):
+        """Sort a short list in place."""
+        for k in range(begin + 1, end):
+            key, slot = keys[k], entry_slots[k]
+            j = k - 1
+            while j >= begin and keys[ti.max(j, begin)] > key:
+                keys[j + 1] = keys[j]
+                entry_slots[j + 1] = entry_slots[j]
+                j -= 1
+            keys[j + 1] = key
+            entry_slots[j + 1] = slot
+
+    @ti.func
+    def radix_pass(keys: ti.template(), entry_slots: ti.template(), begin, end, source, target, lowest, shift):
+        """Move a list from the half that begins at `source` to the other one, ordered by one digit of key - lowest; stable."""
+        starts = histogram(0)
+        for k in range(begin, end):
+            starts[((keys[source + k] - lowest) >> shift) & (_DIGITS - 1)] += 1
+        position = target + begin
+        for d in range(_DIGITS):
+            size = starts[d]
+            starts[d] = position
+            position += size
+        for k in range(begin, end):
+            key = keys[source + k]
+            digit = ((key - lowest) >> shift) & (_DIGITS - 1)
+            p = starts[digit]
+            starts[digit] = p + 1
+            keys[p] = key
+            entry_slots[p] = entry_slots[source + k]
+
     @ti.kernel
     def count(
         splats: rows, counts: ints2,  # (tiles, workers) zero before
@@ -35,10 +72,7 @@ def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
         for block in range(workers * WORKER_STRIDE):
             if block % WORKER_STRIDE == 0:
                 worker = block // WORKER_STRIDE
-                for i in range(
-                    ti.cast(ti.cast(worker, ti.i64) * points // workers, ti.i32),
-                    ti.cast(ti.cast(worker + 1, ti.i64) * points // workers, ti.i32),
-                ):
+                for i in range(part_of(worker, points, workers), part_of(worker + 1, points, workers)):
                     r = tile_range(splats[i], support, tile, tiles_x, tiles_y)
                     for y in range(r[2], r[3] + 1):
                         for x in range(r[0], r[1] + 1):
@@ -58,18 +92,15 @@ def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
             if block % WORKER_STRIDE == 0:
                 worker = block // WORKER_STRIDE
                 slot = slot_offsets[worker]
-                for i in range(
-                    ti.cast(ti.cast(worker, ti.i64) * points // workers, ti.i32),
-                    ti.cast(ti.cast(worker + 1, ti.i64) * points // workers, ti.i32),
-                ):
+                for i in range(part_of(worker, points, workers), part_of(worker + 1, points, workers)):
                     point_slots[i] = slot
                     r = tile_range(splats[i], support, tile, tiles_x, tiles_y)
                     key = ti.bit_cast(ti.cast(depths[i], ti.f32), ti.i32)
                     for y in range(r[2], r[3] + 1):
                         for x in range(r[0], r[1] + 1):
-                            place = y * tiles_x + x
-                            entry = offsets[place, worker]
-                            offsets[place, worker] = entry + 1
+                            at = y * tiles_x + x
+                            entry = offsets[at, worker]
+                            offsets[at, worker] = entry + 1
                             keys[entry] = key
                             entry_slots[entry] = slot
                             slot_points[slot] = i
@@ -94,15 +125,7 @@ def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
                     begin, end = tile_start[t], tile_start[t + 1]
                     source, target = 0, half  # where the halves start; every pass moves the list to the other one
                     if end - begin <= _SHORT:
-                        for k in range(begin + 1, end):
-                            key, slot = keys[k], entry_slots[k]
-                            j = k - 1
-                            while j >= begin and keys[ti.max(j, begin)] > key:
-                                keys[j + 1] = keys[j]
-                                entry_slots[j + 1] = entry_slots[j]
-                                j -= 1
-                            keys[j + 1] = key
-                            entry_slots[j + 1] = slot
+                        insertion_sort(keys, entry_slots, begin, end)
                     else:
                         lowest, highest = keys[begin], keys[begin]
                         for k in range(begin, end):
@@ -110,21 +133,7 @@ def binning_kernels(dtype, columns: int, support: float, tile: tuple[int, int]):
                         shift = 0
                         spread = highest - lowest  # depths are positive floats, so their bits order them as integers
                         while spread > 0:
-                            starts = histogram(0)
-                            for k in range(begin, end):
-                                starts[((keys[source + k] - lowest) >> shift) & (_DIGITS - 1)] += 1
-                            position = target + begin
-                            for d in range(_DIGITS):
-                                size = starts[d]
-                                starts[d] = position
-                                position += size
-                            for k in range(begin, end):
-                                key = keys[source + k]
-                                digit = ((key - lowest) >> shift) & (_DIGITS - 1)
-                                p = starts[digit]
-                                starts[digit] = p + 1
-                                keys[p] = key
-                                entry_slots[p] = entry_slots[source + k]
+                            radix_pass(keys, entry_slots, begin, end, source, target, lowest, shift)
                             source, target = target, source
                             shift += _DIGIT_BITS
                             spread = spread >> _DIGIT_BITS
