@@ -1,6 +1,7 @@
 """COLMAP's sparse models: cameras, images and points, from .bin or .txt files (colmap.github.io/format.html)."""
 
 import struct
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,9 @@ def read_model(folder: Path, ending: str = "bin") -> Model:
     ids, points = _read(path, readers["points3D"]) if path.is_file() and path.stat().st_size else _points([], [])
     if not pictures:
         raise InputError(f"{folder / f'images.{ending}'} holds no registered images")
+    twice = [name for name, count in Counter(picture.name for picture in pictures).items() if count > 1]
+    if twice:
+        raise InputError(f"{folder / f'images.{ending}'} registers {twice[0]} more than once: export the model again")
     return Model(cameras, sorted(pictures, key=lambda picture: picture.name), ids, points, folder / f"images.{ending}")
 
 

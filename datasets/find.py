@@ -57,9 +57,11 @@ def format_of(folder: Path, wanted: str | None = None) -> str | None:
 
 def colmap_models(folder: Path) -> list[tuple[Path, str]]:
     """(folder, ending of its files) of each COLMAP model of a scene, whole ones first: in sparse/0, sparse/1, ..., in sparse, or
-    in the folder itself, .bin files before .txt files."""
-    numbered = [path for path in (folder / "sparse").glob("*") if re.fullmatch(r"\d+", path.name) and path.is_dir()]
-    places = [*sorted(numbered, key=lambda path: int(path.name)), folder / "sparse", folder]
+    in the folder itself, .bin files before .txt files. Without a transforms.json, which is made from them, also those in
+    colmap/sparse, where nerfstudio has them."""
+    roots = [folder / "sparse"] if (folder / "transforms.json").is_file() else [folder / "sparse", folder / "colmap" / "sparse"]
+    numbered = [path for root in roots for path in root.glob("*") if re.fullmatch(r"\d+", path.name) and path.is_dir()]
+    places = [*sorted(numbered, key=lambda path: (roots.index(path.parent), int(path.name))), *roots, folder]
     found = [(place, ending) for place in places for ending in ("bin", "txt") if (place / f"cameras.{ending}").is_file()]
     return sorted(found, key=lambda model: not _is_whole(*model))
 

@@ -57,7 +57,7 @@ def test_other_sizes_and_cameras_on_one_side(tmp_path, motions, size):
     check_dots(scene.train, world_points(scene), 0.15)
 
 
-@pytest.mark.parametrize("place", ["sparse/0", "sparse", "."])
+@pytest.mark.parametrize("place", ["sparse/0", "sparse", ".", "colmap/sparse/0"])
 def test_where_the_model_may_be(tmp_path, place):
     write_colmap(tmp_path, place_of_model=place)
     assert len(load(tmp_path).train) == 7
@@ -80,6 +80,15 @@ def test_features_are_read(tmp_path):
         np.testing.assert_allclose(pictures[2].camera_to_world, opengl(around()[2])[:3], atol=1e-12)
         assert pictures[3].points.tolist() == [66, 59, 52, 45, 38, -1] and ids[:5].tolist() == [66, 59, 52, 45, 38]
         np.testing.assert_allclose(points[:5], POINTS, atol=1e-12)
+
+
+def test_a_name_that_is_registered_twice_is_refused(tmp_path):
+    write_colmap(tmp_path, kind="txt")
+    path = tmp_path / "sparse/0/images.txt"
+    lines = path.read_text().splitlines()
+    first = next(k for k, line in enumerate(lines) if line and not line.startswith("#"))
+    path.write_text("\n".join([*lines, *lines[first : first + 2]]) + "\n")
+    assert "more than once: export the model again" in refusal(tmp_path)
 
 
 def test_names_with_folders_spaces_and_other_extensions(tmp_path):
