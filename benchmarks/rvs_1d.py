@@ -81,7 +81,7 @@ def approximations(seed: int = 112, coarse: int = 8, samples: int = 8) -> dict:
     for name, (knots, values) in made.items():
         drawn = draw_from_knots(knots[None], values[None], shares)
         found[name] = {"knots": knots, "densities": values, "opacity": opacity_curve(knots, values, t),
-                       "places": drawn.places[0], "shares": shares[0] * drawn.opacity}
+                       "places": drawn.t[0], "shares": shares[0] * drawn.opacity}
     return {"t": t, "made": found}
 
 
@@ -125,7 +125,7 @@ def contributions(estimator: str, densities: Tensor, shares: Tensor) -> Tensor:
         clear = 1 - opacity_curve(knots, densities, shares.flatten()).view_as(shares)
         return densities[bins] * clear * radiance(shares)
     drawn = draw_from_knots(knots.expand(len(shares), -1), densities.expand(len(shares), -1), shares)
-    return drawn.opacity[:, None] * radiance(drawn.places)
+    return drawn.opacity[:, None] * radiance(drawn.t)
 
 
 def exact_deviation(estimator: str, densities: Tensor, count: int, parts: int = 2**20) -> float:
@@ -188,10 +188,10 @@ def recovery(steps: int = 20_000, seed: int = 100, samples: int = 8, *, independ
         if step % max(steps // 10, 1) == 0:
             snapshots.append(F.softplus(raw.detach()))
         wave = Waves.random(32, generator)
-        wanted = estimate(truth, wave(truth.places)[..., None])[0, 0]
+        wanted = estimate(truth, wave(truth.t)[..., None])[0, 0]
         shares = stratified(2, samples, generator, "cpu").double()
         drawn = draw_from_knots(knots.expand(2, -1), F.softplus(raw).expand(2, -1), shares)
-        one, two = estimate(drawn, wave(drawn.places)[..., None])[:, 0] - wanted
+        one, two = estimate(drawn, wave(drawn.t)[..., None])[:, 0] - wanted
         optimizer.zero_grad(set_to_none=True)
         (1024 * one * (two if independent else one)).backward()
         optimizer.step()

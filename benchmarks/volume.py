@@ -28,7 +28,7 @@ from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
 from taichi_kernels.rays import box_intersection, camera_rays
 from taichi_kernels.sampling import inverse_cdf
-from taichi_kernels.visibility import see
+from taichi_kernels.visibility import visible_samples
 from tests.reference import grid_encoding as grid_twin
 from tests.reference import inverse_transform as inverse_twin
 from tests.reference import nerf_pytorch
@@ -91,7 +91,7 @@ def weights_along_rays() -> dict[str, tuple]:
 
     return {
         "distortion": (backward(lambda w: distortion(w, starts, ends), weights), backward(theirs, weights)),
-        "visibility": (lambda: see(flat[0], flat[1], flat[2], offsets, lengths, lengths, least=1e-3), by_cumsum),
+        "visibility": (lambda: visible_samples(flat[0], flat[1], flat[2], offsets, lengths, lengths, least=1e-3), by_cumsum),
     }
 
 

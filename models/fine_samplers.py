@@ -72,7 +72,7 @@ class OpacitySampler:
         numbers = stratified(len(rays), self.count, generator, coarse.t.device).to(coarse.t)
         least = coarse.initial_density if self.correcting else 0.0  # what was given up is still sampled
         drawn = draw_from_knots(coarse.t, coarse.densities + least, numbers, lengths=rays.direction_norms)
-        t = drawn.places if self.t_gradients else drawn.places.detach()
+        t = drawn.t if self.t_gradients else drawn.t.detach()
         t = _union(coarse.t, t) if self.union else t
         if not self.correcting:
             return FineSamples(t)
@@ -92,7 +92,7 @@ class MonteCarloSampler:
         assert coarse.densities is not None
         numbers = with_borders(stratified(len(rays), self.count, generator, coarse.t.device).to(coarse.t))
         drawn = draw_from_knots(coarse.t, coarse.densities, numbers, lengths=rays.direction_norms)
-        return FineSamples(drawn.places[:, ::2].detach(), drawn=drawn)
+        return FineSamples(drawn.t[:, ::2].detach(), drawn=drawn)
 
 
 def linear_spline(knots: Tensor, values: Tensor, t: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from taichi_kernels.directions import encode_directions
 from taichi_kernels.inverse_transform import draw_from_samples
 from taichi_kernels.marching import Samples
 from taichi_kernels.sampling import stratified
-from taichi_kernels.visibility import see
+from taichi_kernels.visibility import visible_samples
 
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
 LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
@@ -129,7 +129,8 @@ class MarchedField(RayModel):
         harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
         colours = self.field.radiance(codes, harmonics)
         return composite(
-            densities, colours, samples.starts, samples.ends, offsets=samples.offsets, lengths=rays.direction_norms, depth=depth)
+            densities, colours, samples.t_starts, samples.t_ends, offsets=samples.offsets, lengths=rays.direction_norms,
+            depth=depth)
 
     def render_monte_carlo(
         self, rays: Rays, samples: Samples, features: Tensor | None = None, generator: torch.Generator | None = None, *,
@@ -146,8 +147,8 @@ class MarchedField(RayModel):
         found = []
         for _ in range(number):
             numbers = with_borders(stratified(len(hit), count, generator, densities.device))
-            drawn = draw_from_samples(densities, samples.starts, samples.ends, offsets, numbers, lengths=some.direction_norms)
-            t = drawn.places[:, ::2].detach()
+            drawn = draw_from_samples(densities, samples.t_starts, samples.t_ends, offsets, numbers, lengths=some.direction_norms)
+            t = drawn.t[:, ::2].detach()
             positions = some.origins[:, None] + t[..., None] * some.directions[:, None]
             colours = self.field.radiance(self.field.code(positions.view(-1, 3)), harmonics).view(*positions.shape)
             colour, transmittance, depth = integrate(drawn, t, colours)[:3]
@@ -194,7 +195,8 @@ class MarchedField(RayModel):
                 some.origins, some.directions, shift[alive], at[alive], far[alive], most=most, stretch=stretch)
             features = self.field.encode(samples.positions)
             densities = self.field.density(samples.positions, features)
-            seen = see(densities, samples.starts, samples.ends, samples.offsets, some.direction_norms, left, least=least)
+            seen = visible_samples(
+                densities, samples.t_starts, samples.t_ends, samples.offsets, some.direction_norms, left, least=least)
             yield alive, samples.select(seen), features[seen.index], left
             assert samples.reached is not None
             clear[alive], at[alive] = seen.transmittance, samples.reached

@@ -47,6 +47,6 @@ def estimate_by_borders(drawn: Drawn, values: Tensor) -> Tensor:
     The gradient to the density goes through the borders between them."""
     y, count = drawn.opacity, values.shape[1]
     inside = torch.arange(1, count, dtype=y.dtype, device=y.device) / count * y[:, None]
-    moved = drawn.places[:, 1::2] - drawn.places[:, 1::2].detach()
-    opacity = inside - (drawn.rates[:, 1::2] * (1 - inside)).detach() * moved
+    moved = drawn.t[:, 1::2] - drawn.t[:, 1::2].detach()
+    opacity = inside - (drawn.densities[:, 1::2] * (1 - inside)).detach() * moved
     return y[:, None] * values[:, -1] - (opacity[..., None] * values.diff(dim=1)).sum(1)

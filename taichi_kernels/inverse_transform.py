@@ -34,9 +34,9 @@ _TINY = 1e-30  # a density times a length, below which there is nothing
 class Drawn(NamedTuple):
     """What R rays give for K numbers each."""
 
-    places: Tensor  # (R, K) t, ascending along a ray
+    t: Tensor  # (R, K), ascending along a ray
     opacity: Tensor  # (R,) y: the share of light that the ray's density absorbs
-    rates: Tensor  # (R, K): the density there, per t; not differentiable
+    densities: Tensor  # (R, K) at t, per t; not differentiable
 
 
 @ti.func

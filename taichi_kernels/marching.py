@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from taichi_kernels import runtime
-from taichi_kernels.visibility import Seen
+from taichi_kernels.visibility import VisibleSamples
 
 _WORD = 32  # cells in an int32 of the bit field, along x
 _BLOCK = 8  # cells along an edge of a block
@@ -37,12 +37,12 @@ class Samples(NamedTuple):
 
     offsets: Tensor  # (R + 1,) int32: samples offsets[r] to offsets[r + 1] belong to ray r
     rays: Tensor  # (M,) int32: the ray of each
-    starts: Tensor  # (M,) t
-    ends: Tensor  # (M,) t
+    t_starts: Tensor  # (M,)
+    t_ends: Tensor  # (M,)
     positions: Tensor  # (M, 3) world: the middles
     reached: Tensor | None  # (R,) t: where marching ended, `far` or, where `most` samples were found, the end of the last
 
-    def select(self, seen: Seen) -> "Samples":
+    def select(self, seen: VisibleSamples) -> "Samples":
         """The samples that are seen."""
         rays, starts, ends, positions = (t[seen.index] for t in self[1:5])
         return Samples(seen.offsets, rays, starts, ends, positions, None)

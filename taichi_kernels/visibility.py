@@ -17,7 +17,7 @@ _INTS = ti.types.ndarray(dtype=ti.i32, ndim=1)
 _LONGS = ti.types.ndarray(dtype=ti.i64, ndim=1)
 
 
-class Seen(NamedTuple):
+class VisibleSamples(NamedTuple):
     """What is left of R rays' samples."""
 
     index: Tensor  # (M',) int64: the samples that are seen, in their order
@@ -49,9 +49,9 @@ def _list(offsets: _INTS, kept: _INTS, index: _LONGS):  # (R + 1,), (R + 1,), (M
             index[k] = ti.cast(offsets[r] + k - kept[r], ti.i64)
 
 
-def see(
+def visible_samples(
     densities: Tensor, starts: Tensor, ends: Tensor, offsets: Tensor, lengths: Tensor, clear: Tensor, *, least: float
-) -> Seen:
+) -> VisibleSamples:
     """The samples before which their ray's transmittance is above `least`; see the module's docstring.
 
     densities (M,) >= 0 per world unit, starts and ends (M,) in t, packed by offsets (R + 1,) int32; lengths (R,): world units per
@@ -72,4 +72,4 @@ def see(
     index = torch.empty(int(kept[-1]), dtype=torch.int64, device=densities.device)
     if len(index):
         _list(inputs[3], kept, index)
-    return Seen(index, kept, left)
+    return VisibleSamples(index, kept, left)

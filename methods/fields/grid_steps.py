@@ -97,7 +97,7 @@ class GridSteps:
         loss = mean(errors[0] * errors[-1])
         if self.distortion:
             densities = self.model.field.density(samples.positions, features)
-            shown = composite(densities, densities[:, None].detach(), samples.starts, samples.ends, offsets=samples.offsets,
+            shown = composite(densities, densities[:, None].detach(), samples.t_starts, samples.t_ends, offsets=samples.offsets,
                               lengths=rays.direction_norms, depth=False)
             assert shown.weights is not None
             loss = loss + self._spread(shown.weights, samples, rays)
@@ -106,4 +106,4 @@ class GridSteps:
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
         """What the rays' distortion costs, as a share of the box's diagonal."""
         share = rays.direction_norms / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
-        return self.distortion * mean(share * distortion(weights, samples.starts, samples.ends, samples.offsets))
+        return self.distortion * mean(share * distortion(weights, samples.t_starts, samples.t_ends, samples.offsets))

@@ -158,7 +158,7 @@ def test_what_is_visible_shows_what_whole_rays_show(device):
     place = torch.arange(len(some.rays), device=device) - some.offsets[some.rays.long()]
     there = whole.offsets[some.rays.long()] + place
     assert (there < whole.offsets[1:][some.rays.long()]).all()
-    assert torch.allclose(some.starts, whole.starts[there.long()], atol=1e-4)
+    assert torch.allclose(some.t_starts, whole.t_starts[there.long()], atol=1e-4)
     cut = counts < all_counts
     for samples, known in ((whole, None), (some, features)):
         marched.zero_grad()

@@ -39,7 +39,7 @@ def mean_gradient(estimator, calls, device, gap):
     shares = stratified(rays, calls, torch.Generator().manual_seed(0), device).double()
     shares = with_borders(shares) if estimator is estimate_by_borders else shares
     drawn = draw_from_samples(leaf.repeat(rays), *repeated((starts, ends), rays), offsets, shares)
-    places = drawn.places[:, ::2].detach() if estimator is estimate_by_borders else drawn.places
+    places = drawn.t[:, ::2].detach() if estimator is estimate_by_borders else drawn.t
     values = estimator(drawn, colour(places))
     return values.mean(), torch.autograd.grad(values.mean(), leaf)[0]
 
@@ -74,8 +74,8 @@ def test_both_give_the_same_values(device):
     strata = stratified(1, 5, None, device).double()
     one = draw_from_samples(densities, starts, ends, offsets, strata)
     two = draw_from_samples(densities, starts, ends, offsets, with_borders(strata))
-    assert torch.allclose(one.places, two.places[:, ::2])
-    assert torch.allclose(estimate(one, colour(one.places)), estimate_by_borders(two, colour(two.places[:, ::2])))
+    assert torch.allclose(one.t, two.t[:, ::2])
+    assert torch.allclose(estimate(one, colour(one.t)), estimate_by_borders(two, colour(two.t[:, ::2])))
 
 
 def test_borders_lie_between_the_strata():

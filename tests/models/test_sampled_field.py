@@ -135,8 +135,9 @@ def test_depth_is_where_the_wall_is():
 def test_samples_are_jittered_within_their_intervals_and_reproducibly(monkeypatch):
     model, view = small_model(importance=0), cameras()
     rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
-    seen = []
-    monkeypatch.setattr(SampledField, "_composite", lambda self, field, rays, places, *_: seen.append(places))
+    seen, original = [], SampledField._composite
+    monkeypatch.setattr(SampledField, "_composite", lambda self, field, rays, t, *rest: (
+        seen.append(t), original(self, field, rays, t, *rest))[1])
     for seed, jitter in ((0, 1.0), (0, 1.0), (1, 1.0), (0, 0.5), (0, 0.0)):
         model.trace(rays, torch.Generator().manual_seed(seed), jitter=jitter)
     one, same, other, half, none = seen

@@ -3,7 +3,7 @@
 import torch
 
 
-def see(densities, starts, ends, offsets, lengths, clear, *, least):
+def visible_samples(densities, starts, ends, offsets, lengths, clear, *, least):
     """(index, offsets, transmittance), as lists."""
     index, kept, left = [], [0], []
     for r in range(len(lengths)):

@@ -210,10 +210,10 @@ def test_rates_are_the_density_at_the_places(device):
 def test_bins_without_density_hold_no_sample(device):
     t = torch.tensor([[0.0, 1, 2, 3, 4]], device=device)
     s = torch.tensor([[0.0, 1, 0, 2]], device=device)
-    places = draw_from_knots(t, torch.cat([s, s[:, :0]], 1), torch.linspace(0, 1, 101, device=device)[None]).places
+    places = draw_from_knots(t, torch.cat([s, s[:, :0]], 1), torch.linspace(0, 1, 101, device=device)[None]).t
     assert (((places >= 1) & (places <= 2)) | ((places >= 3) & (places <= 4))).all()
     assert places[0, 0] == 1 and places[0, -1] == pytest.approx(4, abs=1e-5)
-    end = draw_from_knots(t, torch.tensor([[0.0, 1, 0, 0]], device=device), torch.tensor([[1.0]], device=device)).places
+    end = draw_from_knots(t, torch.tensor([[0.0, 1, 0, 0]], device=device), torch.tensor([[1.0]], device=device)).t
     assert end.item() == pytest.approx(2, abs=1e-6)  # not in the empty bins behind
 
 
@@ -223,7 +223,7 @@ def test_distances_are_in_world_units(device):
     u = uniforms(20, 9, device)
     one = draw_from_knots(t, s, u)
     two = draw_from_knots(t / 2, s, u, lengths=torch.full((20,), 2.0, device=device))
-    assert torch.allclose(one.places, 2 * two.places, atol=1e-4) and torch.allclose(one.opacity, two.opacity, atol=1e-6)
+    assert torch.allclose(one.t, 2 * two.t, atol=1e-4) and torch.allclose(one.opacity, two.opacity, atol=1e-6)
 
 
 def test_an_expectation_is_the_composite_and_so_is_its_gradient(device):
@@ -253,14 +253,14 @@ def test_an_expectation_is_the_composite_and_so_is_its_gradient(device):
 def test_nothing_to_do_and_wrong_shapes(device):
     t, s, _ = spline(3, 4, device)
     drawn = draw_from_knots(t, leaf := s.clone().requires_grad_(), torch.zeros(3, 0, device=device))
-    assert drawn.places.shape == drawn.rates.shape == (3, 0)
+    assert drawn.t.shape == drawn.densities.shape == (3, 0)
     drawn.opacity.sum().backward()
     thick = lambda s: ((s[:, 1:] + s[:, :-1]) / 2 * t.diff(dim=1)).sum(1)  # noqa: E731
     (wanted,) = torch.autograd.grad(-torch.expm1(-thick(again := s.clone().requires_grad_())).sum(), again)
     assert torch.allclose(drawn.opacity, -torch.expm1(-thick(s)), atol=1e-6) and torch.allclose(leaf.grad, wanted, atol=1e-6)
     none = draw_from_knots(t[:0], s[:0].requires_grad_(), torch.zeros(0, 2, device=device))
-    none.places.sum().backward()
-    assert none.places.shape == (0, 2)
+    none.t.sum().backward()
+    assert none.t.shape == (0, 2)
     for bad in ((t[:, :-2], s), (t[:2], s), (t[:, :1], s[:, :1])):
         with pytest.raises(ValueError, match="expected knots"):
             draw_from_knots(*bad, torch.zeros(3, 2, device=device))

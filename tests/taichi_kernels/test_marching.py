@@ -48,7 +48,7 @@ def test_samples_are_those_of_marching_step_by_step(device, levels, settings, ce
     for r, ray in enumerate(zip(*(t.tolist() for t in inputs), strict=True)):
         want = twin.march(*ray, lookup, BOX.tolist(), **settings)
         part = slice(int(samples.offsets[r]), int(samples.offsets[r + 1]))
-        got = samples.starts[part].tolist()
+        got = samples.t_starts[part].tolist()
         total += len(want)
         # in float32 some middles fall on the other side of a face: those samples alone may differ
         wrong += len([a for a, _ in want if not any(abs(a - b) < 1e-3 for b in got)])
@@ -60,12 +60,12 @@ def test_what_a_sample_says(device):
     samples, (origins, directions, near, far, _) = run(device, grid(1, 8, 0.3), step=0.07)
     r = samples.rays.long()
     assert samples.offsets[-1] == len(r) and (samples.offsets.diff() == torch.bincount(r, minlength=60).to(device)).all()
-    middle = (samples.starts + samples.ends) / 2
+    middle = (samples.t_starts + samples.t_ends) / 2
     assert torch.allclose(samples.positions, origins[r] + middle[:, None] * directions[r], atol=1e-4)
-    assert ((samples.ends - samples.starts) * directions[r].norm(dim=1) - 0.07).abs().max() < 1e-4
-    assert (samples.starts >= near[r]).all() and (samples.starts <= far[r]).all()
+    assert ((samples.t_ends - samples.t_starts) * directions[r].norm(dim=1) - 0.07).abs().max() < 1e-4
+    assert (samples.t_starts >= near[r]).all() and (samples.t_starts <= far[r]).all()
     same = r[1:] == r[:-1]
-    assert (samples.starts[1:][same] >= samples.ends[:-1][same] - 1e-5).all()
+    assert (samples.t_starts[1:][same] >= samples.t_ends[:-1][same] - 1e-5).all()
 
 
 def test_marching_in_parts_finds_the_same(device):
@@ -77,25 +77,25 @@ def test_marching_in_parts_finds_the_same(device):
     for _ in range(60):
         some = march(origins, directions, at, far, still, pack_occupancy(occupied.to(device)), BOX.to(device), step=0.04, most=3)
         assert (some.offsets.diff() <= 3).all()
-        parts.append(torch.stack([some.rays.float(), some.starts]))
+        parts.append(torch.stack([some.rays.float(), some.t_starts]))
         at = some.reached
     together = torch.cat(parts, 1)
     order = (together[0] * 1e3 + together[1]).argsort()
     assert abs(together.shape[1] - len(whole.rays)) <= 0.01 * len(whole.rays)
     if together.shape[1] == len(whole.rays):
-        assert torch.allclose(together[1, order], whole.starts, atol=1e-3)
+        assert torch.allclose(together[1, order], whole.t_starts, atol=1e-3)
     assert torch.equal(at, far)
 
 
 def test_empty_and_full_grids_and_no_rays(device):
     nothing, _ = run(device, torch.zeros(2, 8, 8, 8, dtype=torch.bool), step=0.1)
-    assert nothing.starts.numel() == 0 and (nothing.offsets == 0).all()
+    assert nothing.t_starts.numel() == 0 and (nothing.offsets == 0).all()
     full, (_, directions, near, far, jitter) = run(device, torch.ones(1, 8, 8, 8, dtype=torch.bool), step=0.1)
     steps = ((far - near) * directions.norm(dim=1) / 0.1 - jitter).ceil().clamp(min=0)
     assert ((full.offsets.diff() - steps).abs() <= 1).all() and full.offsets[-1] > 500
     none, nowhere = torch.zeros(0, 3, device=device), pack_occupancy(torch.zeros(1, 8, 8, 8, dtype=torch.bool, device=device))
     empty = march(none, none, *[none[:, 0]] * 3, nowhere, BOX, step=0.1)
-    assert empty.starts.numel() == 0 and empty.offsets.tolist() == [0]
+    assert empty.t_starts.numel() == 0 and empty.offsets.tolist() == [0]
 
 
 def test_rays_along_faces_end(device):

@@ -24,7 +24,7 @@ from taichi_kernels.projection import project_points
 from taichi_kernels.rays import box_intersection, camera_rays, to_ndc
 from taichi_kernels.sampling import inverse_cdf
 from taichi_kernels.splatting import splat, splat_packed
-from taichi_kernels.visibility import see
+from taichi_kernels.visibility import visible_samples
 
 typed = jaxtyped(typechecker=beartype)
 LAYOUT = GridLayout.hashed(2, 4, 8, 8)
@@ -78,7 +78,7 @@ def visible(
     densities: F32[Tensor, "M"], starts: F32[Tensor, "M"], ends: F32[Tensor, "M"], offsets: Int32[Tensor, "R1"],
     lengths: F32[Tensor, "R"],
 ) -> tuple[Int64[Tensor, "V"], Int32[Tensor, "R1"], F32[Tensor, "R"]]:
-    return tuple(see(densities, starts, ends, offsets, lengths, torch.ones_like(lengths), least=1e-3))
+    return tuple(visible_samples(densities, starts, ends, offsets, lengths, torch.ones_like(lengths), least=1e-3))
 
 
 @typed

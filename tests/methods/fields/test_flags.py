@@ -140,7 +140,7 @@ def test_distortion_draws_weights_together():
         with torch.no_grad():
             samples = made.model.sample(rays)
             seen = made.model.render_samples(rays, samples)
-        spread.append(float(distortion(seen.weights, samples.starts, samples.ends, samples.offsets).mean()))
+        spread.append(float(distortion(seen.weights, samples.t_starts, samples.t_ends, samples.offsets).mean()))
     assert spread[1] < 0.7 * spread[0], spread
 
 
