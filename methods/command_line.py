@@ -7,7 +7,8 @@ from typing import Any
 from methods import DEFAULT, Method, all_methods
 from settings.errors import InputError
 from settings.flags import config_text, read_flags
-from settings.options import GROUPS, Options, protocol_word, setting, settings_of
+from settings.options import GROUPS, Options, settings_of
+from settings.setting import protocol_word, setting
 from settings.validation import validate
 
 _EXAMPLES = """\

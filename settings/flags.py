@@ -9,8 +9,9 @@ from typing import Any
 import configargparse
 
 from settings.errors import InputError
-from settings.options import SIZES, Options, plain_type, settings_of
+from settings.options import SIZES, Options, settings_of
 from settings.presets import open_config
+from settings.setting import plain_type
 from settings.unsupported_flags import REFUSED
 from settings.validation import is_used
 from system.reading import reading

@@ -7,12 +7,11 @@ and from those that each method adds in a dataclass of its own (`methods.<name>.
 from dataclasses import Field, dataclass, fields, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from settings.errors import InputError
+from settings.setting import CODE, NERF, method_word, protocol_word, setting
 
-CODE = "the original point-radiance program"
-NERF = "nerf-pytorch"
 GROUPS = {  # of flags, in the order of the help; the methods' groups come before the last two
     "scene": "which photographs, at which size, over which background",
     "method": "what learns the scene, and how the result is judged",
@@ -21,36 +20,6 @@ GROUPS = {  # of flags, in the order of the help; the methods' groups come befor
 }
 SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
 SIZES = ("img_s", "half_res", "factor")  # flags that each set the image size
-
-
-def setting(group: str, default: Any, help_text: str, **story) -> Any:
-    """A field with its whole story, kept as metadata.
-
-    unit, source: text; choices: the words allowed; low <= number <= high, number > above; form: the value's placeholder in the
-    help; absent: what happens where a value that may be None is not given; paper: the paper recipe's value of a setting that the
-    user may leave to the recipe; short: a second, one-letter flag.
-    needs: (flag, words): it has a meaning only if that flag has one of these values, and is left out of config.txt otherwise.
-    about: `model`, a change of it makes another model; `view`, so does it, but a finished model may be looked at with another
-    value; `run`, it may differ between the parts of one run. path: it says where files lie, whose content is compared instead.
-    may_grow: a run may go on with a larger number than it began with.
-    """
-    blank = {"unit": "", "source": "", "choices": (), "low": None, "above": None, "high": None, "form": "", "absent": "",
-             "paper": None, "short": "", "needs": None, "about": "model", "path": False, "may_grow": False}
-    unknown = story.keys() - blank
-    if unknown:
-        raise TypeError(f"a setting has no {', '.join(sorted(unknown))}")
-    return dataclass_field(default=default, metadata=blank | {"group": group, "help": help_text} | story)
-
-
-def method_word(name: str) -> Any:
-    """The field `method` of a method's options."""
-    return setting("method", name, "what represents the scene", form="NAME")
-
-
-def protocol_word(default: str | None, absent: str = "") -> Any:
-    """The field `protocol`, with a method's own default."""
-    return setting("method", default, "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or all test "
-                   "views at their stored size on white (standard)", choices=("paper", "standard"), about="run", absent=absent)
 
 
 @dataclass(frozen=True)
@@ -251,9 +220,3 @@ def made_with(then: dict[str, Any], options: Options) -> dict[str, Any]:
     """Of the options that a model was trained with, those that say how it was made, not how it is looked at."""
     about = {name: field.metadata["about"] for name, field in settings_of(options).items()}
     return {name: value for name, value in then.items() if about.get(name, "model") == "model"}
-
-
-def plain_type(field: Field) -> type:
-    """The plain type of a setting: bool, int, float or str."""
-    kind: Any = field.type
-    return next((part for part in get_args(kind) if part is not type(None)), kind)

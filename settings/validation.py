@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from settings.errors import InputError
-from settings.options import Options, plain_type, settings_of
+from settings.options import Options, settings_of
+from settings.setting import plain_type
 
 LARGEST_WHOLE = 2**31 - 1  # what kernels count with
 
@@ -29,7 +30,7 @@ def validate(options: Options) -> None:
 
 
 def is_used(field: Field, options: Options) -> bool:
-    """Whether a run with these options looks at a flag, see `needs` of `settings.options.setting`."""
+    """Whether a run with these options looks at a flag, see `needs` of `settings.setting.setting`."""
     return field.metadata["needs"] is None or getattr(options, field.metadata["needs"][0]) in field.metadata["needs"][1]
 
 

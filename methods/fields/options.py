@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from settings.errors import InputError
-from settings.options import NERF, Options, method_word, protocol_word, setting, settings_of
+from settings.options import Options, settings_of
+from settings.setting import NERF, method_word, protocol_word, setting
 
 RVS = "Morozov et al. 2023 (reparameterized volume sampling), and its program"
 GROUPS = {

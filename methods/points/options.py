@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from settings.masks import KINDS, parse_corruption
-from settings.options import CODE, Options, method_word, protocol_word, setting, settings_of
+from settings.options import Options, settings_of
+from settings.setting import CODE, method_word, protocol_word, setting
 
 FORK = "its fork for imperfect masks"
 PAPER = "Zhang et al. 2022 (point radiance), and its program"
