@@ -26,6 +26,7 @@ bench: $(VENV)/.installed
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/basedpyright --project pyproject.toml --pythonpath $(BIN)/python
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt

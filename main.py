@@ -1,8 +1,8 @@
 """Taichi Radiance: learn a scene from photographs, look at it, measure it.
 
-    python main.py --dataname demo
-    python main.py --datadir ./nerf_synthetic/ --dataname hotdog --basedir runs/hotdog --recipe paper
-    python main.py --method nerf --datadir ./nerf_synthetic/lego
+python main.py --dataname demo
+python main.py --datadir ./nerf_synthetic/ --dataname hotdog --basedir runs/hotdog --recipe paper
+python main.py --method nerf --datadir ./nerf_synthetic/lego
 """
 
 from system import console, signals
@@ -112,13 +112,29 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
     made = made_with(run.options or {}, options)
     as_run = as_dict(options) | made | own.pop("options", {}) | ({} if options.render_only else {"ranks": ranks.count()})
     return RunRecord(
-        folder=folder, scene_name=scene.name, options=as_run, model=run.model, evaluation=evaluation, protocol=protocol,
-        background=scene.background, train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)), bounds=scene.bounds,
-        render_path=scene.render_path, notes=scene.notes, model_bytes=size, device=device,
-        threads=runtime.workers(), seed=as_run["seed"], training_seconds=run.seconds["training"],
-        setup_seconds=run.seconds["hull"], compile_seconds=run.seconds["compile"],
-        evaluation_seconds=run.seconds["evaluation"], history=run.history, stages=run.stages_in_words(),
-        interrupted=run.interrupted, **own,
+        folder=folder,
+        scene_name=scene.name,
+        options=as_run,
+        model=run.model,
+        evaluation=evaluation,
+        protocol=protocol,
+        background=scene.background,
+        train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)),
+        bounds=scene.bounds,
+        render_path=scene.render_path,
+        notes=scene.notes,
+        model_bytes=size,
+        device=device,
+        threads=runtime.workers(),
+        seed=as_run["seed"],
+        training_seconds=run.seconds["training"],
+        setup_seconds=run.seconds["hull"],
+        compile_seconds=run.seconds["compile"],
+        evaluation_seconds=run.seconds["evaluation"],
+        history=run.history,
+        stages=run.stages_in_words(),
+        interrupted=run.interrupted,
+        **own,
     )
 
 

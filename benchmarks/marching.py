@@ -79,7 +79,8 @@ def measure(model: MarchedField, cameras, background: str, views: int) -> dict[s
         numbers += len(rays)
         total = {name: total.get(name, 0) + count for name, count in counts.items()}
     return {name: count / numbers for name, count in total.items()} | {
-        "PSNR, dB": -10 * math.log10(max(squares / (3 * numbers), 1e-12))}
+        "PSNR, dB": -10 * math.log10(max(squares / (3 * numbers), 1e-12))
+    }
 
 
 def main(argv: list[str]) -> int:

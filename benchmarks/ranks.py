@@ -36,8 +36,14 @@ def started(count: int, threads: int, words: list[str]) -> list[subprocess.Popen
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "SLURM_CPUS_PER_TASK": str(threads)}
-    return [subprocess.Popen([sys.executable, *words], env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-                             stdout=subprocess.DEVNULL if rank else None) for rank in range(count)]
+    return [
+        subprocess.Popen(
+            [sys.executable, *words],
+            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.DEVNULL if rank else None,
+        )
+        for rank in range(count)
+    ]
 
 
 def train(count: int, threads: int, flags: list[str], folder: Path) -> dict:
@@ -49,8 +55,12 @@ def train(count: int, threads: int, flags: list[str], folder: Path) -> dict:
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     last, figures = report["history"][-1], report["figures"]
     return {
-        "ranks": count, "threads_each": threads // count, "steps": last["step"], "seconds": figures["training_seconds"],
-        "step_ms": 1e3 * figures["training_seconds"] / last["step"], "psnr": figures["psnr_db"],
+        "ranks": count,
+        "threads_each": threads // count,
+        "steps": last["step"],
+        "seconds": figures["training_seconds"],
+        "step_ms": 1e3 * figures["training_seconds"] / last["step"],
+        "psnr": figures["psnr_db"],
         "model_bytes": figures["model_bytes"],
     }
 
@@ -94,10 +104,14 @@ def main() -> None:
         runs = [train(count, options.threads, options.flags, Path(place, str(count))) for count in (1, 2)]
     print("| ranks x threads | steps | ms a step | training, s | PSNR, dB |\n|-|-|-|-|-|")
     for run in runs:
-        print(f"| {run['ranks']} x {run['threads_each']} | {run['steps']} | {run['step_ms']:.1f} | {run['seconds']:.1f} | "
-              f"{run['psnr']:.2f} |")
-    print(f"two ranks take {runs[1]['seconds'] / runs[0]['seconds']:.2f} times as long as one; a message of "
-          + ", ".join(f"{size} MB takes {ms:.1f} ms" for size, ms in sums.items()))
+        print(
+            f"| {run['ranks']} x {run['threads_each']} | {run['steps']} | {run['step_ms']:.1f} | {run['seconds']:.1f} | "
+            f"{run['psnr']:.2f} |"
+        )
+    print(
+        f"two ranks take {runs[1]['seconds'] / runs[0]['seconds']:.2f} times as long as one; a message of "
+        + ", ".join(f"{size} MB takes {ms:.1f} ms" for size, ms in sums.items())
+    )
     if options.out:
         write_json(options.out.with_suffix(".json"), {"flags": options.flags, "runs": runs, "message_ms": sums} | environment())
 

@@ -47,8 +47,11 @@ def measure(name: str, method: DefaultRecipe, options, scene, evaluation, folder
     run = fit_cloud(scene, evaluation, replace(options, no_reload=True), method.recipe(options, scene), folder)
     last = run.history[-1]
     return {
-        "variant": name, "psnr_db": last["validation_psnr"], "training_seconds": last["seconds"],
-        "points": run.cloud.point_count(), "seed": options.seed,
+        "variant": name,
+        "psnr_db": last["validation_psnr"],
+        "training_seconds": last["seconds"],
+        "points": run.cloud.point_count(),
+        "seed": options.seed,
     }
 
 

@@ -44,12 +44,36 @@ STEPS = (128, 256, 512, 1024)  # of marching, along the diagonal
 _EACH = (2, 8, 128, 1024, "classic", "rvs", "rvs, union")  # of these, what is run with every seed and not the first alone
 _SHOWN_RAYS, _POINTS = 8192, 10  # of the test views; points of a curve over time
 _NETWORK = [
-    "--field", "mlp", "--use_viewdirs", "--N_rand", "512", "--N_samples", "32", "--N_importance", "64", "--multires", "8",
-    "--netdepth", "6", "--netwidth", "64", "--netdepth_fine", "6", "--netwidth_fine", "64", "--lrate", "1e-3",
-    "--lrate_decay", "3",
+    "--field",
+    "mlp",
+    "--use_viewdirs",
+    "--N_rand",
+    "512",
+    "--N_samples",
+    "32",
+    "--N_importance",
+    "64",
+    "--multires",
+    "8",
+    "--netdepth",
+    "6",
+    "--netwidth",
+    "64",
+    "--netdepth_fine",
+    "6",
+    "--netwidth_fine",
+    "64",
+    "--lrate",
+    "1e-3",
+    "--lrate_decay",
+    "3",
 ]
-HIERARCHIES = {"classic": [], "rvs": ["--rvs", "--samples_union", "False"], "rvs, union": ["--rvs"],
-               "rvs as published": ["--rvs", "--fine_density", "own"]}
+HIERARCHIES = {
+    "classic": [],
+    "rvs": ["--rvs", "--samples_union", "False"],
+    "rvs, union": ["--rvs"],
+    "rvs as published": ["--rvs", "--fine_density", "own"],
+}
 
 
 def tasks(seed: int, grid_steps: int, network_steps: int) -> Iterator[dict]:
@@ -60,8 +84,13 @@ def tasks(seed: int, grid_steps: int, network_steps: int) -> Iterator[dict]:
         yield {"method": "estimate", "calls": calls, "seed": seed, "flags": [*common, "--radiance_calls", str(calls)]}
     for divisions in filter(wanted, STEPS):
         yield {"method": "marching", "divisions": divisions, "seed": seed, "flags": [*common, "--radiance_calls", "0"]}
-    yield {"method": "estimate fine", "divisions": STEPS[-1], "calls": 8, "seed": seed,
-           "flags": [*common, "--radiance_calls", "8"]}
+    yield {
+        "method": "estimate fine",
+        "divisions": STEPS[-1],
+        "calls": 8,
+        "seed": seed,
+        "flags": [*common, "--radiance_calls", "8"],
+    }
     for kind in filter(wanted, HIERARCHIES):
         flags = [*_NETWORK, *HIERARCHIES[kind], "--seed", str(seed), "--N_iters", str(network_steps)]
         yield {"method": f"hierarchy: {kind}", "calls": 64, "seed": seed, "flags": flags}
@@ -138,8 +167,14 @@ def run(scene, task: dict, label: str) -> dict:
         spent += time.perf_counter() - began
         if (number + 1) * _POINTS // count != number * _POINTS // count:
             curve.append((number + 1, spent, trial.psnr()))
-    return task | {"curve": curve, "psnr": curve[-1][2], "seconds": spent, "step_ms": 1e3 * spent / count,
-                   "psnr_by_calls": trial.psnr_by_calls(), "samples": trial.calls_a_ray()}
+    return task | {
+        "curve": curve,
+        "psnr": curve[-1][2],
+        "seconds": spent,
+        "step_ms": 1e3 * spent / count,
+        "psnr_by_calls": trial.psnr_by_calls(),
+        "samples": trial.calls_a_ray(),
+    }
 
 
 def _file_name(scene: str, task: dict) -> str:
@@ -183,8 +218,12 @@ def main() -> None:
     runtime.init("cpu", options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     scenes = {Path(place).name: load(place, options) for place in options.scene}
-    todo = [(name, task) for seed in range(options.seeds) for name in scenes
-            for task in tasks(seed, options.grid_steps, options.network_steps)]
+    todo = [
+        (name, task)
+        for seed in range(options.seeds)
+        for name in scenes
+        for task in tasks(seed, options.grid_steps, options.network_steps)
+    ]
     files = [options.out / _file_name(name, task) for name, task in todo]
     for (name, task), file in zip(todo, files, strict=True):
         with _claimed(file) as ours:

@@ -75,13 +75,21 @@ def approximations(seed: int = 112, coarse: int = 8, samples: int = 8) -> dict:
     density = lambda t: F.softplus(waves(t))  # noqa: E731
     fine, few = (torch.linspace(0, 2, n, dtype=torch.float64) for n in (_KNOTS, coarse))
     t = torch.linspace(0, 2, 1001, dtype=torch.float64)
-    made = {"density": (fine, density(fine)), "one value a bin": (few, density((few[1:] + few[:-1]) / 2)),
-            "linear": (few, density(few))}
+    made = {
+        "density": (fine, density(fine)),
+        "one value a bin": (few, density((few[1:] + few[:-1]) / 2)),
+        "linear": (few, density(few)),
+    }
     shares, found = stratified(1, samples, None, "cpu").double(), {}
     for name, (knots, values) in made.items():
         drawn = draw_from_knots(knots[None], values[None], shares)
-        found[name] = {"knots": knots, "densities": values, "opacity": opacity_curve(knots, values, t),
-                       "places": drawn.t[0], "shares": shares[0] * drawn.opacity}
+        found[name] = {
+            "knots": knots,
+            "densities": values,
+            "opacity": opacity_curve(knots, values, t),
+            "places": drawn.t[0],
+            "shares": shares[0] * drawn.opacity,
+        }
     return {"t": t, "made": found}
 
 
@@ -144,8 +152,14 @@ def deviations(repeats: int = 4096, counts=COUNTS, seed: int = 111) -> dict:
         thickness = float(densities.mean())
         spread = {kind: [float(estimates(kind, densities, k, repeats, generator).std()) for k in counts] for kind in ESTIMATORS}
         exact = {kind: [exact_deviation(kind, densities, k) for k in counts if 2**20 % k == 0] for kind in ESTIMATORS}
-        found[name] = {"thickness": thickness, "opacity": -math.expm1(-thickness), "colour": colour(densities),
-                       "deviations": spread, "exact": exact, "counts": list(counts)}
+        found[name] = {
+            "thickness": thickness,
+            "opacity": -math.expm1(-thickness),
+            "colour": colour(densities),
+            "deviations": spread,
+            "exact": exact,
+            "counts": list(counts),
+        }
     return found
 
 
@@ -196,8 +210,15 @@ def recovery(steps: int = 20_000, seed: int = 100, samples: int = 8, *, independ
         (1024 * one * (two if independent else one)).backward()
         optimizer.step()
         schedule.step()
-    return {"knots": knots[0], "truth": true_density, "snapshots": snapshots, "steps": at, "errors": errors,
-            "error": [errors[0], sum(errors[-10:]) / len(errors[-10:])], "opacity off by": [off[0], off[-1]]}
+    return {
+        "knots": knots[0],
+        "truth": true_density,
+        "snapshots": snapshots,
+        "steps": at,
+        "errors": errors,
+        "error": [errors[0], sum(errors[-10:]) / len(errors[-10:])],
+        "opacity off by": [off[0], off[-1]],
+    }
 
 
 # ---- figures
@@ -269,12 +290,18 @@ def main() -> None:
     curves = deviations(max(options.repeats // 8, 64), counts=sorted({round(2 ** (i / 3)) for i in range(25)}))
     found = recovery(options.steps)
     biased = recovery(options.steps, independent=False)
-    for name, figure in (("approximations", draw_approximations(approximations())), ("estimators", draw_deviations(curves)),
-                         ("recovery", draw_recovery(found))):
+    for name, figure in (
+        ("approximations", draw_approximations(approximations())),
+        ("estimators", draw_deviations(curves)),
+        ("recovery", draw_recovery(found)),
+    ):
         figure.savefig(options.out / f"{name}.png", dpi=110)
     kept = ("error", "opacity off by")
-    numbers = {"deviations": table, "recovery": {key: found[key] for key in kept},
-               "recovery, one estimate": {key: biased[key] for key in kept}}
+    numbers = {
+        "deviations": table,
+        "recovery": {key: found[key] for key in kept},
+        "recovery, one estimate": {key: biased[key] for key in kept},
+    }
     write_json(options.out / "figures.json", numbers)
     for scene, values in table.items():
         print(f"{scene}: thickness {values['thickness']:.4f}, opacity {values['opacity']:.5f}, colour {values['colour']:.5f}")

@@ -24,8 +24,10 @@ def table(results: list[dict], middle: Callable) -> Iterator[str]:
             calls = f"{seen:.1f} of {occupied:.1f}"
         where = f", {divisions} steps" if divisions else ""
         spread = ", ".join(f"{value:.2f}" for value in values)
-        yield (f"| {scene} | {method}{where} | {calls} | {middle(values):.2f} ({spread}) | "
-               f"{middle(one['seconds'] for one in runs):.0f} | {middle(one['step_ms'] for one in runs):.0f} |")
+        yield (
+            f"| {scene} | {method}{where} | {calls} | {middle(values):.2f} ({spread}) | "
+            f"{middle(one['seconds'] for one in runs):.0f} | {middle(one['step_ms'] for one in runs):.0f} |"
+        )
 
 
 def draw(results: list[dict], out: Path) -> None:
@@ -50,8 +52,11 @@ def draw(results: list[dict], out: Path) -> None:
         for one in own:
             if one["method"].startswith("hierarchy") and one["seed"] == 0:
                 left.plot([int(k) for k in one["psnr_by_calls"]], list(one["psnr_by_calls"].values()), ":", label=one["method"])
-            chosen = one["method"].startswith(("hierarchy", "estimate fine")) or one.get("divisions") in (128, 1024) \
+            chosen = (
+                one["method"].startswith(("hierarchy", "estimate fine"))
+                or one.get("divisions") in (128, 1024)
                 or one.get("calls") in (1, 8)
+            )
             if one["seed"] == 0 and chosen:
                 name = one["method"] + (f", {one['divisions']} steps" if "divisions" in one else "")
                 name += f", {one['calls']} calls" if one["method"] == "estimate" else ""

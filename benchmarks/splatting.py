@@ -33,8 +33,13 @@ def cloud(points: int, size: int, radius: float) -> list[torch.Tensor]:
     g = torch.Generator().manual_seed(0)
     rand = lambda *shape: torch.rand(*shape, generator=g)  # noqa: E731
     where = runtime.torch_device()
-    values = [rand(points, 2) * size * 0.75 + size / 8, rand(points) + 2, torch.full((points,), radius), torch.ones(points),
-              rand(points, 3)]
+    values = [
+        rand(points, 2) * size * 0.75 + size / 8,
+        rand(points) + 2,
+        torch.full((points,), radius),
+        torch.ones(points),
+        rand(points, 3),
+    ]
     return [v.to(where) for v in values]
 
 
@@ -89,6 +94,7 @@ def against_pytorch3d(points: int = 100_000, size: int = 400, radius: float = 0.
     theirs, ours, make = found
     row = {"points": points, "size": size, "radius_ndc": radius}
     for name, renderer, runs in (("theirs", theirs, 1), ("ours", ours, 15)):
+
         def both(renderer=renderer):
             renderer(make(True)).sum().backward()
 
@@ -107,8 +113,10 @@ def plot(results: dict, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, key, cases, label in ((axes[0], "points", POINTS, "points (400 px, radius 2 px)"),
-                                    (axes[1], "size", SIZES, "image size, px (100,000 points, radius .01 NDC)")):
+    for axis, key, cases, label in (
+        (axes[0], "points", POINTS, "points (400 px, radius 2 px)"),
+        (axes[1], "size", SIZES, "image size, px (100,000 points, radius .01 NDC)"),
+    ):
         for threads, rows in results["by_threads"].items():
             chosen = [row for row in rows if (row["points"], row["size"], row["radius"]) in cases]
             chosen.sort(key=lambda row: row[key])

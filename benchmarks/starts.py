@@ -25,8 +25,23 @@ from system.progress import progress
 from taichi_kernels import runtime
 
 matplotlib.use("Agg")
-FLAGS = ["--field", "mlp", "--N_samples", "64", "--N_importance", "64", "--use_viewdirs", "--N_rand", "128", "--testskip", "100",
-         "--netwidth", "64", "--netwidth_fine", "64"]
+FLAGS = [
+    "--field",
+    "mlp",
+    "--N_samples",
+    "64",
+    "--N_importance",
+    "64",
+    "--use_viewdirs",
+    "--N_rand",
+    "128",
+    "--testskip",
+    "100",
+    "--netwidth",
+    "64",
+    "--netwidth_fine",
+    "64",
+]
 SHIFTS = {"clear": "as it is", "fog": -1.0, "original": None}
 
 
@@ -64,8 +79,9 @@ def main() -> None:
     options = options.complete()
     scene = datasets.load(options)
     truth, inside = scene.test.picture(0, "white"), torch.from_numpy(scene.test.masks[0]) > 250
-    figure, axes = plt.subplots(len(SHIFTS), given.seeds, figsize=(1.3 * given.seeds, 1.5 * len(SHIFTS)), squeeze=False,
-                                layout="constrained")
+    figure, axes = plt.subplots(
+        len(SHIFTS), given.seeds, figsize=(1.3 * given.seeds, 1.5 * len(SHIFTS)), squeeze=False, layout="constrained"
+    )
     for row, kind in enumerate(SHIFTS):
         stuck = 0
         for seed in range(given.seeds):

@@ -113,8 +113,10 @@ def encodings() -> dict[str, tuple]:
     points = 4 * rand(POINTS, 3) - 2
     directions = torch.nn.functional.normalize(points, dim=1)
     return {
-        "frequencies, 10 octaves": (backward(lambda x: encode_frequencies(x, 10), points),
-                                    backward(lambda x: nerf_pytorch.encode(x, 10), points)),
+        "frequencies, 10 octaves": (
+            backward(lambda x: encode_frequencies(x, 10), points),
+            backward(lambda x: nerf_pytorch.encode(x, 10), points),
+        ),
         "spherical harmonics, degree 3, forward": (lambda: encode_directions(directions, 3), None),
     }
 
@@ -123,16 +125,21 @@ def sampling() -> dict[str, tuple]:
     """128 places a ray by the weights of 62 bins, without gradients."""
     edges, weights = (2 + 4 * rand(RAYS, 63)).sort(1).values, rand(RAYS, 62, seed=1) ** 8
     even = torch.linspace(0, 1, 128, device=edges.device).expand(RAYS, 128).contiguous()
-    return {f"inverse CDF, {RAYS:,} x 62 -> 128": (lambda: inverse_cdf(edges, weights + 1e-5, even),
-                                                   lambda: nerf_pytorch.sample_pdf(edges, weights, 128))}
+    return {
+        f"inverse CDF, {RAYS:,} x 62 -> 128": (
+            lambda: inverse_cdf(edges, weights + 1e-5, even),
+            lambda: nerf_pytorch.sample_pdf(edges, weights, 128),
+        )
+    }
 
 
 def reparameterized() -> dict[str, tuple]:
     """64 samples a ray by the inverse of its opacity, of densities at 64 knots, with their gradient."""
     knots, shares = (2 + 4 * rand(RAYS, 64)).sort(1).values, (torch.arange(64) + rand(RAYS, 64, seed=1).cpu()) / 64
     shares, densities = shares.to(knots), 3 * rand(RAYS, 64, seed=2)
-    ours, theirs = (backward(lambda s, f=f: f(knots, s, shares)[0], densities)
-                    for f in (draw_from_knots, inverse_twin.draw_from_knots))
+    ours, theirs = (
+        backward(lambda s, f=f: f(knots, s, shares)[0], densities) for f in (draw_from_knots, inverse_twin.draw_from_knots)
+    )
     return {f"inverse opacity, {RAYS:,} x 64 -> 64": (ours, theirs)}
 
 

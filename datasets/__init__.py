@@ -33,11 +33,15 @@ def load(options: Options) -> Scene:
     folder, kind = (_demo_folder(options), "blender") if options.is_demo else _found(options)
     for flag, kinds in _MEANT_FOR.items():
         if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
-            raise InputError(f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
-                             f"{kind}: drop the flag")
+            raise InputError(
+                f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
+                f"{kind}: drop the flag"
+            )
     if options.no_masks and not options.carves and kind != "nerfstudio":
-        raise InputError(f"--no_masks with --method {options.method} is about masks that a transforms.json names, and {folder} "
-                         f"holds a scene of type {kind}: drop the flag")
+        raise InputError(
+            f"--no_masks with --method {options.method} is about masks that a transforms.json names, and {folder} "
+            f"holds a scene of type {kind}: drop the flag"
+        )
     return with_stored_colours(_checked(_loaded(folder, kind, options), folder), options.stored_colours)
 
 
@@ -54,8 +58,9 @@ def _loaded(folder: Path, kind: str, options: Options) -> Scene:
     except InputError as problem:
         if place == folder:
             raise
-        raise InputError(f"{problem}; this is {folder}'s copy: where the scene needs files outside its folder, unset "
-                         "RADIANCE_SCRATCH") from problem
+        raise InputError(
+            f"{problem}; this is {folder}'s copy: where the scene needs files outside its folder, unset RADIANCE_SCRATCH"
+        ) from problem
 
 
 def _checked(scene: Scene, folder: Path) -> Scene:
@@ -65,17 +70,23 @@ def _checked(scene: Scene, folder: Path) -> Scene:
         for what, values in (("pose", cameras.camera_to_world), ("lens", cameras.intrinsics)):
             finite = values.flatten(1).isfinite().all(1) if len(names) else values.new_ones(0, dtype=bool)
             if not finite.all():
-                raise InputError(f"{folder}: the {what} of the view {names[int(finite.int().argmin())]} has numbers too large "
-                                 "for 32 bits: look at the scale in its files")
+                raise InputError(
+                    f"{folder}: the {what} of the view {names[int(finite.int().argmin())]} has numbers too large "
+                    "for 32 bits: look at the scale in its files"
+                )
         for view in range(len(names)):
             _check_lens(cameras, view, f"{folder}: the lens of the view {names[view]}")
     low, high = scene.bounds
     if not (scene.bounds.isfinite().all() and (low < high).all()):
-        raise InputError(f"{folder}: the box from {low.tolist()} to {high.tolist()} that holds the scene is infinite or empty: "
-                         "look at the poses, the bounds and the scale in its files")
+        raise InputError(
+            f"{folder}: the box from {low.tolist()} to {high.tolist()} that holds the scene is infinite or empty: "
+            "look at the poses, the bounds and the scale in its files"
+        )
     if not 0 < scene.near < scene.far < math.inf:
-        raise InputError(f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}, which are not two "
-                         "finite ones, the nearest above 0: look at the poses and the bounds in its files")
+        raise InputError(
+            f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}, which are not two "
+            "finite ones, the nearest above 0: look at the poses and the bounds in its files"
+        )
     return scene
 
 
@@ -84,8 +95,10 @@ def _check_lens(cameras: Cameras, view: int, lens: str) -> None:
     (fx, _, cx), (_, fy, cy), _ = cameras.intrinsics[view].tolist()
     for side, focal, middle in zip(cameras.size(view), (fx, fy), (cx, cy), strict=True):
         if not _SHORTEST * side <= focal <= _LONGEST * side or not abs(middle - side / 2) <= _LONGEST * side:
-            raise InputError(f"{lens} has the focal length {focal:g} px and the middle {middle:g} px in a picture of {side} px: "
-                             "look at the lens in its files")
+            raise InputError(
+                f"{lens} has the focal length {focal:g} px and the middle {middle:g} px in a picture of {side} px: "
+                "look at the lens in its files"
+            )
 
 
 def _demo_folder(options: Options) -> Path:

@@ -10,14 +10,17 @@ from torch import Tensor
 if TYPE_CHECKING:
     from datasets.scene import Scene
 
-_STORED = ("Over black, pictures are their stored colours, as the 2022 program has it: these files are black where alpha is 0, "
-           "and rims keep their full colours.")
+_STORED = (
+    "Over black, pictures are their stored colours, as the 2022 program has it: these files are black where alpha is 0, "
+    "and rims keep their full colours."
+)
 _MULTIPLIED = "Over black, pictures are colour times alpha."
 _HIDDEN = "Over black, pictures are colour times alpha: these files store colours where alpha is 0, which are not used."
 
 
-def photograph_over(colours: Tensor, alpha: Tensor | None, background: str | Tensor, *, stored_over_black: bool = False,
-                    in_bytes: bool = False) -> Tensor:
+def photograph_over(
+    colours: Tensor, alpha: Tensor | None, background: str | Tensor, *, stored_over_black: bool = False, in_bytes: bool = False
+) -> Tensor:
     """Photographed pixels over a background: colour * alpha + background * (1 - alpha), float32 (..., 3) in [0, 1].
 
     colours (..., 3) uint8: straight, not multiplied by alpha. alpha (...) uint8, or None for opaque pixels. background: `black`,

@@ -40,8 +40,10 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
         views[split] = [found[view] for view in ids[split]]
     evaluated_by_paper = options.protocol == "paper" and protocols.has_paper_views(counts["val"])
     if evaluated_by_paper and not protocols.paper_places(ids["val"]):
-        raise InputError(f"--testskip {options.testskip} leaves none of the validation views 15 to 37, which "
-                         "protocol paper measures on: give a smaller number")
+        raise InputError(
+            f"--testskip {options.testskip} leaves none of the validation views 15 to 37, which "
+            "protocol paper measures on: give a smaller number"
+        )
     name = name or folder.resolve().name
     headers = {split: [read_header(view.path) for view in found] for split, found in views.items()}
     turn = _turns(headers, views, options, folder)
@@ -49,8 +51,10 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     largest = max(size for split in stored.values() for size in split)
     sizes = iter(of_width([size for split in stored.values() for size in split], width_by_protocol(options, largest[0])))
     sizes = {split: [next(sizes) for _ in found] for split, found in views.items()}
-    splits = {split: _read_split(found, headers[split], turn[split], sizes[split], options, f"{name} {split}")
-              for split, found in views.items()}
+    splits = {
+        split: _read_split(found, headers[split], turn[split], sizes[split], options, f"{name} {split}")
+        for split, found in views.items()
+    }
     carving = None
     if options.maskdir is not None:
         pictures = {split: [view.path for view in found] for split, found in views.items()}
@@ -61,12 +65,29 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     tell_odd_views(cameras, splits["train"].names, folder)
     bounds, bounds_from = scene_box(cameras)
     ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
-    extras = {"folder": str(folder), "format": "NeRF-synthetic", "stored_size": largest, "val_ids": ids["val"],
-              "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip,
-              "bounds_from": bounds_from}
-    return Scene(name, splits["train"], splits["val"], splits["test"], bounds=bounds, near=min(near for near, _ in ranges),
-                 far=max(far for _, far in ranges), background=options.scene_background, carving=carving, extras=extras,
-                 cut_out=options.maskdir is not None and carving is None)
+    extras = {
+        "folder": str(folder),
+        "format": "NeRF-synthetic",
+        "stored_size": largest,
+        "val_ids": ids["val"],
+        "test_ids": ids["test"],
+        "val_count": counts["val"],
+        "testskip": options.testskip,
+        "bounds_from": bounds_from,
+    }
+    return Scene(
+        name,
+        splits["train"],
+        splits["val"],
+        splits["test"],
+        bounds=bounds,
+        near=min(near for near, _ in ranges),
+        far=max(far for _, far in ranges),
+        background=options.scene_background,
+        carving=carving,
+        extras=extras,
+        cut_out=options.maskdir is not None and carving is None,
+    )
 
 
 def width_by_protocol(options: Options, stored: int) -> int:
@@ -97,16 +118,25 @@ def _count(folder: Path, split: str) -> int:
 def _needed(folder: Path, options: Options) -> list[str]:
     """Which of val and test to read: val for protocol paper where it has that protocol's views, else test."""
     needed = []
-    if options.protocol == "paper" and (folder / "transforms_val.json").is_file() \
-            and protocols.has_paper_views(_count(folder, "val")):
+    if (
+        options.protocol == "paper"
+        and (folder / "transforms_val.json").is_file()
+        and protocols.has_paper_views(_count(folder, "val"))
+    ):
         needed.append("val")
     if not needed or options.render_test:
         needed.append("test")
         if not (folder / "transforms_test.json").is_file():
-            raise InputError(f"{folder / 'transforms_test.json'} is missing: " + (
-                "--render_test renders its views" if "val" in needed else
-                "protocol standard measures on its views" if options.protocol == "standard" else
-                "protocol paper measures on it where there are no validation views 15 to 37"))
+            raise InputError(
+                f"{folder / 'transforms_test.json'} is missing: "
+                + (
+                    "--render_test renders its views"
+                    if "val" in needed
+                    else "protocol standard measures on its views"
+                    if options.protocol == "standard"
+                    else "protocol paper measures on it where there are no validation views 15 to 37"
+                )
+            )
     return needed
 
 
@@ -114,8 +144,9 @@ def _sizes(headers: list[Header], turn: list[int]) -> list[tuple[int, int]]:
     return [header.size(way) for header, way in zip(headers, turn, strict=True)]
 
 
-def _turns(headers: dict[str, list[Header]], views: dict[str, list[View]], options: Options,
-           folder: Path) -> dict[str, list[int]]:
+def _turns(
+    headers: dict[str, list[Header]], views: dict[str, list[View]], options: Options, folder: Path
+) -> dict[str, list[int]]:
     """The EXIF turn by which each picture of each split is read. Says on stderr what is done with their pixels."""
     together = [header for found in headers.values() for header in found]
     tell(describe_pixels(together, folder))
@@ -124,14 +155,17 @@ def _turns(headers: dict[str, list[Header]], views: dict[str, list[View]], optio
     return {split: [next(ways) for _ in found] for split, found in headers.items()}
 
 
-def _read_split(views: list[View], headers: list[Header], turn: list[int], sizes: list[Size], options: Options,
-                title: str) -> Split:
+def _read_split(
+    views: list[View], headers: list[Header], turn: list[int], sizes: list[Size], options: Options, title: str
+) -> Split:
     """The views of a split, whose files are read by EXIF turns and shrunk to the sizes (px)."""
     with_alpha = [header.alpha for header in headers]
     stored = _sizes(headers, turn)
     if any(with_alpha) and not all(with_alpha):
-        raise InputError(f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "
-                         "its split have: save all of them as RGBA, or none")
+        raise InputError(
+            f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "
+            "its split have: save all of them as RGBA, or none"
+        )
     files = [PictureFile(view.path, *size, turn=way) for view, size, way in zip(views, sizes, turn, strict=True)]
     read = read_pictures(files, all(with_alpha), options.threads, title)
     lenses = np.array([intrinsics(view, *size) for view, size in zip(views, stored, strict=True)]).reshape(-1, 3, 3)

@@ -12,16 +12,7 @@ from datasets.colmap_model import Model, Picture, image_names, read_model
 from datasets.file_names import images_below, shown, view_names
 from datasets.find import colmap_models
 from datasets.image_folders import ImageFolder, choose_files, copies_alone, image_folders
-from datasets.photographs import (
-    Photo,
-    cameras_of,
-    fitted,
-    hold_out,
-    read_splits,
-    stored_size,
-    tell_odd_views,
-    with_poses,
-)
+from datasets.photographs import Photo, cameras_of, fitted, hold_out, read_splits, stored_size, tell_odd_views, with_poses
 from datasets.poses import moved, similarity
 from datasets.scene import Scene
 from datasets.sizes import photograph_sizes
@@ -72,11 +63,29 @@ def load_colmap(folder: Path, options: Options, name: str = "") -> Scene:
     else:
         box, bounds_from = scene_box(cameras_of(photos))
         near, far = depth_range(box, cameras_of(photos))
-    extras = {"folder": str(folder), "format": "COLMAP", "pictures": str(source.path), "stored_size": stored_size(photos),
-              "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from,
-              "world_from_file": world.tolist()}
-    return Scene(name, *read.in_order(), bounds=box, near=0.9 * near, far=1.1 * far, background=options.scene_background,
-                 carving=read.carving, extras=extras, cut_out=read.cut_out)
+    extras = {
+        "folder": str(folder),
+        "format": "COLMAP",
+        "pictures": str(source.path),
+        "stored_size": stored_size(photos),
+        "val_ids": [],
+        "test_ids": test,
+        "val_count": 0,
+        "testskip": options.testskip,
+        "bounds_from": bounds_from,
+        "world_from_file": world.tolist(),
+    }
+    return Scene(
+        name,
+        *read.in_order(),
+        bounds=box,
+        near=0.9 * near,
+        far=1.1 * far,
+        background=options.scene_background,
+        carving=read.carving,
+        extras=extras,
+        cut_out=read.cut_out,
+    )
 
 
 def standard_world(poses: np.ndarray, points: np.ndarray, where: Path | str = "the model") -> np.ndarray:
@@ -98,8 +107,10 @@ def standard_world(poses: np.ndarray, points: np.ndarray, where: Path | str = "t
         center = np.median(points, axis=0)
         distance = np.median(np.linalg.norm(poses[:, None, :, 3] - some, axis=2))
     else:
-        raise InputError(f"{where} has too few points to tell where the scene is, and its cameras do not look at one object: "
-                         "triangulate points by COLMAP's point_triangulator")
+        raise InputError(
+            f"{where} has too few points to tell where the scene is, and its cameras do not look at one object: "
+            "triangulate points by COLMAP's point_triangulator"
+        )
     up = poses[:, :, 1].mean(0)
     if np.linalg.norm(up) < _LEAST_UP:
         return similarity(CAMERA_DISTANCE / distance, center=center)
@@ -120,8 +131,11 @@ def _choose_model(folder: Path) -> tuple[Path, str, str]:
     counts = [_count_on_disk(folder, *model) for model in models]
     best = counts.index(max(counts))
     here, ending = models[best]
-    others = ", ".join(f"{_called(other, folder)} {'cannot be read' if count < 0 else count}"
-                       for k, (other, count) in enumerate(zip(models, counts, strict=True)) if k != best)
+    others = ", ".join(
+        f"{_called(other, folder)} {'cannot be read' if count < 0 else count}"
+        for k, (other, count) in enumerate(zip(models, counts, strict=True))
+        if k != best
+    )
     return here, ending, f"of {len(models)} models it has the most images on disk, {counts[best]} (others: {others})"
 
 
@@ -155,9 +169,18 @@ def _photos(folder: Path, model: Model, others: str, options: Options) -> tuple[
     tell(said)
     called = view_names(names)
     used = [(k, path) for k, path in enumerate(paths) if path is not None]
-    photos = [Photo(path=path, name=called[k], camera_to_world=pictures[k].camera_to_world, lens=lenses[k],
-                    file=f"images/{shown(names[k])}", divisor=source.divisor, size=sizes[k])
-              for k, path in used]
+    photos = [
+        Photo(
+            path=path,
+            name=called[k],
+            camera_to_world=pictures[k].camera_to_world,
+            lens=lenses[k],
+            file=f"images/{shown(names[k])}",
+            divisor=source.divisor,
+            size=sizes[k],
+        )
+        for k, path in used
+    ]
     pictures = [pictures[k] for k, _ in used]
     left_out = sorted({picture.name for picture in model.pictures} - {picture.name for picture in pictures})
     tell(_what_is_used(model, len(photos), left_out, source, others))
@@ -172,8 +195,10 @@ def _what_is_used(model: Model, count: int, left_out: list[str], source: ImageFo
     files = sum(1 for _ in images_below(source.path))
     said = [f"{count} of {files} photographs in {source.path.name} have a pose"] if files > count else []
     if left_out:
-        said.append(f"{len(left_out)} of {len(model.pictures)} registered images are not in {source.path.name} and left out "
-                    f"({shown(left_out[0])} first)")
+        said.append(
+            f"{len(left_out)} of {len(model.pictures)} registered images are not in {source.path.name} and left out "
+            f"({shown(left_out[0])} first)"
+        )
     if others:
         said.append(others)
     return f"{model.path.parent}/*{model.path.suffix}: {'; '.join(said)}" if said else ""
@@ -197,8 +222,9 @@ def _box(points: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack([low - margin, high + margin])).float()
 
 
-def _depths(photos: list[Photo], pictures: list[Picture], ids: np.ndarray, points: np.ndarray,
-            model: Path) -> tuple[float, float]:
+def _depths(
+    photos: list[Photo], pictures: list[Picture], ids: np.ndarray, points: np.ndarray, model: Path
+) -> tuple[float, float]:
     """Depths (world units along z) that all but a few of the points that views see lie between; odd views do not count.
 
     A view sees the points that the model says were found in it; in a model without such records, those inside its picture.

@@ -6,9 +6,25 @@ from datasets.lenses import Lens
 from settings.errors import InputError
 
 # The models by their numbers in .bin files.
-MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV", "FOV",
-          "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE", "SIMPLE_DIVISION",
-          "DIVISION", "SIMPLE_FISHEYE", "FISHEYE", "EQUIRECTANGULAR")
+MODELS = (
+    "SIMPLE_PINHOLE",
+    "PINHOLE",
+    "SIMPLE_RADIAL",
+    "RADIAL",
+    "OPENCV",
+    "OPENCV_FISHEYE",
+    "FULL_OPENCV",
+    "FOV",
+    "SIMPLE_RADIAL_FISHEYE",
+    "RADIAL_FISHEYE",
+    "THIN_PRISM_FISHEYE",
+    "RAD_TAN_THIN_PRISM_FISHEYE",
+    "SIMPLE_DIVISION",
+    "DIVISION",
+    "SIMPLE_FISHEYE",
+    "FISHEYE",
+    "EQUIRECTANGULAR",
+)
 _ONE, _TWO = ("f", "cx", "cy"), ("fx", "fy", "cx", "cy")  # focal lengths
 # The models that are supported: the projection of their lenses, and the meaning of their parameters.
 SUPPORTED = {
@@ -34,8 +50,10 @@ COUNTS = {name: len(parameters) for name, (_, parameters) in SUPPORTED.items()} 
 def camera_lens(name: str, width: int, height: int, values: tuple[float, ...], where: str) -> Lens:
     """The lens of a camera of the model `name`. Raises InputError, which begins with `where`, if there is none."""
     if name not in SUPPORTED:
-        raise InputError(f"{where}: the camera model {name} is not supported: choose one of {', '.join(SUPPORTED)}, or undistort "
-                         "the images by COLMAP")
+        raise InputError(
+            f"{where}: the camera model {name} is not supported: choose one of {', '.join(SUPPORTED)}, or undistort "
+            "the images by COLMAP"
+        )
     projection, names = SUPPORTED[name]
     if len(values) != len(names):
         raise InputError(f"{where}: {name} has {len(names)} parameters, and these are {len(values)}")

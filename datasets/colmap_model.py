@@ -32,14 +32,17 @@ class Picture:
         motion = np.array(self.motion, np.float64)
         length = np.linalg.norm(motion[:4])
         if motion.shape != (7,) or not np.isfinite(motion).all() or length == 0:
-            raise InputError(f"{self.path}: the pose of image {self.name} is not valid (quaternion and translation "
-                             f"{motion.tolist()})")
+            raise InputError(
+                f"{self.path}: the pose of image {self.name} is not valid (quaternion and translation {motion.tolist()})"
+            )
         w, x, y, z = motion[:4] / length
-        rotation = np.array([
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ])
+        rotation = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
         center = -rotation.T @ motion[4:]
         to_world = rotation.T * (1, -1, -1)  # its y axis turned up, its z axis backwards
         return np.concatenate([to_world, center[:, None]], axis=1)
@@ -75,8 +78,10 @@ class Model:
     def lens(self, picture: Picture) -> Lens:
         """The lens of a picture's camera. Raises InputError if there is none, or it cannot be used."""
         if picture.camera not in self.cameras:
-            raise InputError(f"{self.path}: the image {picture.name} was taken by camera {picture.camera}, which is not in "
-                             f"cameras{self.path.suffix}")
+            raise InputError(
+                f"{self.path}: the image {picture.name} was taken by camera {picture.camera}, which is not in "
+                f"cameras{self.path.suffix}"
+            )
         return self.cameras[picture.camera].lens
 
 
@@ -104,8 +109,11 @@ def image_names(folder: Path, ending: str) -> list[str]:
 
 
 def _read(path: Path, reader: Callable):
-    with reading(path, "is damaged, or not a file of COLMAP",
-                 "a COLMAP model is cameras, images and points3D, all of them .bin or all .txt"):
+    with reading(
+        path,
+        "is damaged, or not a file of COLMAP",
+        "a COLMAP model is cameras, images and points3D, all of them .bin or all .txt",
+    ):
         try:
             return reader(path)
         except struct.error:

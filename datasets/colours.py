@@ -27,8 +27,17 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 _SAME = 2  # of 255
 _FOR_THREADS = ImageCms.Flags.NOCACHE  # several use one transform at the same time
 # What Pillow may raise at damaged EXIF data or profiles.
-METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, EOFError, ArithmeticError, AttributeError,
-                   struct.error)
+METADATA_ERRORS = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    EOFError,
+    ArithmeticError,
+    AttributeError,
+    struct.error,
+)
 _USUAL_GAMMA, _NEAR = 1 / 2.2, 0.05  # libpng's threshold
 
 
@@ -56,8 +65,9 @@ def profile_of(path: Path, file: Image.Image, cicp: bytes | None = None) -> Prof
         if tuple(cicp[:2]) == (12, 13):
             return Profile(matrix_profile(DISPLAY_P3, D65, SRGB_CURVE), "Display P3", path)
         if tuple(cicp[:2]) != (1, 13):
-            raise InputError(f"{path}: its cICP chunk {tuple(cicp)} names colours that are neither sRGB nor Display P3: save it "
-                             "in sRGB")
+            raise InputError(
+                f"{path}: its cICP chunk {tuple(cicp)} names colours that are neither sRGB nor Display P3: save it in sRGB"
+            )
         return None
     if data := file.info.get("icc_profile"):
         return Profile(bytes(data), _name(bytes(data)), path)
@@ -88,8 +98,9 @@ def conversion(profile: Profile, mode: str) -> ImageCms.ImageCmsTransform | None
         transform = ImageCms.buildTransform(source, target, taken, "RGB", flags=_FOR_THREADS)
         return None if taken != "CMYK" and _changes_nothing(transform, taken) else transform
     except (ImageCms.PyCMSError, *METADATA_ERRORS) as problem:
-        raise InputError(f"{profile.path}: its colour profile is damaged ({problem}): save it in sRGB, or without a profile") \
-            from problem
+        raise InputError(
+            f"{profile.path}: its colour profile is damaged ({problem}): save it in sRGB, or without a profile"
+        ) from problem
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, taken: str) -> bool:
@@ -117,8 +128,13 @@ def matrix_profile(primaries, white, curve) -> bytes:
     to_xyz = np.linalg.inv(_BRADFORD) @ np.diag(cones[:, 0] / cones[:, 1]) @ _BRADFORD @ to_xyz
     text = "RGB".encode("utf-16-be")
     shape = b"para" + struct.pack(">IHH", 0, {1: 0, 5: 3}[len(curve)], 0) + _fixed(curve)
-    tags = {b"desc": b"mluc" + struct.pack(">III2s2sII", 0, 1, 12, b"en", b"US", len(text), 28) + text,
-            b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50), b"rTRC": shape, b"gTRC": shape, b"bTRC": shape}
+    tags = {
+        b"desc": b"mluc" + struct.pack(">III2s2sII", 0, 1, 12, b"en", b"US", len(text), 28) + text,
+        b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50),
+        b"rTRC": shape,
+        b"gTRC": shape,
+        b"bTRC": shape,
+    }
     tags |= {key: b"XYZ \0\0\0\0" + _fixed(to_xyz[:, k]) for k, key in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
     table, body = struct.pack(">I", len(tags)), b""
     for key, value in tags.items():

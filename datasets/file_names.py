@@ -103,15 +103,20 @@ def find_files(folder: Path, names: Sequence[str]) -> list[Path | None]:
             found[k] = next((path for path in listed.like(name) if path not in taken), None)
             other = meant.setdefault(found[k], name)
             if found[k] is not None and other != name:
-                raise InputError(f"{shown(other)} and {shown(name)} would both be the file {found[k]}: name the files as they "
-                                 "are listed")
+                raise InputError(
+                    f"{shown(other)} and {shown(name)} would both be the file {found[k]}: name the files as they are listed"
+                )
     return found
 
 
 def like_names(name: str, names: Sequence[str]) -> list[str]:
     """Those of `names` that `name` may mean: in another letter case or Unicode form, or without ending, or without folders."""
-    for part in (lambda path: path, lambda path: path.with_suffix(""), lambda path: PurePosixPath(path.name),
-                 lambda path: PurePosixPath(path.stem)):
+    for part in (
+        lambda path: path,
+        lambda path: path.with_suffix(""),
+        lambda path: PurePosixPath(path.name),
+        lambda path: PurePosixPath(path.stem),
+    ):
         wanted = _key(str(part(PurePosixPath(name))))
         found = [other for other in dict.fromkeys(names) if _key(str(part(PurePosixPath(other)))) == wanted]
         if found:
@@ -126,7 +131,7 @@ def _spellings(name: str, root: Path) -> list[str]:
     if "../" in name:
         found.append("/".join(parts))
     if here in parts[:-1]:
-        found.append("/".join(parts[len(parts) - parts[::-1].index(here):]))
+        found.append("/".join(parts[len(parts) - parts[::-1].index(here) :]))
     if name.startswith("/") or name[1:2] == ":":
         found += ["/".join(parts[k:]) for k in range(1, len(parts))]
     if shown(name) != name:
@@ -170,8 +175,9 @@ def view_names(files: Sequence[str]) -> list[str]:
     while True:
         names = ["/".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
         counts = Counter(map(_key, names))
-        longer = [min(len(part), length + (counts[_key(name)] > 1))
-                  for part, length, name in zip(parts, lengths, names, strict=True)]
+        longer = [
+            min(len(part), length + (counts[_key(name)] > 1)) for part, length, name in zip(parts, lengths, names, strict=True)
+        ]
         if longer == lengths:
             return names
         lengths = longer

@@ -68,17 +68,21 @@ def opened(path: Path) -> Iterator[Image.Image]:
             except FileNotFoundError:
                 raise InputError(f"the image {path} is missing") from None
             except UnidentifiedImageError:
-                raise InputError(f"{path} cannot be decoded as an image: it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} "
-                                 "file, or damaged") from None
+                raise InputError(
+                    f"{path} cannot be decoded as an image: it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or damaged"
+                ) from None
             except ValueError as problem:
                 if "MAX_TEXT" not in str(problem):
                     raise
-                raise InputError(f"{path}: a text or a colour profile in it unpacks to more than 1 MiB: save the image "
-                                 "without it") from None
+                raise InputError(
+                    f"{path}: a text or a colour profile in it unpacks to more than 1 MiB: save the image without it"
+                ) from None
             _check_content(path, file)
             if file.width * file.height > LARGEST:
-                raise InputError(f"{path} says that it is {file.width}x{file.height} px, more than the {LARGEST // 10**6} "
-                                 "million px that are read: save it smaller")
+                raise InputError(
+                    f"{path} says that it is {file.width}x{file.height} px, more than the {LARGEST // 10**6} "
+                    "million px that are read: save it smaller"
+                )
             if file.mode not in _EIGHT_BITS + _SIXTEEN_BITS:
                 raise InputError(f"{path} has pixels of type {file.mode}: save it as 8-bit RGBA")
         yield file
@@ -88,16 +92,19 @@ def _check_content(path: Path, file: Image.Image) -> None:
     """Raise InputError for more pixels than the file's bytes can hold, before memory is taken for them."""
     packed = {"PNG": 1032, "BMP": 128}.get(file.format or "", 1 if file.info.get("compression") == "raw" else math.inf)
     if math.isfinite(packed) and file.width * file.height > 8 * packed * (size := os.fstat(_stream(file).fileno()).st_size):
-        raise InputError(f"{path} says that it is {file.width}x{file.height} px, which its {size} bytes cannot hold: it is "
-                         "damaged")
+        raise InputError(
+            f"{path} says that it is {file.width}x{file.height} px, which its {size} bytes cannot hold: it is damaged"
+        )
 
 
 def check_memory(path: Path, file: Image.Image) -> None:
     """Raise InputError for a picture that, at the size it is decoded at, does not fit into the free memory."""
     needed = 2 * file.width * file.height * max(3, len(file.getbands()))  # as Pillow's, and as an array
     if needed > _ALWAYS_FITS and needed > (free := memory.available()):
-        raise InputError(f"{path} is {file.width}x{file.height} px and needs {needed / 2**30:.1f} GiB of memory, where "
-                         f"{free / 2**30:.1f} GiB are free: save it smaller")
+        raise InputError(
+            f"{path} is {file.width}x{file.height} px and needs {needed / 2**30:.1f} GiB of memory, where "
+            f"{free / 2**30:.1f} GiB are free: save it smaller"
+        )
 
 
 def read_header(path: Path) -> Header:
@@ -105,8 +112,15 @@ def read_header(path: Path) -> Header:
     with opened(path) as file, reading(path, "cannot be decoded as an image"):
         width, height = stored_size(file)
         profile = file_profile(path, file)
-        return Header(path, width, height, has_alpha(file), orientation(file),
-                      profile.name if profile and conversion(profile, file.mode) else "", _frames(file))
+        return Header(
+            path,
+            width,
+            height,
+            has_alpha(file),
+            orientation(file),
+            profile.name if profile and conversion(profile, file.mode) else "",
+            _frames(file),
+        )
 
 
 def _stream(file: Image.Image) -> BinaryIO:
@@ -153,11 +167,14 @@ def describe_pixels(headers: Sequence[Header], where: Path | str) -> str:
     names = Counter(header.colours for header in headers if header.colours)
     if names:
         kinds = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
-        said.append(f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
-                    f"profile ({kinds})")
+        said.append(
+            f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
+            f"profile ({kinds})"
+        )
     if several := sum(header.frames > 1 for header in headers):
-        said.append(f"{where}: {several} of {len(headers)} picture files are animated or hold several pictures: the first one is "
-                    "read")
+        said.append(
+            f"{where}: {several} of {len(headers)} picture files are animated or hold several pictures: the first one is read"
+        )
     return "\n".join(said)
 
 

@@ -37,8 +37,10 @@ class ImageFolder:
                 except InputError as problem:
                     return str(problem)
                 wanted = [whole / self.divisor for whole in size]
-                if not any(max(abs(side - whole) for side, whole in zip(stored, wanted, strict=True)) <= 1
-                           for stored in (header.size(), header.size(header.orientation))):
+                if not any(
+                    max(abs(side - whole) for side, whole in zip(stored, wanted, strict=True)) <= 1
+                    for stored in (header.size(), header.size(header.orientation))
+                ):
                     return f"{path} is {header.width}x{header.height} px, not 1/{self.divisor} of {size[0]}x{size[1]} px"
         return ""
 
@@ -63,8 +65,9 @@ def copies_alone(root: Path) -> list[int]:
     return [] if (root / "images").is_dir() else [folder.divisor for folder in _copies(root)]
 
 
-def choose_files(root: Path, names: Sequence[str], full: Sequence[Size],
-                 sizes: Sequence[Size]) -> tuple[ImageFolder, list[Path | None], str]:
+def choose_files(
+    root: Path, names: Sequence[str], full: Sequence[Size], sizes: Sequence[Size]
+) -> tuple[ImageFolder, list[Path | None], str]:
     """(the folder that serves best, its file for each name or None, what is to be said about that or nothing).
 
     The first of `image_folders` that has as many of the files as any other. Copies count if all of them are 1/N of their
@@ -102,8 +105,9 @@ def _no_files(root: Path, names: Sequence[str], sizes: Sequence[Size], wrong: li
         return InputError(f"{wrong[0]}: make the copies anew, or put the photographs into {root / 'images'}")
     if not (root / "images").is_dir():
         return missing_pictures(root, sizes)
-    return InputError(f"none of the {len(names)} photographs is in {root / 'images'}: {shown(names[0])} is the first that is "
-                      "missing")
+    return InputError(
+        f"none of the {len(names)} photographs is in {root / 'images'}: {shown(names[0])} is the first that is missing"
+    )
 
 
 def _copies(root: Path) -> list[ImageFolder]:

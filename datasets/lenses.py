@@ -69,8 +69,9 @@ class Lens:
     def scaled(self, width: int, height: int) -> "Lens":
         """The same lens for the whole picture at another size."""
         across, down = width / self.width, height / self.height
-        return replace(self, fx=self.fx * across, cx=self.cx * across, fy=self.fy * down, cy=self.cy * down,
-                       width=width, height=height)
+        return replace(
+            self, fx=self.fx * across, cx=self.cx * across, fy=self.fy * down, cy=self.cy * down, width=width, height=height
+        )
 
     def distort(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(x', y') of the class's formula, element by element."""
@@ -89,15 +90,21 @@ class Lens:
             rising = np.diff(around.distort(length, np.zeros_like(length))[0])
         if not (np.isfinite(self.zoom) and rising.min() > 0):
             named = ", ".join(f"{name} {value:g}" for name, value in self.coefficients.items() if value)
-            raise InputError(f"{where}: the lens distortion ({named}) folds the picture over before its corners: calibrate "
-                             "again, or undistort the images first")
+            raise InputError(
+                f"{where}: the lens distortion ({named}) folds the picture over before its corners: calibrate "
+                "again, or undistort the images first"
+            )
 
 
 @lru_cache(maxsize=256)
 def _zoom(lens: Lens) -> float:
     """The smallest zoom of `Lens.zoom`, found by halving: with more of it, a pinhole's picture shows less."""
-    left, right, top, bottom = -lens.cx / lens.fx, (lens.width - lens.cx) / lens.fx, -lens.cy / lens.fy, \
-        (lens.height - lens.cy) / lens.fy
+    left, right, top, bottom = (
+        -lens.cx / lens.fx,
+        (lens.width - lens.cx) / lens.fx,
+        -lens.cy / lens.fy,
+        (lens.height - lens.cy) / lens.fy,
+    )
     along = np.linspace(0, 1, 65)
     x = np.concatenate([left + (right - left) * along] * 2 + [np.full_like(along, left), np.full_like(along, right)])
     y = np.concatenate([np.full_like(along, top), np.full_like(along, bottom)] + [top + (bottom - top) * along] * 2)

@@ -16,16 +16,7 @@ from datasets.file_names import image_files, view_names
 from datasets.image_folders import copies_alone, image_folders, missing_pictures
 from datasets.lenses import Lens
 from datasets.paths import along, circle, spiral
-from datasets.photographs import (
-    Photo,
-    cameras_of,
-    fitted,
-    hold_out,
-    read_splits,
-    stored_size,
-    tell_odd_views,
-    with_poses,
-)
+from datasets.photographs import Photo, cameras_of, fitted, hold_out, read_splits, stored_size, tell_odd_views, with_poses
 from datasets.poses import average_pose, checked_pose, moved, similarity
 from datasets.scene import Scene
 from datasets.sizes import Size, photograph_sizes, shrink_factor
@@ -63,9 +54,10 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     sizes = photograph_sizes(options, full, copies_alone(folder))
     paths, divisor = _pictures(folder, options, full, sizes)
     names = view_names([path.name for path in paths])
-    photos = [Photo(path=path, name=called, camera_to_world=matrix, lens=lens, file=f"images/{path.name}", divisor=divisor,
-                    size=size)
-              for path, called, matrix, lens, size in zip(paths, names, matrices, lenses, sizes, strict=True)]
+    photos = [
+        Photo(path=path, name=called, camera_to_world=matrix, lens=lens, file=f"images/{path.name}", divisor=divisor, size=size)
+        for path, called, matrix, lens, size in zip(paths, names, matrices, lenses, sizes, strict=True)
+    ]
     photos = fitted(photos, folder / FILE, options)
     tell_odd_views(cameras_of(photos), names, folder / FILE)
     odd = odd_views(cameras_of(photos))
@@ -81,9 +73,11 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     poses, bounds = moved(matrices, world), bounds * np.cbrt(np.linalg.det(world[:3, :3]))
     backward = [name for name, pose, lens in zip(names, poses, lenses, strict=True) if not _looks_down(pose, lens)]
     if backward and not (options.spherify or options.no_ndc):
-        raise InputError(f"{folder}: {len(backward)} of the {len(photos)} cameras see what lies behind the others "
-                         f"({backward[0]} first), for which there are no normalised device coordinates: give --spherify for "
-                         "photographs around an object, or --no_ndc")
+        raise InputError(
+            f"{folder}: {len(backward)} of the {len(photos)} cameras see what lies behind the others "
+            f"({backward[0]} first), for which there are no normalised device coordinates: give --spherify for "
+            "photographs around an object, or --no_ndc"
+        )
 
     photos = with_poses(photos, poses)
     train, test = hold_out(len(photos), options.llffhold, folder / FILE, len(photos))
@@ -100,12 +94,31 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
         rows = [row for row, view in enumerate(train) if view not in odd]
         box = seen_box(cameras[rows], *torch.from_numpy(bounds[train][rows]).T)
         box_from = "what the cameras see between their nearest and farthest content"
-    extras = {"folder": str(folder), "format": "LLFF", "pictures": str(paths[0].parent), "stored_size": stored_size(photos),
-              "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": box_from,
-              "world_from_file": world.tolist()}
-    return Scene(name, *read.in_order(), bounds=box, near=float(MARGIN * bounds.min()), far=float(bounds.max()),
-                 background=options.scene_background, carving=read.carving, extras=extras, cut_out=read.cut_out,
-                 forward_facing=not (options.no_ndc or options.spherify), render_path=path)
+    extras = {
+        "folder": str(folder),
+        "format": "LLFF",
+        "pictures": str(paths[0].parent),
+        "stored_size": stored_size(photos),
+        "val_ids": [],
+        "test_ids": test,
+        "val_count": 0,
+        "testskip": options.testskip,
+        "bounds_from": box_from,
+        "world_from_file": world.tolist(),
+    }
+    return Scene(
+        name,
+        *read.in_order(),
+        bounds=box,
+        near=float(MARGIN * bounds.min()),
+        far=float(bounds.max()),
+        background=options.scene_background,
+        carving=read.carving,
+        extras=extras,
+        cut_out=read.cut_out,
+        forward_facing=not (options.no_ndc or options.spherify),
+        render_path=path,
+    )
 
 
 def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
@@ -118,8 +131,10 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)  # takes no memory for a shape that the file does not hold
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.shape[1] != 17 or not len(rows) or rows.dtype.kind not in "fiu":
         shape = "x".join(map(str, getattr(rows, "shape", ()))) or "no"
-        raise InputError(f"{path} holds {shape} values of type {getattr(rows, 'dtype', '?')}, not N rows of 17 numbers, one for "
-                         "each photograph")
+        raise InputError(
+            f"{path} holds {shape} values of type {getattr(rows, 'dtype', '?')}, not N rows of 17 numbers, one for "
+            "each photograph"
+        )
     rows = np.array(rows, np.float64)
     poses, lenses = [], []
     for k, row in enumerate(rows):
@@ -150,9 +165,11 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
         if len(paths) == len(full):
             problem = source.wrong_copy(paths, full)
         else:
-            problem = (f"{folder / FILE} has poses of {len(full)} photographs, but {source.path} holds {len(paths)} images: "
-                       + ("put back those that are missing, or take the poses anew" if source.divisor == 1 else
-                          "put back those that are missing, or remove the folder to have it made from `images`"))
+            problem = f"{folder / FILE} has poses of {len(full)} photographs, but {source.path} holds {len(paths)} images: " + (
+                "put back those that are missing, or take the poses anew"
+                if source.divisor == 1
+                else "put back those that are missing, or remove the folder to have it made from `images`"
+            )
         if not problem:
             tell(f"{wrong[0]}; {source.path.name} is read" if wrong else "")
             check_names(source.path, folder / "images")
@@ -185,8 +202,10 @@ def _usual_bounds(bounds: np.ndarray, names: list[str], odd: list[int], path: Pa
             usual[:, column] &= ~unusual[:, column]
     for row in np.flatnonzero(~usual.all(1)):
         if row not in odd:
-            tell(f"{path}, row {row}: the bounds {bounds[row, 0]:g} and {bounds[row, 1]:g} of {names[row]} are unlike the "
-                 f"others' (medians {middle[0]:g} and {middle[1]:g}): the scene's scale, near and far are found without them")
+            tell(
+                f"{path}, row {row}: the bounds {bounds[row, 0]:g} and {bounds[row, 1]:g} of {names[row]} are unlike the "
+                f"others' (medians {middle[0]:g} and {middle[1]:g}): the scene's scale, near and far are found without them"
+            )
     found = bounds.copy()
     found[~usual[:, 0], 0], found[~usual[:, 1], 1] = bounds[usual[:, 0], 0].min(), bounds[usual[:, 1], 1].max()
     return found
@@ -206,8 +225,10 @@ def _around(poses: np.ndarray) -> np.ndarray:
     views = Cameras(torch.eye(3).expand(len(poses), 3, 3), torch.from_numpy(poses), 1, 1)
     center = meeting_point(views)
     if center is None:
-        raise InputError("--spherify needs cameras around an object that all of them look at, and these look the same way, or "
-                         "past each other: drop it")
+        raise InputError(
+            "--spherify needs cameras around an object that all of them look at, and these look the same way, or "
+            "past each other: drop it"
+        )
     center = center.numpy()
     offsets = poses[:, :, 3] - center
     up = offsets.mean(0)

@@ -67,9 +67,7 @@ def _coloured(images: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return images
 
 
-def random_affine(
-    rng: np.random.Generator, amount: float, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
+def random_affine(rng: np.random.Generator, amount: float, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """One draw of the fork's random affine map: (matrix (2, 2), offset (2,)) from a pixel (row, column) of the result,
     counted from 0, to the place in the source that it shows.
 
@@ -80,12 +78,18 @@ def random_affine(
     shift = rng.uniform(-0.5 * amount, 0.5 * amount, 2) * (width, height)
     scale = rng.uniform(1 - 0.5 * amount, 1 + amount)
     # rotation after shear: columns and rows of a source point -> of the result, about the centre
-    sheared = np.array([
-        [math.cos(turn - shear_y) / math.cos(shear_y),
-         -math.cos(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(turn)],
-        [math.sin(turn - shear_y) / math.cos(shear_y),
-         -math.sin(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) + math.cos(turn)],
-    ])
+    sheared = np.array(
+        [
+            [
+                math.cos(turn - shear_y) / math.cos(shear_y),
+                -math.cos(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(turn),
+            ],
+            [
+                math.sin(turn - shear_y) / math.cos(shear_y),
+                -math.sin(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) + math.cos(turn),
+            ],
+        ]
+    )
     back = np.linalg.pinv(scale * sheared)  # a shear of 90 degrees has no inverse
     centre = np.array([width - 1, height - 1]) / 2
     offset = centre - back @ (centre + shift)
@@ -178,6 +182,12 @@ def _jpeg(alpha, amount, rng):
 
 _OF_SOME_VIEWS = {"missing": 255, "empty": 0}
 _OUTLINES = {
-    "erode": _eroded, "dilate": _dilated, "ragged": _ragged, "holes": _without_holes, "parts": _without_a_side,
-    "blobs": _with_blobs, "coarse": _of_squares, "jpeg": _jpeg,
+    "erode": _eroded,
+    "dilate": _dilated,
+    "ragged": _ragged,
+    "holes": _without_holes,
+    "parts": _without_a_side,
+    "blobs": _with_blobs,
+    "coarse": _of_squares,
+    "jpeg": _jpeg,
 }

@@ -23,25 +23,38 @@ def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
     The default recipe for points does, to carve its start. The paper's carves what is not black, as its program does.
     """
     if options.needs_masks and not has_alpha:
-        raise InputError(f"{picture} has no alpha channel: --method {options.method} carves a visual hull from masks: save RGBA "
-                         "images, name PNG masks by --maskdir, or give --no_masks")
+        raise InputError(
+            f"{picture} has no alpha channel: --method {options.method} carves a visual hull from masks: save RGBA "
+            "images, name PNG masks by --maskdir, or give --no_masks"
+        )
 
 
 def with_mask_files(
-    splits: dict[str, Split], pictures: dict[str, list[Path]], folder: Path, maskdir: Path,
-    stored: dict[str, list[tuple[int, int]]], threads: int, turns: dict[str, list[int]],
+    splits: dict[str, Split],
+    pictures: dict[str, list[Path]],
+    folder: Path,
+    maskdir: Path,
+    stored: dict[str, list[tuple[int, int]]],
+    threads: int,
+    turns: dict[str, list[int]],
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves).
 
     The masks of a split's `pictures`, which lie in `folder`, are found by `find_masks` and used as in `apply_masks`. A mask has
     its picture's size, which is in `stored` (px), after the picture's EXIF turn, which is in `turns`.
     """
-    named = {split: [(path, [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name])
-                     for path in pictures[split]] for split in masked_splits(splits)}
+    named = {
+        split: [
+            (path, [path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name])
+            for path in pictures[split]
+        ]
+        for split in masked_splits(splits)
+    }
     masks, files = find_masks(named, maskdir), {}
     for name, found in masks.items():
-        files[name] = [PictureFile(mask, *splits[name].cameras.size(view), turn=turns[name][view])
-                       for view, mask in enumerate(found)]
+        files[name] = [
+            PictureFile(mask, *splits[name].cameras.size(view), turn=turns[name][view]) for view, mask in enumerate(found)
+        ]
     sized = {name: list(zip(pictures[name], stored[name], strict=True)) for name in splits}
     return apply_masks(splits, files, sized, threads)
 
@@ -83,8 +96,10 @@ def find_masks(pictures: Mapping[str, Sequence[tuple[Path, Sequence[str]]]], mas
             if meant[name] > 1 and listed.same(name) not in (None, *candidates):
                 sharing = [names for names in candidates.values() if name in names]
                 own = [next((own for own in names if meant[own] == 1), names[0]) for names in sharing]
-                raise InputError(f"{maskdir / name} could be the mask of {meant[name]} pictures: name their masks "
-                                 f"{', '.join(own[:3])}{', ...' if len(own) > 3 else ''} in {maskdir}")
+                raise InputError(
+                    f"{maskdir / name} could be the mask of {meant[name]} pictures: name their masks "
+                    f"{', '.join(own[:3])}{', ...' if len(own) > 3 else ''} in {maskdir}"
+                )
 
     return {split: [mask(path) for path, _ in views] for split, views in pictures.items()}
 
@@ -103,8 +118,10 @@ def _candidates(names: Sequence[str]) -> list[str]:
 
 
 def apply_masks(
-    splits: dict[str, Split], files: dict[str, list[PictureFile]],
-    pictures: dict[str, list[tuple[Path, tuple[int, int]]]], threads: int,
+    splits: dict[str, Split],
+    files: dict[str, list[PictureFile]],
+    pictures: dict[str, list[tuple[Path, tuple[int, int]]]],
+    threads: int,
 ) -> tuple[dict[str, Split], Split | None]:
     """(splits, training views for carving, or None where those are the training views themselves), with a mask file a view.
 
@@ -118,15 +135,21 @@ def apply_masks(
         split, masks = splits[name], []
         for file, (picture, size) in zip(files[name], pictures[name], strict=True):
             if not file.path.is_file():
-                raise InputError(f"the mask {file.path} of {picture} is missing: each picture needs a PNG of its name "
-                                 "(<name>.png or <name>.<ext>.png), in the same folder; --no_masks does without")
+                raise InputError(
+                    f"the mask {file.path} of {picture} is missing: each picture needs a PNG of its name "
+                    "(<name>.png or <name>.<ext>.png), in the same folder; --no_masks does without"
+                )
             header = read_header(file.path)
             masks.append(replace(file, turn=mask_turn(header, picture, size, file.turn)))
             _check_size(masks[-1], header, size)
         alpha = read_masks(masks, threads, f"{name} masks")
         if _is_opaque(split):
-            masked[name] = replace(split, alpha=alpha, black_if_transparent=False, images=joined(
-                [np.where(mask[..., None] > 0, image, 0) for image, mask in zip(split.images, alpha, strict=True)]))
+            masked[name] = replace(
+                split,
+                alpha=alpha,
+                black_if_transparent=False,
+                images=joined([np.where(mask[..., None] > 0, image, 0) for image, mask in zip(split.images, alpha, strict=True)]),
+            )
         else:
             carving = as_carved(split.images, alpha, split)
     return masked, carving
@@ -139,5 +162,7 @@ def _is_opaque(split: Split) -> bool:
 def _check_size(file: PictureFile, header: Header, stored: tuple[int, int]) -> None:
     size, lens = header.size(file.turn), file.lens
     if size != stored and (lens is None or size != (lens.width, lens.height)):
-        raise InputError(f"the mask {file.path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save "
-                         "the mask at the picture's size")
+        raise InputError(
+            f"the mask {file.path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save "
+            "the mask at the picture's size"
+        )

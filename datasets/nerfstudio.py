@@ -31,8 +31,11 @@ MODELS = {
 }
 NGP_SCALE, NGP_OFFSET = 0.33, 0.5  # instant-ngp's world from the file's, where the file does not say: p -> scale p + offset
 _OTHER_LENSES = ("ftheta_p0", "latlong", "equirectangular")  # other projections, by instant-ngp's keys
-_COEFFICIENTS = {"FULL_OPENCV": ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2"), "fisheye": ("k1", "k2", "k3", "k4"),
-                 "radial": ("k1", "k2", "k3", "p1", "p2")}
+_COEFFICIENTS = {
+    "FULL_OPENCV": ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2"),
+    "fisheye": ("k1", "k2", "k3", "k4"),
+    "radial": ("k1", "k2", "k3", "p1", "p2"),
+}
 
 
 def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
@@ -86,13 +89,33 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     else:
         bounds, bounds_from = scene_box(read.splits["train"].cameras)
     odd = {photos[view].name for view in odd_views(cameras_of(photos))}
-    ranges = [depth_range(bounds, cameras_of(kept)) for split in picked.values()
-              if (kept := [photo for photo in split if photo.name not in odd])]
-    extras = {"folder": str(folder), "format": "transforms.json", "stored_size": stored_size(photos), "missing_images": missing,
-              "val_ids": [], "test_ids": test, "val_count": 0, "testskip": options.testskip, "bounds_from": bounds_from}
-    return Scene(name, *read.in_order(), bounds=bounds, near=min(near for near, _ in ranges),
-                 far=max(far for _, far in ranges), background=options.scene_background, carving=read.carving,
-                 extras=extras, cut_out=read.cut_out)
+    ranges = [
+        depth_range(bounds, cameras_of(kept))
+        for split in picked.values()
+        if (kept := [photo for photo in split if photo.name not in odd])
+    ]
+    extras = {
+        "folder": str(folder),
+        "format": "transforms.json",
+        "stored_size": stored_size(photos),
+        "missing_images": missing,
+        "val_ids": [],
+        "test_ids": test,
+        "val_count": 0,
+        "testskip": options.testskip,
+        "bounds_from": bounds_from,
+    }
+    return Scene(
+        name,
+        *read.in_order(),
+        bounds=bounds,
+        near=min(near for near, _ in ranges),
+        far=max(far for _, far in ranges),
+        background=options.scene_background,
+        carving=read.carving,
+        extras=extras,
+        cut_out=read.cut_out,
+    )
 
 
 def ngp_box(top: dict, path: Path) -> Tensor:
@@ -120,8 +143,10 @@ def _listed_once(top: dict, path: Path) -> list[str]:
     first = {file: k for k, file in reversed([*enumerate(files)])}
     twice = [k for k, file in enumerate(files) if first[file] != k]
     if twice:
-        tell(f"{path}: {len(twice)} of {len(files)} frames name a photograph that an earlier frame names, and are left out "
-             f"(frame {twice[0]} first, {shown(files[twice[0]])})")
+        tell(
+            f"{path}: {len(twice)} of {len(files)} frames name a photograph that an earlier frame names, and are left out "
+            f"(frame {twice[0]} first, {shown(files[twice[0]])})"
+        )
         top["frames"] = [top["frames"][k] for k in sorted(first.values())]
     return frame_files(top, path)
 
@@ -152,8 +177,10 @@ def _projection(view: View, top: dict) -> tuple[str, tuple[str, ...]]:
     known = isinstance(model, str) and model in MODELS
     wrong = next((key for key in _OTHER_LENSES if said[key]), None) if known else model
     if wrong is not None:
-        raise InputError(f"{view.where}: the camera model {wrong} is not supported: choose one of {', '.join(MODELS)}, or "
-                         "undistort the images first")
+        raise InputError(
+            f"{view.where}: the camera model {wrong} is not supported: choose one of {', '.join(MODELS)}, or "
+            "undistort the images first"
+        )
     projection = "fisheye" if said["is_fisheye"] or said["fisheye"] else MODELS[model]
     return projection, _COEFFICIENTS[model if model in _COEFFICIENTS and projection == "radial" else projection]
 
@@ -169,13 +196,20 @@ def _photo(view: View, top: dict, stored: Size, turn: int) -> Photo:
         if not _is_number(value):
             raise InputError(f"{view.where}: {key} is {value!r}, not a finite number")
         if key not in names:
-            raise InputError(f"{view.where} has lens distortion {key}, which is not supported for its camera model: undistort "
-                             "the images first")
+            raise InputError(
+                f"{view.where} has lens distortion {key}, which is not supported for its camera model: undistort the images first"
+            )
     fx, fy, cx, cy = matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
     lens = Lens(fx, fy, cx, cy, width, height, projection=projection, **view.distortion)
     lens.check(view.where)
-    return Photo(path=view.path, name=view.name, camera_to_world=view.camera_to_world, lens=lens.scaled(*size),
-                 file=normal(view.frame["file_path"]), turn=turn)
+    return Photo(
+        path=view.path,
+        name=view.name,
+        camera_to_world=view.camera_to_world,
+        lens=lens.scaled(*size),
+        file=normal(view.frame["file_path"]),
+        turn=turn,
+    )
 
 
 def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
@@ -189,17 +223,24 @@ def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
         return photos
     source, paths, said = choose_files(root, names, [photo.full for photo in photos], [photo.size for photo in photos])
     tell(said)
-    return [photo if path in (None, photo.path) else replace(photo, path=path, divisor=source.divisor, turn=None)
-            for photo, path in zip(photos, paths, strict=True)]
+    return [
+        photo if path in (None, photo.path) else replace(photo, path=path, divisor=source.divisor, turn=None)
+        for photo, path in zip(photos, paths, strict=True)
+    ]
 
 
 def _tell_without_pose(photos: list[Photo], folder: Path, top: dict, path: Path) -> None:
     """A line if there are photographs, in the folders of those that are read, that the file has no pose of."""
-    others = {folder / normal(frame[key]) for frame in top["frames"] for key in ("mask_path", "depth_file_path", "file_path")
-              if isinstance(frame.get(key), str)}
+    others = {
+        folder / normal(frame[key])
+        for frame in top["frames"]
+        for key in ("mask_path", "depth_file_path", "file_path")
+        if isinstance(frame.get(key), str)
+    }
     used = others | {photo.path for photo in photos}
-    left = sorted(file for parent in {photo.path.parent for photo in photos} - {folder} for file in image_files(parent)
-                  if file not in used)
+    left = sorted(
+        file for parent in {photo.path.parent for photo in photos} - {folder} for file in image_files(parent) if file not in used
+    )
     if left:
         tell(f"{path}: {len(photos)} of {len(photos) + len(left)} photographs have a pose, {left[0].name} has none")
 
@@ -222,8 +263,9 @@ def _with_masks(photos: list[Photo], folder: Path, views: list[View], path: Path
         return [replace(photo, mask=folder / mask) if mask else photo for photo, mask in zip(photos, named, strict=True)]
     for view, mask in zip(views, named, strict=True):
         if mask is None:
-            raise InputError(f"{view.where} has no mask_path, and others have: give one to all frames or to none, or give "
-                             "--no_masks")
+            raise InputError(
+                f"{view.where} has no mask_path, and others have: give one to all frames or to none, or give --no_masks"
+            )
     found = find_files(folder, [mask for mask in named if mask])
     if not any(found):
         tell(f"{path}: none of the {len(named)} masks that frames name as mask_path is there ({named[0]} first): none is used")

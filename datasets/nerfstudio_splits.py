@@ -10,8 +10,9 @@ from settings.options import Options
 _LISTS = {"train": "train_filenames", "val": "val_filenames", "test": "test_filenames"}
 
 
-def split_views(top: dict, path: Path, files: list[str], photos: list[Photo],
-                options: Options) -> tuple[dict[str, list[Photo]], list[int]]:
+def split_views(
+    top: dict, path: Path, files: list[str], photos: list[Photo], options: Options
+) -> tuple[dict[str, list[Photo]], list[int]]:
     """The photos of each split and the test views' indices, by the file's own lists or by --llffhold.
 
     `files` are all that the frames name, `photos` those that are there, sorted. Empty lists are none. Raises InputError, which
@@ -28,24 +29,32 @@ def split_views(top: dict, path: Path, files: list[str], photos: list[Photo],
         if both := sorted(trained & evaluated):
             raise InputError(f"{path}: {shown(both[0])} is both a training view and one to evaluate on")
         kept_back = named.get("val", set()) if named.get("test") else set()
-        train, val, test = ([k for k, photo in enumerate(photos) if photo.file in wanted]
-                            for wanted in (trained, kept_back, evaluated))
+        train, val, test = (
+            [k for k, photo in enumerate(photos) if photo.file in wanted] for wanted in (trained, kept_back, evaluated)
+        )
         for found, wanted, what in ((train, trained, "training"), (test, evaluated, "test")):
             if not found:
                 raise InputError(_why_none(path, named, wanted, what, len(files)))
     test = test[:: options.testskip]
-    return {"train": [photos[k] for k in train], "val": [photos[k] for k in val[:: options.testskip]],
-            "test": [photos[k] for k in test]}, test
+    return {
+        "train": [photos[k] for k in train],
+        "val": [photos[k] for k in val[:: options.testskip]],
+        "test": [photos[k] for k in test],
+    }, test
 
 
 def _why_none(path: Path, named: dict[str, set[str]], wanted: set[str], what: str, count: int) -> str:
     """Why the lists leave no training or no test views."""
     lists = " and ".join(_LISTS[split] for split in named)
     if wanted:
-        return (f"{path}: by its {lists}, the {what} views are {len(wanted)} images, none of which is there "
-                f"({shown(min(wanted))} first): put them there, or remove the lists")
-    return (f"{path}: its {lists} {'lists' if len(named) == 1 else 'list'} all {count} images, which leaves no {what} views: "
-            "take some out, or remove the lists")
+        return (
+            f"{path}: by its {lists}, the {what} views are {len(wanted)} images, none of which is there "
+            f"({shown(min(wanted))} first): put them there, or remove the lists"
+        )
+    return (
+        f"{path}: its {lists} {'lists' if len(named) == 1 else 'list'} all {count} images, which leaves no {what} views: "
+        "take some out, or remove the lists"
+    )
 
 
 def _listed(top: dict, path: Path, key: str, files: list[str]) -> set[str]:
@@ -58,8 +67,11 @@ def _listed(top: dict, path: Path, key: str, files: list[str]) -> set[str]:
         if entry not in known:
             meant = like_names(entry, files)
             if len(meant) != 1:
-                raise InputError(f"{path}: {key} names {shown(entry)}, which is not the file_path of any frame" if not meant else
-                                 f"{path}: {key} names {shown(entry)}, which might be {' or '.join(map(shown, meant))}")
+                raise InputError(
+                    f"{path}: {key} names {shown(entry)}, which is not the file_path of any frame"
+                    if not meant
+                    else f"{path}: {key} names {shown(entry)}, which might be {' or '.join(map(shown, meant))}"
+                )
             entry = meant[0]
         found.add(entry)
     return found

@@ -19,8 +19,9 @@ from system.progress import tell
 _ROUNDING = 1.0  # px by which the size of a smaller copy may be off
 
 
-def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str | None, where: Path | str,
-          silent: bool = False) -> list[int]:
+def turns(
+    headers: Sequence[Header], cameras: Sequence[Size | None], choice: str | None, where: Path | str, silent: bool = False
+) -> list[int]:
     """The EXIF turn, 1 to 8, by which each picture is read; 1 is as stored.
 
     `cameras` are the sizes that the pictures' cameras are stated for, at any scale, or None if none is stated; `choice` is
@@ -33,16 +34,20 @@ def turns(headers: Sequence[Header], cameras: Sequence[Size | None], choice: str
         if choice is not None and fit not in (None, choice):
             width, height = header.size(header.orientation if choice == "upright" else 1)
             across, down = cameras[k] or (0, 0)  # a camera that is not stated fits every choice
-            raise InputError(f"--orientation {choice}: {header.path} is {width}x{height} px then, but its camera is stated for "
-                             f"{across:g}x{down:g} px: drop the flag")
+            raise InputError(
+                f"--orientation {choice}: {header.path} is {width}x{height} px then, but its camera is stated for "
+                f"{across:g}x{down:g} px: drop the flag"
+            )
     told = {fit for fit in fits if fit is not None}
     otherwise = choice or (told.pop() if len(told) == 1 else "stored")
     unclear = sum(fit is None and header.orientation > 1 for header, fit in zip(headers, fits, strict=True))
     if unclear and choice is None and not silent:
         how = "as they are stored, which is COLMAP's way" if otherwise == "stored" else "turned upright, as the scene's others"
         other = "upright" if otherwise == "stored" else "stored"
-        tell(f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
-             f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}")
+        tell(
+            f"{where}: {unclear} of {len(headers)} pictures have an EXIF orientation, and the cameras' sizes do not tell if "
+            f"it counts: they are read {how}; if their cameras are for the {other} pictures, give --orientation {other}"
+        )
     return [header.orientation if (fit or otherwise) == "upright" else 1 for header, fit in zip(headers, fits, strict=True)]
 
 

@@ -98,8 +98,10 @@ def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: b
     if common is None:
         tell(f"{where}: the photographs have several sizes, which each keeps: {list_of_sizes(sizes)} at work")
         return found
-    tell(f"{where}: the photographs' sizes differ by a few pixels ({list_of_sizes(sizes)}): all are cut to "
-         f"{common[0]}x{common[1]} px, at the right and at the bottom")
+    tell(
+        f"{where}: the photographs' sizes differ by a few pixels ({list_of_sizes(sizes)}): all are cut to "
+        f"{common[0]}x{common[1]} px, at the right and at the bottom"
+    )
     return [replace(photo, cut=None if photo.size == common else common) for photo in found]
 
 
@@ -107,15 +109,19 @@ def _fitted(photo: Photo, header: Header) -> Photo:
     width, height = header.size(photo.turn or 1)
     full, size = photo.full, photo.size
     if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
-        raise InputError(f"{photo.path} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px that its "
-                         "camera is stated for")
+        raise InputError(
+            f"{photo.path} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px that its "
+            "camera is stated for"
+        )
     if photo.divisor > 1 and max(abs(width - size[0]), abs(height - size[1])) == 1:
         size = width, height  # other programs round the size of smaller copies in other ways
     if 0 < max(size[0] - width, size[1] - height) <= 1:
         size = min(size[0], width), min(size[1], height)  # a camera that is stated for a pixel more than its file has
     if size[0] > width or size[1] > height:
-        raise InputError(f"{photo.path} is {width}x{height} px, smaller than the {size[0]}x{size[1]} px to work at: give a "
-                         "larger --factor, or a smaller --img_s")
+        raise InputError(
+            f"{photo.path} is {width}x{height} px, smaller than the {size[0]}x{size[1]} px to work at: give a "
+            "larger --factor, or a smaller --img_s"
+        )
     return replace(photo, size=size, stored=(width, height), has_alpha=header.alpha)
 
 
@@ -146,8 +152,10 @@ def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, na
             tell(f"--maskdir {maskdir} is used; the masks named in the scene's files are not")
     else:
         masks = {split: [photo.mask for photo in photos[split]] for split in masked_splits(splits)}
-    files = {split: [replace(photo.picture_file, path=mask) for photo, mask in zip(photos[split], found, strict=True)]
-             for split, found in masks.items()}
+    files = {
+        split: [replace(photo.picture_file, path=mask) for photo, mask in zip(photos[split], found, strict=True)]
+        for split, found in masks.items()
+    }
     pictures = {split: [(photo.path, photo.stored) for photo in views] for split, views in photos.items()}
     splits, carving = apply_masks(splits, files, pictures, options.threads)
     return PhotosRead(splits, carving, carving is None)
@@ -171,16 +179,21 @@ def cameras_of(photos: Sequence[Photo]) -> Cameras:
     """The pinholes of photographs at their full size."""
     k = np.array([photo.lens.matrix for photo in photos]).reshape(-1, 3, 3)
     poses = np.array([photo.camera_to_world for photo in photos]).reshape(-1, 3, 4)
-    return Cameras(torch.from_numpy(k).float(), torch.from_numpy(poses).float(),
-                   *torch.tensor([photo.full for photo in photos]).reshape(-1, 2).T)
+    return Cameras(
+        torch.from_numpy(k).float(),
+        torch.from_numpy(poses).float(),
+        *torch.tensor([photo.full for photo in photos]).reshape(-1, 2).T,
+    )
 
 
 def tell_odd_views(cameras: Cameras, names: Sequence[str], where: Path) -> None:
     """A line that names the views whose poses are unlike the others' (`odd_views`)."""
     odd = odd_views(cameras)
     if odd:
-        tell(f"{where}: the pose of {', '.join(names[view] for view in odd)} is unlike the others': the scene's box, scale and "
-             "directions are found without it")
+        tell(
+            f"{where}: the pose of {', '.join(names[view] for view in odd)} is unlike the others': the scene's box, scale and "
+            "directions are found without it"
+        )
 
 
 def with_poses(photos: Sequence[Photo], poses: np.ndarray) -> list[Photo]:

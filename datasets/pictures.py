@@ -88,8 +88,10 @@ def _empty(sizes: Sequence[tuple[int, int]], *channels: int) -> Pictures:
             return np.empty((len(sizes), *sizes[0], *channels), np.uint8)
         return [np.empty((*size, *channels), np.uint8) for size in sizes]
     except (MemoryError, ValueError):
-        raise InputError(f"{len(sizes)} pictures of up to {max(sizes)[1]}x{max(sizes)[0]} px do not fit into the memory: give a "
-                         "smaller --img_s, or a larger --factor") from None
+        raise InputError(
+            f"{len(sizes)} pictures of up to {max(sizes)[1]}x{max(sizes)[0]} px do not fit into the memory: give a "
+            "smaller --img_s, or a larger --factor"
+        ) from None
 
 
 def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
@@ -220,8 +222,9 @@ class _Budget:
 _BUDGET = _Budget(_AT_ONCE)
 
 
-def _decode(held: ExitStack, path: Path, mode: str, size: tuple[int, int] | None = None,
-            labels: bool = False) -> tuple[np.ndarray, tuple[float, float]]:
+def _decode(
+    held: ExitStack, path: Path, mode: str, size: tuple[int, int] | None = None, labels: bool = False
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Pixels (H, W, C) uint8 as stored, and the columns and rows of them that the picture covers; `held` holds their `_BUDGET`.
 
     With a size, a JPEG is decoded at the smallest fraction of its own that is not below it. Its last blocks of pixels

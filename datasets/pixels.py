@@ -42,7 +42,7 @@ def decoded(path: Path, file: Image.Image, mode: str, profile: Profile | None, l
     else:
         image = file
     pixels = _converted(image, mode, None if labels else profile)
-    if turn != 1 and pixels.shape[1::-1] != whole[::-1 if turn > 4 else 1]:
+    if turn != 1 and pixels.shape[1::-1] != whole[:: -1 if turn > 4 else 1]:
         raise ValueError("its orientation is stated in two ways")
     return turned(pixels, undo(turn))  # Pillow turns TIFF files upright
 

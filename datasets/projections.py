@@ -12,8 +12,8 @@ import numpy as np
 def radial(x: np.ndarray, y: np.ndarray, lens) -> tuple[np.ndarray, np.ndarray]:
     """A pinhole with radial and tangential distortion (Brown 1966, as in OpenCV's documentation of `calib3d`):
 
-        x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + 2 p1 x y + p2 (r^2 + 2 x^2)
-        y' = y (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + p1 (r^2 + 2 y^2) + 2 p2 x y
+    x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + 2 p1 x y + p2 (r^2 + 2 x^2)
+    y' = y (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + p1 (r^2 + 2 y^2) + 2 p2 x y
     """
     square = x * x + y * y
     factor = 1 + square * (lens.k1 + square * (lens.k2 + square * lens.k3))
@@ -54,5 +54,7 @@ PROJECTIONS: dict[str, Callable] = {"radial": radial, "fisheye": fisheye, "fov":
 
 
 def _tangential(across, down, x, y, square, lens) -> tuple[np.ndarray, np.ndarray]:
-    return (across + 2 * lens.p1 * x * y + lens.p2 * (square + 2 * x * x),
-            down + lens.p1 * (square + 2 * y * y) + 2 * lens.p2 * x * y)
+    return (
+        across + 2 * lens.p1 * x * y + lens.p2 * (square + 2 * x * x),
+        down + lens.p1 * (square + 2 * y * y) + 2 * lens.p2 * x * y,
+    )

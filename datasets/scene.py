@@ -51,8 +51,9 @@ class Split:
 
     def _over(self, view: int, background: str, *, in_bytes: bool = False) -> Tensor:
         alpha = None if self.alpha is None else torch.from_numpy(self.alpha[view])
-        return photograph_over(torch.from_numpy(self.images[view]), alpha, background,
-                               stored_over_black=self.stored_over_black, in_bytes=in_bytes)
+        return photograph_over(
+            torch.from_numpy(self.images[view]), alpha, background, stored_over_black=self.stored_over_black, in_bytes=in_bytes
+        )
 
     def shrunk(self, factor: int) -> "Split":
         """The same views at 1/factor of the size, one pixel at least, by averages over areas; with alpha, colours are averaged

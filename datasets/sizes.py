@@ -40,8 +40,10 @@ def photograph_sizes(options: Options, full: Sequence[Size], copies: Sequence[in
     small = [(int(width / factor + 0.5), int(height / factor + 0.5)) for width, height in full]
     for size, left in zip(full, small, strict=True):
         if min(left) < SMALLEST_IMAGE:
-            raise InputError(f"the photographs are {size[0]}x{size[1]} px, and --factor {factor} leaves {left[0]}x{left[1]} of "
-                             "them: give a smaller one")
+            raise InputError(
+                f"the photographs are {size[0]}x{size[1]} px, and --factor {factor} leaves {left[0]}x{left[1]} of "
+                "them: give a smaller one"
+            )
     return small
 
 
@@ -53,8 +55,10 @@ def of_width(full: Sequence[Size], wanted: int) -> list[Size]:
     widest = max(full)
     if wanted > widest[0]:
         which = "which are" if len(set(full)) == 1 else "of which the widest is"
-        raise InputError(f"--img_s {wanted} is larger than the photographs, {which} {widest[0]}x{widest[1]} px: give at most "
-                         f"{widest[0]}, or 0 for their own size")
+        raise InputError(
+            f"--img_s {wanted} is larger than the photographs, {which} {widest[0]}x{widest[1]} px: give at most "
+            f"{widest[0]}, or 0 for their own size"
+        )
     scale = lambda side: max(1, int(side * wanted / widest[0] + 0.5))  # noqa: E731
     return [(scale(width), scale(height)) for width, height in full]
 

@@ -82,12 +82,16 @@ def check_names(folder: Path, photographs: Path) -> None:
         return
     copies, originals = ([path.stem for path in image_files(place)] for place in (folder, photographs))
     if len(copies) != len(originals):
-        tell(f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
-             "the same photographs, or remove the folder")
+        tell(
+            f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
+            "the same photographs, or remove the folder"
+        )
     elif copies != originals:
         one, other = next(pair for pair in zip(copies, originals, strict=True) if pair[0] != pair[1])
-        tell(f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
-             "photographs, in the same order")
+        tell(
+            f"{folder} has other names than {photographs} ({one}, {other}): check that these are copies of the same "
+            "photographs, in the same order"
+        )
 
 
 def is_current(folder: Path, photographs: list[Path]) -> bool:
@@ -96,8 +100,9 @@ def is_current(folder: Path, photographs: list[Path]) -> bool:
     if manifest is None or set(manifest["photographs"]) != {path.name for path in photographs}:
         return False
     try:
-        return (all((folder / name).stat().st_size == size for name, size in manifest["copies"].items())
-                and all(_is_same(path, manifest["photographs"][path.name]) for path in photographs))
+        return all((folder / name).stat().st_size == size for name, size in manifest["copies"].items()) and all(
+            _is_same(path, manifest["photographs"][path.name]) for path in photographs
+        )
     except OSError:
         return False
 

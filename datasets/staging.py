@@ -39,8 +39,9 @@ def staged(folder: Path) -> Path:
                     raise InputError(f"{folder} was changed while it was copied to {place}: start again when it is complete")
     except (OSError, shutil.Error) as problem:
         why = problem.args[0][0][2] if isinstance(problem, shutil.Error) else problem.strerror  # of many files, the first
-        raise InputError(f"RADIANCE_SCRATCH={scratch}: cannot copy {folder} there ({why}): name another folder, or unset "
-                         "it") from problem
+        raise InputError(
+            f"RADIANCE_SCRATCH={scratch}: cannot copy {folder} there ({why}): name another folder, or unset it"
+        ) from problem
     return copy
 
 

@@ -45,8 +45,9 @@ def read_transforms(folder: Path, split: str) -> list[View]:
         tell(unused_entries(top, path, BLENDER_USED))
     for view in views:
         if any(view.frame.get(key, top.get(key)) for key in ("is_fisheye", "fisheye")):
-            raise InputError(f"{view.where} was taken by a fisheye: undistort the images first, or write one transforms.json for "
-                             "all images")
+            raise InputError(
+                f"{view.where} was taken by a fisheye: undistort the images first, or write one transforms.json for all images"
+            )
         if not view.path.is_file():
             raise InputError(f"{view.where}: its image {view.path} is missing")
         for key in view.distortion:
@@ -79,8 +80,11 @@ def read_views(folder: Path, top: dict, path: Path, there: bool = False) -> list
     """
     files = frame_files(top, path)
     names = view_names([file.removesuffix("/") for file in files])
-    return [_view(folder, top, files[k], found, names[k], f"{path}, frame {k}", top["frames"][k])
-            for k, found in enumerate(find_files(folder, files)) if found is not None or not there]
+    return [
+        _view(folder, top, files[k], found, names[k], f"{path}, frame {k}", top["frames"][k])
+        for k, found in enumerate(find_files(folder, files))
+        if found is not None or not there
+    ]
 
 
 def frame_files(top: dict, path: Path) -> list[str]:

@@ -24,11 +24,22 @@ from settings.errors import InputError
 from system.files import write_text
 
 COLUMNS: tuple[str, ...] = (
-    "scene", "method", "seed", "psnr_db", "ssim", "training_seconds", "fps", "megabytes", "protocol", "folder")
+    "scene",
+    "method",
+    "seed",
+    "psnr_db",
+    "ssim",
+    "training_seconds",
+    "fps",
+    "megabytes",
+    "protocol",
+    "folder",
+)
 _FIGURES = ("psnr_db", "ssim", "training_seconds", "fps")
 _DIGITS = {"ssim": 3, "training_seconds": 1, "fps": 1, "megabytes": 1}  # behind the point, in tables of medians
 _HEADINGS = ("scene", "method", "seeds", "PSNR, dB", "SSIM", "training, s", "fps", "size, MB", "protocol")
-_PAGE = jinja2.Template("""\
+_PAGE = jinja2.Template(
+    """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
 <style>body{font:15px/1.5 sans-serif;margin:2em auto;max-width:70em;padding:0 1em}table{border-collapse:collapse}
 td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:left;overflow-wrap:anywhere}
@@ -44,7 +55,9 @@ img{max-width:100%}code{white-space:pre-wrap}</style>
 {% for run, state in others %}<tr><td>{{ run.name }}</td><td>{{ state.state }}</td><td><code>{{ state.remark }}</code></td></tr>
 {% endfor %}</table>{% endif %}
 </html>
-""", autoescape=True)
+""",
+    autoescape=True,
+)
 
 
 def main(argv: list[str]) -> int:
@@ -76,9 +89,16 @@ def row_of(run: SweepRun, report: Report | None = None) -> dict:
     if report is None:
         raise InputError(f"{run.folder} holds no report: the run is not done")
     found, size = {name: report.figures[name] for name in _FIGURES}, report.figures["model_bytes"]
-    return {"scene": run.scene, "method": run.method, "seed": run.seed} | found | {
-        "megabytes": None if size is None else size / MEGABYTE, "protocol": report.protocol, "folder": run.folder,
-        "psnr_text": report.psnr_text}
+    return (
+        {"scene": run.scene, "method": run.method, "seed": run.seed}
+        | found
+        | {
+            "megabytes": None if size is None else size / MEGABYTE,
+            "protocol": report.protocol,
+            "folder": run.folder,
+            "psnr_text": report.psnr_text,
+        }
+    )
 
 
 def medians(rows: list[dict]) -> list[list[str]]:
@@ -87,8 +107,17 @@ def medians(rows: list[dict]) -> list[list[str]]:
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault((row["scene"], row["method"]), []).append(row)
-    return [[scene, method, str(len(own)), _psnr_cell(own), *(_cell(own, key, digits) for key, digits in _DIGITS.items()),
-             own[0]["protocol"]] for (scene, method), own in groups.items()]
+    return [
+        [
+            scene,
+            method,
+            str(len(own)),
+            _psnr_cell(own),
+            *(_cell(own, key, digits) for key, digits in _DIGITS.items()),
+            own[0]["protocol"],
+        ]
+        for (scene, method), own in groups.items()
+    ]
 
 
 def _cell(rows: list[dict], key: str, digits: int) -> str:
@@ -119,12 +148,18 @@ def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, Known]]) -
     markdown = [f"| {' | '.join(_HEADINGS)} |", f"|{'-|' * len(_HEADINGS)}", *(f"| {' | '.join(line)} |" for line in cells)]
     write_text(sweep / "table.md", "\n".join(markdown) + "\n")
     picture = plot(rows)
-    summary = (f"{len(rows)} runs done, {len(others)} not. Medians over seeds; PSNR in brackets from the lowest to the highest. "
-               "Medians leave out what was not measured (-), and a PSNR that is not finite (inf, nan).")
+    summary = (
+        f"{len(rows)} runs done, {len(others)} not. Medians over seeds; PSNR in brackets from the lowest to the highest. "
+        "Medians leave out what was not measured (-), and a PSNR that is not finite (inf, nan)."
+    )
     if rows and not picture:
         summary += " There are too many scenes or methods for a plot."
-    write_text(sweep / "table.html", _PAGE.render(
-        title=f"Sweep {sweep.resolve().name}", headings=_HEADINGS, rows=lines, summary=summary, others=others, plot=picture))
+    write_text(
+        sweep / "table.html",
+        _PAGE.render(
+            title=f"Sweep {sweep.resolve().name}", headings=_HEADINGS, rows=lines, summary=summary, others=others, plot=picture
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def read_tail(path: Path, size: int = 1 << 20) -> list[str]:
 def one_line(text: str) -> str:
     """The text as a line that a terminal and a table can show: no control characters, and not too long."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= _REMARK else text[:_REMARK - 1] + "…"
+    return text if len(text) <= _REMARK else text[: _REMARK - 1] + "…"
 
 
 def is_text(value: Any) -> bool:

@@ -60,12 +60,20 @@ class Cell(NamedTuple):
     def flags(self, paper: list[str]) -> list[str]:
         """What it adds to the scene's flags; `paper` is added to runs of the paper's recipe."""
         name, _, ratio = self.method.partition(AT)
-        damage = [] if not self.amount else ["--no_masks"] if self.kind == NO_MASKS else [
-            "--mask_corruption", f"{self.kind}:{self.amount:g}"
-        ]
+        damage = (
+            []
+            if not self.amount
+            else ["--no_masks"]
+            if self.kind == NO_MASKS
+            else ["--mask_corruption", f"{self.kind}:{self.amount:g}"]
+        )
         return [
-            *METHODS[name], *(["--filter_consistency_ratio", ratio] if ratio else []), *damage,
-            *(paper if "paper" in METHODS[name] else []), "--seed", str(self.seed),
+            *METHODS[name],
+            *(["--filter_consistency_ratio", ratio] if ratio else []),
+            *damage,
+            *(paper if "paper" in METHODS[name] else []),
+            "--seed",
+            str(self.seed),
         ]
 
 
@@ -234,13 +242,20 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m jobs.mask_study", allow_abbrev=False, fromfile_prefix_chars="@",
+        prog="python -m jobs.mask_study",
+        allow_abbrev=False,
+        fromfile_prefix_chars="@",
         description="A grid of runs over damage to masks. What is not listed here goes to main.py; "
         "@FILE stands for the flags in a file.",
     )
     parser.add_argument("--basedir", required=True, metavar="FOLDER", help="where the runs, study.csv and study.png go")
-    parser.add_argument("--damage", action="append", required=True, metavar="KIND:AMOUNT,...",
-                        help="a kind of --mask_corruption with its amounts, 0 for clean masks; or no_masks; may be repeated")
+    parser.add_argument(
+        "--damage",
+        action="append",
+        required=True,
+        metavar="KIND:AMOUNT,...",
+        help="a kind of --mask_corruption with its amounts, 0 for clean masks; or no_masks; may be repeated",
+    )
     parser.add_argument("--methods", default="paper; default", metavar="NAME; NAME", help=_CHOICES)
     parser.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="default: 0,1,2")
     parser.add_argument("--paper", default="", metavar='"FLAGS"', help="flags for the paper's recipe alone, in one word")

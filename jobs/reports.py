@@ -38,8 +38,12 @@ def read_report(folder: Path, wanted: tuple[str, ...] = SWEEP_FIGURES) -> Report
     if not is_text(protocol.get("name")):
         raise InputError(f"{path} is damaged: protocol.name is not text")
     told = figures.get("psnr_text") if figures.get("psnr_db") is None else ""
-    return Report(run["interrupted"], protocol["name"], {name: _figure(figures, name, path) for name in wanted},
-                  told if told in ("inf", "-inf", "nan") else "")
+    return Report(
+        run["interrupted"],
+        protocol["name"],
+        {name: _figure(figures, name, path) for name in wanted},
+        told if told in ("inf", "-inf", "nan") else "",
+    )
 
 
 def _part(content: Any, name: str, path: Path) -> dict:

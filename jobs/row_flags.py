@@ -65,6 +65,6 @@ def folder_name(scene: str, label: str, seed: int) -> str:
     of its last flags."""
     name = re.sub(r"[^\w.,:=+@~-]", "-", f"{scene}_{label}").lstrip("-.~") or "run"
     if len(f"{name}_{seed}".encode()) > _LONGEST:
-        start = name.encode()[:_LONGEST - 30].decode(errors="ignore")
+        start = name.encode()[: _LONGEST - 30].decode(errors="ignore")
         name = f"{start}_{hashlib.sha256(f'{scene}_{label}'.encode()).hexdigest()[:12]}"
     return f"{name}_{seed}"

@@ -1,6 +1,6 @@
 """Become one run of a sweep: what an element of the array does.
 
-    python -m jobs.run_one runs/sweep 3
+python -m jobs.run_one runs/sweep 3
 """
 
 import os

@@ -49,5 +49,7 @@ def job_number(answer: str) -> str:
     for line in reversed(answer.splitlines()):
         if match := re.fullmatch(r"(?:Submitted batch job )?([0-9]+)(?:[; ].*)?", line.strip()):
             return match[1]
-    raise InputError(f"sbatch answers {one_line(answer)!r} and no number of a job: see with squeue --me whether there is one, "
-                     "and scancel it before you submit again")
+    raise InputError(
+        f"sbatch answers {one_line(answer)!r} and no number of a job: see with squeue --me whether there is one, "
+        "and scancel it before you submit again"
+    )

@@ -35,8 +35,9 @@ def in_queue() -> dict[str, str]:
     Raises InputError where SLURM does not answer: the state of the queue is unknown then.
     """
     try:
-        done = subprocess.run(["squeue", "--me", "-h", "-r", "-o", "%i %T"], capture_output=True, encoding="utf-8",
-                              errors="replace", timeout=60)
+        done = subprocess.run(
+            ["squeue", "--me", "-h", "-r", "-o", "%i %T"], capture_output=True, encoding="utf-8", errors="replace", timeout=60
+        )
     except FileNotFoundError:
         return {}
     except subprocess.TimeoutExpired:

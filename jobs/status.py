@@ -1,6 +1,6 @@
 """How far the runs of a sweep are: a line a run, and the counts.
 
-    python -m jobs.status runs/sweep
+python -m jobs.status runs/sweep
 """
 
 import argparse

@@ -31,8 +31,10 @@ SCRIPT, ENVIRONMENT = "jobs/scenes.sbatch", "jobs/cluster.env"
 def main(argv: list[str]) -> int:
     """Exit code 0, or 2 for a mistake, which is told before anything is submitted."""
     own, _, extra = ("\0".join(argv)).partition("\0--\0")
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], usage="python -m jobs.submit TABLE --sweep "
-                                     "FOLDER [--dry-run] [--at_once N] [-- flags of sbatch]")
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        usage="python -m jobs.submit TABLE --sweep FOLDER [--dry-run] [--at_once N] [-- flags of sbatch]",
+    )
     parser.add_argument("table", type=Path)
     parser.add_argument("--sweep", required=True, help="folder of the sweep")
     parser.add_argument("--dry-run", action="store_true", help="show what would run")
@@ -78,8 +80,9 @@ def submit(table: Path, sweep: Path, dry_run: bool, at_once: int, extra: list[st
             raise InputError(f"{report} is in the way of the run's report: move it away")
     write_runs(sweep, runs)
     (sweep / "output").mkdir(exist_ok=True)
-    job = _sbatch([f"--array={array_of(list(left), at_once)}", f"--output={_pattern(sweep)}", *extra, SCRIPT,
-                   str(sweep.absolute())])
+    job = _sbatch(
+        [f"--array={array_of(list(left), at_once)}", f"--output={_pattern(sweep)}", *extra, SCRIPT, str(sweep.absolute())]
+    )
     for place, run in left.items():
         _leave_ticket(Path(run.folder), job, place)
     print(f"job {job}: {len(left)} runs submitted, {done} done before; python -m jobs.status {sweep}")
@@ -102,8 +105,9 @@ def _check_queue(runs: dict[str, SweepRun], states: dict[str, Known], queue: dic
             if state.state in ("running", "queued"):
                 busy.append(run.name)
     except InputError as problem:
-        raise InputError(f"{problem}, so the state of the queue is unknown: remove it when squeue --me shows none of "
-                         "them, and submit again") from None
+        raise InputError(
+            f"{problem}, so the state of the queue is unknown: remove it when squeue --me shows none of them, and submit again"
+        ) from None
     if busy:
         names = f"{', '.join(busy[:10])}{' …' if len(busy) > 10 else ''} {'is' if len(busy) == 1 else 'are'}"
         raise InputError(f"{names} still in the queue: wait, or scancel them first")
@@ -119,16 +123,19 @@ def _leave_ticket(folder: Path, job: str, place: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / TICKET, f"{job}_{place}\n")
     except OSError as problem:
-        raise InputError(f"job {job} is submitted, but {folder / TICKET} cannot be written ({problem.strerror or problem}), so "
-                         f"jobs.status cannot find it: scancel {job}, and submit again") from problem
+        raise InputError(
+            f"job {job} is submitted, but {folder / TICKET} cannot be written ({problem.strerror or problem}), so "
+            f"jobs.status cannot find it: scancel {job}, and submit again"
+        ) from problem
 
 
 def _sbatch(words: list[str]) -> str:
     """The number of the job that sbatch makes."""
     environment = os.environ | _environment()
     try:
-        done = subprocess.run(["sbatch", "--parsable", *words], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8",
-                              errors="replace")
+        done = subprocess.run(
+            ["sbatch", "--parsable", *words], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", errors="replace"
+        )
     except OSError as problem:
         raise InputError(f"sbatch cannot be run ({problem.strerror}): is this a machine of a cluster with SLURM?") from problem
     if done.returncode:

@@ -53,8 +53,10 @@ def read_table(table: Path, sweep: Path) -> list[SweepRun]:
             group = _runs_of(cells, sweep, MOST_RUNS - len(runs))
             for run in group:
                 if run.name in line_of:
-                    raise InputError(f"{run.name} is the folder of a run of line {line_of[run.name]} too, and the table asks for "
-                                     "it twice: drop one of the lines, or give the scenes' folders different names")
+                    raise InputError(
+                        f"{run.name} is the folder of a run of line {line_of[run.name]} too, and the table asks for "
+                        "it twice: drop one of the lines, or give the scenes' folders different names"
+                    )
                 line_of[run.name] = number
         except (InputError, ValueError) as problem:
             raise InputError(f"{table}, line {number}: {problem}") from problem
@@ -119,10 +121,13 @@ def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
         try:
             find_scene(options)
         except (OSError, RuntimeError) as problem:  # a name that is too long, the home of a user that is not there
-            raise InputError(f"cannot look for the scene {one_line(scene)}: {getattr(problem, 'strerror', None) or problem}") \
-                from problem
-    return [SweepRun(called, label, seed, str(folder), with_seed(words, seed, folder))
-            for seed, folder in zip(seeds, folders, strict=True)]
+            raise InputError(
+                f"cannot look for the scene {one_line(scene)}: {getattr(problem, 'strerror', None) or problem}"
+            ) from problem
+    return [
+        SweepRun(called, label, seed, str(folder), with_seed(words, seed, folder))
+        for seed, folder in zip(seeds, folders, strict=True)
+    ]
 
 
 def seeds_in(text: str, most: int = MOST_RUNS) -> list[int]:

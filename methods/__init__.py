@@ -46,8 +46,11 @@ def all_methods() -> dict[str, Method]:
 
 def table_words() -> dict[str, list[str]]:
     """What tables of runs call the methods, and the flags that each word stands for."""
-    return {word: ["--method", name, *flags] for name, method in all_methods().items()
-            for word, flags in (method.variants or {name: []}).items()}
+    return {
+        word: ["--method", name, *flags]
+        for name, method in all_methods().items()
+        for word, flags in (method.variants or {name: []}).items()
+    }
 
 
 def learn(options: Options, scene: "Scene", evaluation: "Split", folder: Path) -> tuple["Run", Options, dict[str, Any]]:

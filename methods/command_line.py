@@ -32,8 +32,9 @@ def parse(argv: list[str]) -> Options:
     method = _chosen(values)
     for name in values:
         if name not in settings_of(method.options):
-            raise InputError(f"--{name} applies only to --method {' or '.join(_owners(name))} (this run uses {method.name}): "
-                             "remove it")
+            raise InputError(
+                f"--{name} applies only to --method {' or '.join(_owners(name))} (this run uses {method.name}): remove it"
+            )
     options = method.options.from_flags(values)
     validate(options)
     if options.basedir is None and options.expname is None:
@@ -63,9 +64,16 @@ def all_settings() -> dict[str, Field]:
     for method in methods.values():
         found = settings_of(method.options) | found
     words = " or ".join(f"{method.help} ({name})" for name, method in methods.items())
-    found["method"] = _named("method", setting(
-        "method", DEFAULT, f"what represents the scene: {words}", choices=tuple(methods),
-        absent=f"{DEFAULT}; another method where one of its flags is given"))
+    found["method"] = _named(
+        "method",
+        setting(
+            "method",
+            DEFAULT,
+            f"what represents the scene: {words}",
+            choices=tuple(methods),
+            absent=f"{DEFAULT}; another method where one of its flags is given",
+        ),
+    )
     defaults = ", ".join(f"{method.options.protocol} for {name}" for name, method in methods.items())
     found["protocol"] = _named("protocol", protocol_word(None, absent=defaults))
     return found

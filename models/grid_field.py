@@ -58,8 +58,10 @@ class GridField(nn.Module):
         check_grid(shape.levels, shape.features, shape.coarsest, shape.finest, shape.log2_rows)
         check_network(shape.hidden, shape.code, shape.sh_degree)
         return {
-            "table": (cls._layout(shape).rows, shape.features), "hidden": (shape.hidden, shape.levels * shape.features),
-            "out": (1 + shape.code, shape.hidden), "colour_hidden": (shape.hidden, shape.code + (shape.sh_degree + 1) ** 2),
+            "table": (cls._layout(shape).rows, shape.features),
+            "hidden": (shape.hidden, shape.levels * shape.features),
+            "out": (1 + shape.code, shape.hidden),
+            "colour_hidden": (shape.hidden, shape.code + (shape.sh_degree + 1) ** 2),
             "colour_out": (3, shape.hidden),
         }
 

@@ -38,8 +38,9 @@ class MarchedField(RayModel):
     radiance_samples: of a ray, drawn from its density, at which the radiance is evaluated; 0: it is at each of its samples.
     """
 
-    def __init__(self, field: GridField | VoxelField, occupancy: OccupancyGrid, ndc: Ndc | None = None, *,
-                 radiance_samples: int = 0):
+    def __init__(
+        self, field: GridField | VoxelField, occupancy: OccupancyGrid, ndc: Ndc | None = None, *, radiance_samples: int = 0
+    ):
         super().__init__(ndc)
         self.field, self.occupancy, self.radiance_samples = field, occupancy, radiance_samples
 
@@ -52,8 +53,11 @@ class MarchedField(RayModel):
         left_out = () if training else _TRAINING_ONLY
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
         settings = {
-            "cells": self.occupancy.cells, "step": self.occupancy.step, "shape": self.field.settings(),
-            "ndc": self.ndc and tuple(self.ndc), "calls": self.radiance_samples,
+            "cells": self.occupancy.cells,
+            "step": self.occupancy.step,
+            "shape": self.field.settings(),
+            "ndc": self.ndc and tuple(self.ndc),
+            "calls": self.radiance_samples,
         }
         return {"kind": self.kind, "tensors": tensors, "settings": settings}
 
@@ -88,8 +92,12 @@ class MarchedField(RayModel):
         for name in ("field.box", "occupancy.box"):
             check_box(name, tensors[name])
         field = kind(tensors["field.box"], shape, torch.Generator())
-        model = MarchedField(field, OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step),
-                             ndc_from(settings.get("ndc")), radiance_samples=calls)
+        model = MarchedField(
+            field,
+            OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step),
+            ndc_from(settings.get("ndc")),
+            radiance_samples=calls,
+        )
         model.load_state_dict(tensors, strict=False)  # all are known, and only what is for training may be missing
         return model
 
@@ -104,7 +112,12 @@ class MarchedField(RayModel):
 
     @torch.no_grad()
     def visible_samples(
-        self, rays: Rays, generator: torch.Generator | None = None, *, stretch: float = 1.0, jitter: float = 1.0,
+        self,
+        rays: Rays,
+        generator: torch.Generator | None = None,
+        *,
+        stretch: float = 1.0,
+        jitter: float = 1.0,
         least: float = LEARNED_TRANSMITTANCE,
     ) -> tuple[Samples, Tensor]:
         """Those of the samples of `sample` that are not hidden, and the density's features there (M, L F)."""
@@ -129,11 +142,22 @@ class MarchedField(RayModel):
         harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
         colours = self.field.radiance(codes, harmonics)
         return composite(
-            densities, colours, samples.t_starts, samples.t_ends, offsets=samples.offsets, lengths=rays.direction_norms,
-            depth=depth)
+            densities,
+            colours,
+            samples.t_starts,
+            samples.t_ends,
+            offsets=samples.offsets,
+            lengths=rays.direction_norms,
+            depth=depth,
+        )
 
     def render_monte_carlo(
-        self, rays: Rays, samples: Samples, features: Tensor | None = None, generator: torch.Generator | None = None, *,
+        self,
+        rays: Rays,
+        samples: Samples,
+        features: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        *,
         number: int = 1,
     ) -> list[Composite]:
         """The same as `render_samples`, estimated from `radiance_samples` a ray, `number` times independently, without weights.
@@ -154,9 +178,15 @@ class MarchedField(RayModel):
             colour, transmittance, depth = integrate(drawn, t, colours)[:3]
             assert depth is not None
             nothing, clear = colour.new_zeros(len(rays)), colour.new_ones(len(rays))
-            found.append(Composite(
-                nothing[:, None].expand(-1, 3).index_copy(0, hit, colour), clear.index_copy(0, hit, transmittance),
-                nothing.index_copy(0, hit, depth), None, None))
+            found.append(
+                Composite(
+                    nothing[:, None].expand(-1, 3).index_copy(0, hit, colour),
+                    clear.index_copy(0, hit, transmittance),
+                    nothing.index_copy(0, hit, depth),
+                    None,
+                    None,
+                )
+            )
         return found
 
     @torch.no_grad()
@@ -192,11 +222,13 @@ class MarchedField(RayModel):
         while len(alive):
             some, left = rays[alive], clear[alive]
             samples = self.occupancy.samples(
-                some.origins, some.directions, shift[alive], at[alive], far[alive], most=most, stretch=stretch)
+                some.origins, some.directions, shift[alive], at[alive], far[alive], most=most, stretch=stretch
+            )
             features = self.field.encode(samples.positions)
             densities = self.field.density(samples.positions, features)
             seen = visible_samples(
-                densities, samples.t_starts, samples.t_ends, samples.offsets, some.direction_norms, left, least=least)
+                densities, samples.t_starts, samples.t_ends, samples.offsets, some.direction_norms, left, least=least
+            )
             yield alive, samples.select(seen), features[seen.index], left
             assert samples.reached is not None
             clear[alive], at[alive] = seen.transmittance, samples.reached

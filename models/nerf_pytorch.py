@@ -36,8 +36,10 @@ def networks_in(content: Any) -> dict | None:
     fine = [prefix for prefix in found if "fine" in prefix.lower()]
     coarse = [prefix for prefix in found if prefix not in fine]
     if len(coarse) != 1 or len(fine) > 1:
-        raise ValueError(f"it holds {len(found)} networks of nerf-pytorch ({', '.join(found)}), and their names do not say which "
-                         f"one is fine: save them as {COARSE} and {FINE}")
+        raise ValueError(
+            f"it holds {len(found)} networks of nerf-pytorch ({', '.join(found)}), and their names do not say which "
+            f"one is fine: save them as {COARSE} and {FINE}"
+        )
     return {COARSE: found[coarse[0]], FINE: found[fine[0]] if fine else None}
 
 
@@ -66,8 +68,9 @@ def from_nerf_pytorch(content: dict, sampling: Sampling, ndc: Ndc | None) -> Sam
     if networks is None:
         raise ValueError("it holds no network of nerf-pytorch")
     if sampling.importance and networks[FINE] is None:
-        raise ValueError(f"--N_importance {sampling.importance}: a fine network needs weights, and this file holds none for it: "
-                         "drop the flag")
+        raise ValueError(
+            f"--N_importance {sampling.importance}: a fine network needs weights, and this file holds none for it: drop the flag"
+        )
     coarse = _network(networks[COARSE])
     fine = _network(networks[FINE]) if sampling.importance else None
     return SampledField(coarse, fine, sampling, ndc, through_corners=True)

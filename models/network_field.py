@@ -49,7 +49,8 @@ def network_tensors(shape: NetworkShape, prefix: str = "") -> dict[str, Tensor]:
     """Names and shapes of a network's tensors, for `models.checks.check_tensors`."""
     sizes = layer_sizes(shape).items()
     return {f"{prefix}{name}.weight": like(outputs, inputs) for name, (inputs, outputs) in sizes} | {
-        f"{prefix}{name}.bias": like(outputs) for name, (_, outputs) in sizes}
+        f"{prefix}{name}.bias": like(outputs) for name, (_, outputs) in sizes
+    }
 
 
 class NetworkField(nn.Module):

@@ -48,8 +48,9 @@ class OccupancyGrid(nn.Module):
         return self.box[0] + unit * (self.box[1] - self.box[0])
 
     @torch.no_grad()
-    def update(self, density_at: Callable[[Tensor], Tensor], generator: torch.Generator, *, some: int, decay: float,
-               threshold: float) -> None:
+    def update(
+        self, density_at: Callable[[Tensor], Tensor], generator: torch.Generator, *, some: int, decay: float, threshold: float
+    ) -> None:
         """Look at the density in cells anew: in all open ones, or at random in `some` of them and in twice as many occupied ones.
 
         density_at maps places (N, 3) to densities (N,); threshold: of the optical thickness of a step. At least one cell is open.
@@ -58,8 +59,11 @@ class OccupancyGrid(nn.Module):
         if some:
             occupied = torch.nonzero(self.occupied.view(-1))[:, 0]
             groups = [(numbers, some), (occupied, 2 * some)]
-            picked = [group[torch.randint(0, len(group), (n,), generator=generator).to(group.device)] for group, n in groups
-                      if len(group)]
+            picked = [
+                group[torch.randint(0, len(group), (n,), generator=generator).to(group.device)]
+                for group, n in groups
+                if len(group)
+            ]
             numbers = torch.cat(picked)
         found = [density_at(self._places(part, generator)) for part in numbers.split(1 << 18)]
         flat = self.density.view(-1)
@@ -68,7 +72,14 @@ class OccupancyGrid(nn.Module):
         self.set_occupied(self.density * self.step > threshold)
 
     def samples(
-        self, origins: Tensor, directions: Tensor, jitter: Tensor, near: Tensor, far: Tensor, *, most: int = 1 << 20,
+        self,
+        origins: Tensor,
+        directions: Tensor,
+        jitter: Tensor,
+        near: Tensor,
+        far: Tensor,
+        *,
+        most: int = 1 << 20,
         stretch: float = 1.0,
     ) -> Samples:
         """March rays from near to far (R,) through the occupied cells, `most` samples each at most, in steps times `stretch`."""

@@ -29,15 +29,28 @@ class PointCloud(nn.Module):
     """
 
     def __init__(
-        self, positions: Tensor, base: Tensor, sh: Tensor, radius: float, *, opacity_logits: Tensor | None = None,
-        log_radii: Tensor | None = None, profile: str = "parabola", max_layers: int = 0, sh_per: str = "point",
-        use_sh: bool = True, frame: float | None = None,
+        self,
+        positions: Tensor,
+        base: Tensor,
+        sh: Tensor,
+        radius: float,
+        *,
+        opacity_logits: Tensor | None = None,
+        log_radii: Tensor | None = None,
+        profile: str = "parabola",
+        max_layers: int = 0,
+        sh_per: str = "point",
+        use_sh: bool = True,
+        frame: float | None = None,
     ):
         super().__init__()
         check_number("radius", radius, 1e-9, 1e9)
         check_number("max_layers", max_layers, 0, 2**31 - 1, whole=True)
-        for name, value, known in (("profile", profile, [*PROFILES]), ("sh_per", sh_per, ["point", "pixel"]),
-                                   ("use_sh", use_sh, [True, False])):
+        for name, value, known in (
+            ("profile", profile, [*PROFILES]),
+            ("sh_per", sh_per, ["point", "pixel"]),
+            ("use_sh", use_sh, [True, False]),
+        ):
             if type(value) is not type(known[0]) or value not in known:
                 raise ValueError(f"{name} is {value!r:.60}, and not one of {', '.join(map(str, known))}")
         if frame is not None:
@@ -54,8 +67,12 @@ class PointCloud(nn.Module):
     def settings(self) -> dict:
         """What a cloud needs beside its tensors to be rebuilt: keyword arguments of the constructor."""
         return {
-            "radius": self.radius, "profile": self.profile, "max_layers": self.max_layers, "sh_per": self.sh_per,
-            "use_sh": self.use_sh, "frame": self.frame,
+            "radius": self.radius,
+            "profile": self.profile,
+            "max_layers": self.max_layers,
+            "sh_per": self.sh_per,
+            "use_sh": self.use_sh,
+            "frame": self.frame,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -144,7 +161,7 @@ class PointCloud(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Image (H, W, 3, or 4 with the sum of weighted depths) and alpha of the rows that `splats` returns; size: (W, H), px."""
         return splat_packed(
-            rows, depths, *size, profile=self.profile, max_layers=self.max_layers, min_transmittance=min_transmittance,
+            rows, depths, *size, profile=self.profile, max_layers=self.max_layers, min_transmittance=min_transmittance
         )
 
     def splats(self, cameras: Cameras, view: int, with_depth: bool = False) -> tuple[Tensor, Tensor]:
@@ -160,8 +177,15 @@ class PointCloud(nn.Module):
         """Blend base colours and coefficients, 30 channels, and evaluate the blended harmonics in each pixel's direction."""
         rows, depths = self._rows(cameras, view, None)
         splatted = splat(
-            rows[:, :2], depths, rows[:, 2], rows[:, 3], torch.cat([rows[:, 4:], self.sh.flatten(1)], 1),
-            *cameras.size(view), profile=self.profile, max_layers=self.max_layers, with_depth=with_depth,
+            rows[:, :2],
+            depths,
+            rows[:, 2],
+            rows[:, 3],
+            torch.cat([rows[:, 4:], self.sh.flatten(1)], 1),
+            *cameras.size(view),
+            profile=self.profile,
+            max_layers=self.max_layers,
+            with_depth=with_depth,
         )
         basis = _pixel_basis(cameras, view).to(rows.device)
         sh = splatted.image[..., 3:].unflatten(-1, (SH_COEFFICIENTS, 3))
@@ -199,7 +223,11 @@ def _pixel_basis(cameras: Cameras, view: int) -> Tensor:
     x, y, z = d.unbind(-1)
     c1, c2 = 0.4886025119029199, 1.0925484305920792
     quadratic = [
-        c2 * x * y, -c2 * y * z, 0.31539156525252005 * (2 * z * z - x * x - y * y), -c2 * x * z, c2 / 2 * (x * x - y * y),
+        c2 * x * y,
+        -c2 * y * z,
+        0.31539156525252005 * (2 * z * z - x * x - y * y),
+        -c2 * x * z,
+        c2 / 2 * (x * x - y * y),
     ]
     return torch.stack([torch.full_like(x, 0.28209479177387814), -c1 * y, c1 * z, -c1 * x, *quadratic], -1)
 
@@ -213,8 +241,13 @@ def morton_codes(positions: Tensor) -> Tensor:
     code = torch.zeros_like(cells[:, 0])
     for axis in range(3):
         x = cells[:, axis]
-        for shift, mask in ((32, 0x1F00000000FFFF), (16, 0x1F0000FF0000FF), (8, 0x100F00F00F00F00F),
-                            (4, 0x10C30C30C30C30C3), (2, 0x1249249249249249)):
+        for shift, mask in (
+            (32, 0x1F00000000FFFF),
+            (16, 0x1F0000FF0000FF),
+            (8, 0x100F00F00F00F00F),
+            (4, 0x10C30C30C30C30C3),
+            (2, 0x1249249249249249),
+        ):
             x = (x | (x << shift)) & mask
         code |= x << axis
     return code

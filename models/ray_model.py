@@ -73,8 +73,12 @@ class RayModel(nn.Module, ABC):
         normals = [part[3] for part in parts if part[3] is not None]
         colour = rendering_over(colour, 1 - alpha, background).clamp(0, 1)
         size = height, width
-        return Rendering(colour.view(*size, 3), alpha.view(size), depth.view(size) if with_depth else None,
-                         torch.cat(normals).view(*size, 3) if normals else None)
+        return Rendering(
+            colour.view(*size, 3),
+            alpha.view(size),
+            depth.view(size) if with_depth else None,
+            torch.cat(normals).view(*size, 3) if normals else None,
+        )
 
     def _over_black(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Colour over black, alpha, mean depth along the camera's z axis, 0 where alpha is 0, and unit normals of rays of the

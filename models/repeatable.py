@@ -113,8 +113,11 @@ class _Linear(torch.autograd.Function):
     def backward(ctx, grad):
         samples, weight = ctx.saved_tensors
         to_samples, to_weight, to_bias = ctx.needs_input_grad
-        return (grad @ weight.to(grad.dtype) if to_samples else None, _products(grad, samples, ctx.type) if to_weight else None,
-                _column_sums(grad, ctx.type) if to_bias else None)
+        return (
+            grad @ weight.to(grad.dtype) if to_samples else None,
+            _products(grad, samples, ctx.type) if to_weight else None,
+            _column_sums(grad, ctx.type) if to_bias else None,
+        )
 
 
 def _products(grad: Tensor, samples: Tensor, dtype: torch.dtype) -> Tensor:

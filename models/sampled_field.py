@@ -52,8 +52,15 @@ class SampledField(RayModel):
 
     kind = "mlp"
 
-    def __init__(self, coarse: NetworkField, fine: NetworkField | None, sampling: Sampling, ndc: Ndc | None = None, *,
-                 through_corners: bool = False):
+    def __init__(
+        self,
+        coarse: NetworkField,
+        fine: NetworkField | None,
+        sampling: Sampling,
+        ndc: Ndc | None = None,
+        *,
+        through_corners: bool = False,
+    ):
         """Raises ValueError unless there is a fine network if and only if the sampling has samples for it, and unless the
         coarse network has colours if and only if they are rendered."""
         super().__init__(ndc, through_corners=through_corners)
@@ -70,8 +77,11 @@ class SampledField(RayModel):
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; training needs no more of them than rendering."""
         settings = {
-            "coarse": self.coarse.settings(), "fine": self.fine and self.fine.settings(), "sampling": asdict(self.sampling),
-            "ndc": self.ndc and tuple(self.ndc), "through_corners": self.through_corners,
+            "coarse": self.coarse.settings(),
+            "fine": self.fine and self.fine.settings(),
+            "sampling": asdict(self.sampling),
+            "ndc": self.ndc and tuple(self.ndc),
+            "through_corners": self.through_corners,
         }
         return {"kind": "mlp", "tensors": {k: v.detach().cpu() for k, v in self.state_dict().items()}, "settings": settings}
 
@@ -96,8 +106,13 @@ class SampledField(RayModel):
             expected |= network_tensors(shape, f"{name}.")
         tensors = check_tensors(state["tensors"], expected)  # before memory for the networks is taken
         networks = {name: NetworkField(shape, torch.Generator()) for name, shape in shapes.items()}
-        model = SampledField(networks["coarse"], networks.get("fine"), sampling, ndc_from(settings["ndc"]),
-                             through_corners=settings["through_corners"])
+        model = SampledField(
+            networks["coarse"],
+            networks.get("fine"),
+            sampling,
+            ndc_from(settings["ndc"]),
+            through_corners=settings["through_corners"],
+        )
         model.load_state_dict(tensors)
         return model
 

@@ -57,8 +57,10 @@ class VoxelField(nn.Module):
     def _layouts(shape: VoxelShape) -> tuple[GridLayout, GridLayout]:
         """Of the density, and of the radiance."""
         coarsest = min(shape.density_coarsest, shape.finest)
-        return (GridLayout.hashed(shape.density_levels, coarsest, shape.finest, shape.density_log2_rows),
-                GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows))
+        return (
+            GridLayout.hashed(shape.density_levels, coarsest, shape.finest, shape.density_log2_rows),
+            GridLayout.hashed(shape.levels, shape.coarsest, shape.finest, shape.log2_rows),
+        )
 
     @classmethod
     def sizes(cls, shape: VoxelShape) -> dict[str, tuple[int, ...]]:
@@ -78,8 +80,10 @@ class VoxelField(nn.Module):
     def describe(self) -> str:
         """The field's size, in words."""
         shape = self.shape
-        return (f"{shape.density_levels} grids of up to {shape.finest}\u00b3 voxels for density, {shape.levels} of "
-                f"{self.layout.rows:,} rows for radiance")
+        return (
+            f"{shape.density_levels} grids of up to {shape.finest}\u00b3 voxels for density, {shape.levels} of "
+            f"{self.layout.rows:,} rows for radiance"
+        )
 
     def encode(self, positions: Tensor) -> Tensor:
         """The levels' values (M, L) at positions (M, 3)."""

@@ -10,8 +10,6 @@ __all__ = ["RunRecord", "closing_lines", "four_lines", "report"]
 
 def report(run: RunRecord) -> dict[str, Any]:
     """Evaluates a run, fills its folder and returns report.json: see `reporting.assemble`."""
-    from reporting import (
-        assemble,
-    )  # plots, metrics and video take a second to import; only a report needs them
+    from reporting import assemble  # plots, metrics and video take a second to import; only a report needs them
 
     return assemble.report(run)

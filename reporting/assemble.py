@@ -55,9 +55,7 @@ def report(run: RunRecord) -> dict[str, Any]:
     return result
 
 
-def _content(
-    run: RunRecord, quality: Quality, speed: Speed, video: dict[str, Any] | None, warnings: list[str]
-) -> dict[str, Any]:
+def _content(run: RunRecord, quality: Quality, speed: Speed, video: dict[str, Any] | None, warnings: list[str]) -> dict[str, Any]:
     cameras = run.evaluation.cameras
     return {
         "format": FORMAT,
@@ -99,13 +97,7 @@ def _content(
         "warnings": warnings,
         "notes": _notes(run, quality, speed),
         "views": [
-            {
-                "name": v.name,
-                "psnr_db": v.psnr,
-                "psnr_text": f"{v.psnr:.2f}",
-                "ssim": v.ssim,
-                "lpips": v.lpips,
-            }
+            {"name": v.name, "psnr_db": v.psnr, "psnr_text": f"{v.psnr:.2f}", "ssim": v.ssim, "lpips": v.lpips}
             for v in quality.views
         ],
         "speed": asdict(speed),
@@ -113,11 +105,7 @@ def _content(
         "history": run.history,
         "options": run.options,
         "environment": environment(),
-        "files": {
-            "pictures": PICTURES,
-            "video": VIDEO if video else None,
-            "page": PAGE,
-        }
+        "files": {"pictures": PICTURES, "video": VIDEO if video else None, "page": PAGE}
         | {artifact.key: artifact.file for artifact in run.artifacts},
     }
 

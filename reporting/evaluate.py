@@ -76,9 +76,7 @@ def evaluate(
             synchronize()
             seconds.append(time.perf_counter() - start)
             image, true = rendering.image.detach().float().cpu(), split.picture(view, background)
-            quality = ViewQuality(
-                split.names[view], psnr(image, true), ssim(image, true), lpips(image, true) if lpips else None
-            )
+            quality = ViewQuality(split.names[view], psnr(image, true), ssim(image, true), lpips(image, true) if lpips else None)
             views.append(quality)
             bar.set_postfix_str(f"PSNR {_mean([v.psnr for v in views]):.2f} dB")
             if on_view is not None:
@@ -116,9 +114,7 @@ def measure_speed(model: RadianceModel, split: Split, background: str, seconds_p
                 model.render(split.cameras, view, background, with_depth=False)
             synchronize()
             passes.append(max(time.perf_counter() - start, 1e-9))
-    return Speed(
-        count / statistics.median(passes), count / max(passes), count / min(passes), count, len(passes)
-    )
+    return Speed(count / statistics.median(passes), count / max(passes), count / min(passes), count, len(passes))
 
 
 def synchronize() -> None:

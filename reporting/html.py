@@ -44,11 +44,7 @@ class ShownView:
 
 
 def save_html(
-    path: Path,
-    report: dict[str, Any],
-    pictures: list[Path],
-    video: Path | None,
-    sections: list[tuple[str, Markup]],
+    path: Path, report: dict[str, Any], pictures: list[Path], video: Path | None, sections: list[tuple[str, Markup]]
 ) -> None:
     """Writes the page, atomically.
 
@@ -188,9 +184,7 @@ def _shrink(picture: Image.Image, side: int) -> Image.Image:
     if max(picture.size) <= side:
         return picture
     scale = side / max(picture.size)
-    return picture.resize(
-        [max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS
-    )
+    return picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.LANCZOS)
 
 
 def _png(picture: Image.Image) -> tuple[str, bytes]:

@@ -40,12 +40,7 @@ def ssim(predicted: Tensor, true: Tensor) -> float | None:
         return None
     pictures = [t.detach().float().clamp(0, 1).cpu().numpy() for t in (predicted, true)]
     similarity: Any = structural_similarity(
-        *pictures,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=1.0,
-        channel_axis=-1,
+        *pictures, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, channel_axis=-1
     )
     return float(similarity)
 

@@ -81,9 +81,7 @@ def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int
     k[0, 0], k[1, 1] = intrinsics[:, 0, 0].median(), intrinsics[:, 1, 1].median()
     k[0, 2], k[1, 2] = width / 2, height / 2
     device = cameras.camera_to_world.device
-    return Cameras(
-        k.expand(frames, 3, 3).float().contiguous().to(device), poses.float().to(device), width, height
-    )
+    return Cameras(k.expand(frames, 3, 3).float().contiguous().to(device), poses.float().to(device), width, height)
 
 
 def of_one_size(cameras: Cameras) -> Cameras:

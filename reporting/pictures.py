@@ -32,9 +32,7 @@ def colour_map(values: np.ndarray, name: str) -> np.ndarray:
 def error_picture(predicted: Tensor, true: Tensor) -> np.ndarray:
     """The mean absolute difference of two pictures (H, W, 3), 0 to `ERROR_SCALE`, as colours: uint8 (H, W,
     3)."""
-    difference = (
-        (predicted.detach().float().cpu().clamp(0, 1) - true.float().cpu().clamp(0, 1)).abs().mean(-1)
-    )
+    difference = (predicted.detach().float().cpu().clamp(0, 1) - true.float().cpu().clamp(0, 1)).abs().mean(-1)
     return colour_map(difference.nan_to_num(1.0).numpy() / ERROR_SCALE, ERROR_COLOURS)
 
 
@@ -44,9 +42,7 @@ def picture_name(index: int, view_name: str, psnr: float) -> str:
     return f"{index:03d}_{safe}_{psnr:.2f}dB.png"
 
 
-def save_comparison(
-    folder: Path, index: int, view_name: str, psnr: float, predicted: Tensor, true: Tensor
-) -> Path:
+def save_comparison(folder: Path, index: int, view_name: str, psnr: float, predicted: Tensor, true: Tensor) -> Path:
     """Writes predicted | true | error (each H, W) side by side as one PNG and returns its path; atomically.
 
     The error's scale is stated in the file's own description (PNG text chunk).
@@ -55,8 +51,7 @@ def save_comparison(
     description = PngImagePlugin.PngInfo()
     description.add_text(
         "Description",
-        "predicted | true | error; error: mean absolute difference, "
-        f"colours {ERROR_COLOURS} from 0 to {ERROR_SCALE}",
+        f"predicted | true | error; error: mean absolute difference, colours {ERROR_COLOURS} from 0 to {ERROR_SCALE}",
     )
     path = folder / picture_name(index, view_name, psnr)
     with atomic(path) as temporary:
@@ -68,9 +63,7 @@ def panels_of(path: Path) -> tuple[Image.Image, Image.Image, Image.Image]:
     """The three panels of a picture that `save_comparison` wrote."""
     with Image.open(path) as strip:
         width = strip.width // 3
-        one, two, three = (
-            strip.crop((i * width, 0, (i + 1) * width, strip.height)).convert("RGB") for i in range(3)
-        )
+        one, two, three = (strip.crop((i * width, 0, (i + 1) * width, strip.height)).convert("RGB") for i in range(3))
         return one, two, three
 
 

@@ -11,12 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 # Stand-in colours that become the page's own, so that the plot follows its light and dark look.
-_THEME = {
-    "#010101": "var(--ink)",
-    "#020202": "var(--muted)",
-    "#030303": "var(--line)",
-    "#040404": "var(--accent)",
-}
+_THEME = {"#010101": "var(--ink)", "#020202": "var(--muted)", "#030303": "var(--line)", "#040404": "var(--accent)"}
 _INK, _MUTED, _LINE, _ACCENT = _THEME
 _LETTER = 0.008  # of the axis' width, that a letter of a stage's name takes
 _STYLE: dict[Any, Any] = {
@@ -90,9 +85,7 @@ def _draw_size(axes, time: list[float], history: list[dict[str, Any]], key: str,
     axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]))
 
 
-def _series(
-    time: list[float], history: list[dict[str, Any]], key: str
-) -> tuple[list[float], list[float]] | None:
+def _series(time: list[float], history: list[dict[str, Any]], key: str) -> tuple[list[float], list[float]] | None:
     """The times and values of the epochs that have this figure; None where none has."""
     known = [(t, row[key]) for t, row in zip(time, history, strict=True) if row.get(key) is not None]
     return ([t for t, _ in known], [value for _, value in known]) if known else None
@@ -124,11 +117,6 @@ def _inline(figure: Figure) -> Markup:
     svg = svg.replace("*{", "svg *{")  # its style sheet would reach the whole page
     for stand_in, variable in _THEME.items():
         svg = svg.replace(stand_in, variable)
-    svg = re.sub(
-        r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>',
-        r'<svg \1 role="img" aria-labelledby="plot-title">',
-        svg,
-        count=1,
-    )
+    svg = re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 role="img" aria-labelledby="plot-title">', svg, count=1)
     title = '<title id="plot-title">PSNR and size over training time</title>'
     return Markup(svg.replace(">", ">" + title, 1))

@@ -25,8 +25,22 @@ _LONGEST_HEADER = 1 << 20  # bytes
 _END = re.compile(rb"^end_header\r?\n?", re.MULTILINE)
 _RADII = 1e-34, 1e34  # what float32 holds the logarithm's exponential of
 _BYTES = {
-    "char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "float": 4, "double": 8,
-    "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "float32": 4, "float64": 8,
+    "char": 1,
+    "uchar": 1,
+    "short": 2,
+    "ushort": 2,
+    "int": 4,
+    "uint": 4,
+    "float": 4,
+    "double": 8,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "float32": 4,
+    "float64": 8,
 }
 _SH = tuple(f"sh_{i}" for i in range(3 * SH_COUNT))  # coefficient k of channel c is sh_{3k + c}
 

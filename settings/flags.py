@@ -42,8 +42,11 @@ def config_text(options: Options, groups: Mapping[str, str]) -> str:
     """The options that the run heeds as `flag = value` lines under headings; a file with this text is understood by --config."""
     lines = []
     for group in groups:
-        shown = {name: getattr(options, name) for name, field in settings_of(options).items()
-                 if field.metadata["group"] == group and is_used(field, options)}
+        shown = {
+            name: getattr(options, name)
+            for name, field in settings_of(options).items()
+            if field.metadata["group"] == group and is_used(field, options)
+        }
         texts = [f"{name} = {_quoted(value)}" for name, value in shown.items() if value is not None]
         lines += [*([""] if lines else []), f"# {group}", *texts] if texts else []
     return "\n".join(lines) + "\n"
@@ -58,10 +61,12 @@ class _Parser(configargparse.ArgumentParser):
 
     def error(self, message: str):
         message = re.sub(r"^argument (--\w+): ", r"\1: ", message)
-        message = re.sub(r"^unrecognized arguments: (.*)",
-                         r"not understood: \1 (every setting is --flag value)", message)
-        message = re.sub(r"^Unable to open config file: (.*)\. Error: .*?(?:\] )?([^\]:]+)(?:: '.*')?$",
-                         r"--config: cannot open \1 (\2)", message)
+        message = re.sub(r"^unrecognized arguments: (.*)", r"not understood: \1 (every setting is --flag value)", message)
+        message = re.sub(
+            r"^Unable to open config file: (.*)\. Error: .*?(?:\] )?([^\]:]+)(?:: '.*')?$",
+            r"--config: cannot open \1 (\2)",
+            message,
+        )
         raise InputError(message)
 
 
@@ -117,20 +122,36 @@ def _parser(settings: Mapping[str, Field], groups: Mapping[str, str], examples: 
 
     ConfigFile.settings = settings
     parser = _Parser(
-        prog="python main.py", usage="python main.py [--config FILE] [--flag value ...]", allow_abbrev=False,
+        prog="python main.py",
+        usage="python main.py [--config FILE] [--flag value ...]",
+        allow_abbrev=False,
         description="Learn a scene from photographs as a cloud of points or a radiance field; show and measure what was learned.",
-        epilog=examples, formatter_class=_wide_help, add_config_file_help=False, add_env_var_help=False,
-        config_file_parser_class=ConfigFile, config_file_open_func=open_config)
-    parser.add_argument("--config", is_config_file=True, metavar="FILE",
-                        help="read flags from a file of `flag = value` lines; the command line wins over it")
+        epilog=examples,
+        formatter_class=_wide_help,
+        add_config_file_help=False,
+        add_env_var_help=False,
+        config_file_parser_class=ConfigFile,
+        config_file_open_func=open_config,
+    )
+    parser.add_argument(
+        "--config",
+        is_config_file=True,
+        metavar="FILE",
+        help="read flags from a file of `flag = value` lines; the command line wins over it",
+    )
     headings = {name: parser.add_argument_group(name, text) for name, text in groups.items()}
     for name, setting in settings.items():
         wanted = plain_type(setting)
         switch = {"nargs": "?", "const": True} if wanted is bool else {}
         names = [word for word in (setting.metadata["short"], f"--{name}") if word]
         headings[setting.metadata["group"]].add_argument(
-            *names, type=_reader(setting), default=configargparse.SUPPRESS, metavar=_metavar(setting),
-            help=_help(setting).replace("%", "%%"), **switch)
+            *names,
+            type=_reader(setting),
+            default=configargparse.SUPPRESS,
+            metavar=_metavar(setting),
+            help=_help(setting).replace("%", "%%"),
+            **switch,
+        )
     return parser
 
 

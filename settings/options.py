@@ -27,48 +27,103 @@ class SceneOptions:
     """Which photographs, and what is done with their files."""
 
     datadir: str | None = setting(
-        "scene", None, "the scene's folder, or the folder above it together with --dataname", source=CODE,
-        form="FOLDER", absent="$RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic, ./nerf_synthetic, and the same with "
-        "nerf_llff_data", about="view", path=True)
+        "scene",
+        None,
+        "the scene's folder, or the folder above it together with --dataname",
+        source=CODE,
+        form="FOLDER",
+        absent="$RADIANCE_DATA/nerf_synthetic, ./data/nerf_synthetic, ./nerf_synthetic, and the same with nerf_llff_data",
+        about="view",
+        path=True,
+    )
     dataname: str | None = setting(
-        "scene", None, "the scene's name; `demo` is the built-in scene, made on first use in --datadir or "
-        "./data", source=CODE,
-        form="NAME", absent="the name of the --datadir folder", about="view", path=True)
+        "scene",
+        None,
+        "the scene's name; `demo` is the built-in scene, made on first use in --datadir or ./data",
+        source=CODE,
+        form="NAME",
+        absent="the name of the --datadir folder",
+        about="view",
+        path=True,
+    )
     dataset_type: str | None = setting(
-        "scene", None, "the files' format: NeRF-synthetic (blender), photographs with poses_bounds.npy (llff), transforms.json "
+        "scene",
+        None,
+        "the files' format: NeRF-synthetic (blender), photographs with poses_bounds.npy (llff), transforms.json "
         "of nerfstudio or instant-ngp (nerfstudio), a COLMAP sparse model (colmap), or the built-in scene (demo)",
-        source=CODE, choices=("blender", "demo", "llff", "nerfstudio", "colmap"), absent="told from the files", path=True)
+        source=CODE,
+        choices=("blender", "demo", "llff", "nerfstudio", "colmap"),
+        absent="told from the files",
+        path=True,
+    )
     img_s: int | None = setting(
-        "scene", None, "image width to work at, that of the widest; 0 = as stored; pictures keep their proportions", source=CODE,
-        unit="px", low=0, absent="400 or the stored width if that is less; 0 under protocol standard; see --factor", about="view")
+        "scene",
+        None,
+        "image width to work at, that of the widest; 0 = as stored; pictures keep their proportions",
+        source=CODE,
+        unit="px",
+        low=0,
+        absent="400 or the stored width if that is less; 0 under protocol standard; see --factor",
+        about="view",
+    )
     half_res: bool = setting("scene", False, "work at half of the stored image size", source=CODE, about="view")
     factor: int | None = setting(
-        "scene", None, "llff, nerfstudio, colmap: work at 1/N of the photographs' sizes (from images_N if that folder exists) "
-        "unless --img_s or --half_res says otherwise", source=NERF, low=1, high=64,
-        absent="1 up to 800 px of width, else the N that leaves nearest to 800 px; of images_N alone, the nearest")
+        "scene",
+        None,
+        "llff, nerfstudio, colmap: work at 1/N of the photographs' sizes (from images_N if that folder exists) "
+        "unless --img_s or --half_res says otherwise",
+        source=NERF,
+        low=1,
+        high=64,
+        absent="1 up to 800 px of width, else the N that leaves nearest to 800 px; of images_N alone, the nearest",
+    )
     llffhold: int = setting(
-        "scene", 8, "llff, nerfstudio, colmap: every N-th view, from the first, is kept for testing; a nerfstudio file that "
-        "names its test views wins", source=NERF, low=2)
+        "scene",
+        8,
+        "llff, nerfstudio, colmap: every N-th view, from the first, is kept for testing; a nerfstudio file that "
+        "names its test views wins",
+        source=NERF,
+        low=2,
+    )
     no_ndc: bool = setting(
-        "scene", False, "llff: march through world space instead of normalised device coordinates", source=NERF)
+        "scene", False, "llff: march through world space instead of normalised device coordinates", source=NERF
+    )
     spherify: bool = setting(
-        "scene", False, "llff: photographs taken around an object, not from one side of the scene", source=NERF)
+        "scene", False, "llff: photographs taken around an object, not from one side of the scene", source=NERF
+    )
     testskip: int = setting("scene", 1, "use every n-th validation and test view", source=NERF, low=1, about="view")
     orientation: str | None = setting(
-        "scene", None, "read pictures with an EXIF orientation as they are stored, as COLMAP does, or turned upright, as OpenCV "
-        "and programs that export pictures do; their cameras must be for the same", choices=("stored", "upright"),
-        absent="what fits the cameras' width and height; stored where both fit")
+        "scene",
+        None,
+        "read pictures with an EXIF orientation as they are stored, as COLMAP does, or turned upright, as OpenCV "
+        "and programs that export pictures do; their cameras must be for the same",
+        choices=("stored", "upright"),
+        absent="what fits the cameras' width and height; stored where both fit",
+    )
     background: str | None = setting(
-        "scene", None, "what pictures with an alpha channel are composited over, in training and in evaluation",
-        choices=("black", "white"), absent="black; white under protocol standard or with --white_bkgd", about="run")
+        "scene",
+        None,
+        "what pictures with an alpha channel are composited over, in training and in evaluation",
+        choices=("black", "white"),
+        absent="black; white under protocol standard or with --white_bkgd",
+        about="run",
+    )
     white_bkgd: bool = setting("scene", False, "the same as --background white", source=CODE, about="run")
     maskdir: str | None = setting(
-        "scene", None, "PNG masks of the views, by the names of their pictures (<folder>/<name>.png, <name>.png or "
-        "<name>.<ext>.png): for photographs without an alpha channel, or to carve from instead of it", form="FOLDER",
-        absent="the alpha channels, or what frames of a transforms.json name as mask_path", path=True)
+        "scene",
+        None,
+        "PNG masks of the views, by the names of their pictures (<folder>/<name>.png, <name>.png or "
+        "<name>.<ext>.png): for photographs without an alpha channel, or to carve from instead of it",
+        form="FOLDER",
+        absent="the alpha channels, or what frames of a transforms.json name as mask_path",
+        path=True,
+    )
     no_masks: bool = setting(
-        "scene", False, "use no mask and no alpha channel: the default recipe finds the object from the photographs alone; with "
-        "--method nerf: use no mask that frames of a transforms.json name as mask_path")
+        "scene",
+        False,
+        "use no mask and no alpha channel: the default recipe finds the object from the photographs alone; with "
+        "--method nerf: use no mask that frames of a transforms.json name as mask_path",
+    )
 
     @property
     def scene_name(self) -> str:
@@ -88,29 +143,56 @@ class RunOptions:
     """Where a run's files go, and what is done with those that are there."""
 
     basedir: str | None = setting(
-        "run", None, "the run's folder", source=CODE, form="FOLDER",
-        absent="./logs/<scene>_<method>_<recipe or field>", about="run")
+        "run",
+        None,
+        "the run's folder",
+        source=CODE,
+        form="FOLDER",
+        absent="./logs/<scene>_<method>_<recipe or field>",
+        about="run",
+    )
     no_reload: bool = setting(
-        "run", False, "start anew even if the folder holds a checkpoint (else that run is continued)",
-        source=NERF, about="run")
+        "run", False, "start anew even if the folder holds a checkpoint (else that run is continued)", source=NERF, about="run"
+    )
     resume: bool = setting(
-        "run", False, "continue the folder's run, and stop with a message if it holds no checkpoint", about="run")
+        "run", False, "continue the folder's run, and stop with a message if it holds no checkpoint", about="run"
+    )
     ft_path: str | None = setting(
-        "run", None, "start from the model in this checkpoint, weights file or points.ply", source=NERF, form="FILE",
-        absent="the recipe's own start", about="view", path=True)
+        "run",
+        None,
+        "start from the model in this checkpoint, weights file or points.ply",
+        source=NERF,
+        form="FILE",
+        absent="the recipe's own start",
+        about="view",
+        path=True,
+    )
     render_only: bool = setting(
-        "run", False, "render and report the run's model (or --ft_path's) without training", source=NERF, about="run")
+        "run", False, "render and report the run's model (or --ft_path's) without training", source=NERF, about="run"
+    )
     render_test: bool = setting(
-        "run", False, "with --render_only: render and measure all test views, not the protocol's", source=NERF, about="run")
+        "run", False, "with --render_only: render and measure all test views, not the protocol's", source=NERF, about="run"
+    )
     render_factor: int = setting(
-        "run", 0, "with --render_only: render at 1/N of the size, for a preview; 0 = at the full size", source=NERF, low=0,
-        high=64, about="run")
+        "run",
+        0,
+        "with --render_only: render at 1/N of the size, for a preview; 0 = at the full size",
+        source=NERF,
+        low=0,
+        high=64,
+        about="run",
+    )
     expname: str | None = setting(
-        "run", None, "the run's folder is this one in --basedir", source=NERF, form="NAME", absent="it is --basedir itself",
-        about="run", path=True)
-    seed: int = setting(
-        "run", 0, "start of every random number: the same seed gives the same result", low=0,
-        high=2**31 - 1)
+        "run",
+        None,
+        "the run's folder is this one in --basedir",
+        source=NERF,
+        form="NAME",
+        absent="it is --basedir itself",
+        about="run",
+        path=True,
+    )
+    seed: int = setting("run", 0, "start of every random number: the same seed gives the same result", low=0, high=2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -118,11 +200,20 @@ class MachineOptions:
     """Where the work is done."""
 
     device: str = setting(
-        "machine", "auto", "where kernels run; auto = cuda if there is one, else cpu",
-        choices=("auto", "cpu", "cuda", "vulkan"), about="run")
+        "machine",
+        "auto",
+        "where kernels run; auto = cuda if there is one, else cpu",
+        choices=("auto", "cpu", "cuda", "vulkan"),
+        about="run",
+    )
     threads: int = setting(
-        "machine", 0, "CPU threads, 0 = all that this process may use; weights do not depend on them (README)", low=0, high=4096,
-        about="run")
+        "machine",
+        0,
+        "CPU threads, 0 = all that this process may use; weights do not depend on them (README)",
+        low=0,
+        high=4096,
+        about="run",
+    )
 
 
 @dataclass(frozen=True)
@@ -178,25 +269,28 @@ class Options(SceneOptions, RunOptions, MachineOptions):
         """{what is wrong with these options, in a sentence: whether it is so}; methods add theirs."""
         size, given = self.img_s, self.given
         return {
-            "no scene was named: give --datadir FOLDER, or --dataname demo for the built-in scene":
-                self.datadir is None and self.dataname is None and self.dataset_type != "demo",
-            f"--dataset_type demo is the built-in scene, not {self.dataname}: drop one of the two flags":
-                self.dataset_type == "demo" and self.dataname not in (None, "demo"),
+            "no scene was named: give --datadir FOLDER, or --dataname demo for the built-in scene": self.datadir is None
+            and self.dataname is None
+            and self.dataset_type != "demo",
+            f"--dataset_type demo is the built-in scene, not {self.dataname}: drop one of the two flags": self.dataset_type
+            == "demo"
+            and self.dataname not in (None, "demo"),
             "--half_res and --img_s both set the image size: give one of them": self.half_res and size is not None,
-            "--factor, --img_s and --half_res each set the image size: give one of them":
-                "factor" in given and (self.half_res or size is not None),
-            f"--img_s {size} is too small: give {SMALLEST_IMAGE} px or more, or 0 for the stored size":
-                size is not None and 0 < size < SMALLEST_IMAGE,
+            "--factor, --img_s and --half_res each set the image size: give one of them": "factor" in given
+            and (self.half_res or size is not None),
+            f"--img_s {size} is too small: give {SMALLEST_IMAGE} px or more, or 0 for the stored size": size is not None
+            and 0 < size < SMALLEST_IMAGE,
             "--white_bkgd is --background white: drop one of the two flags": self.white_bkgd and self.background == "black",
-            "--no_masks trains without masks, so there are none to read: drop the other flag":
-                self.no_masks and self.maskdir is not None,
+            "--no_masks trains without masks, so there are none to read: drop the other flag": self.no_masks
+            and self.maskdir is not None,
             "--resume continues a run and --no_reload starts one anew: give one of them": self.resume and self.no_reload,
-            "--render_only needs a model and --no_reload leaves none: drop it, or name a model by --ft_path":
-                self.render_only and self.no_reload and self.ft_path is None,
-            "--render_test says what --render_only renders: give --render_only too, or drop it":
-                self.render_test and not self.render_only,
-            "--render_factor is a preview's size: give --render_only too, or drop it":
-                self.render_factor > 0 and not self.render_only,
+            "--render_only needs a model and --no_reload leaves none: drop it, or name a model by --ft_path": self.render_only
+            and self.no_reload
+            and self.ft_path is None,
+            "--render_test says what --render_only renders: give --render_only too, or drop it": self.render_test
+            and not self.render_only,
+            "--render_factor is a preview's size: give --render_only too, or drop it": self.render_factor > 0
+            and not self.render_only,
         }
 
     def check(self) -> None:

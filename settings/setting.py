@@ -19,8 +19,22 @@ def setting(group: str, default: Any, help_text: str, **story) -> Any:
     value; `run`, it may differ between the parts of one run. path: it says where files lie, whose content is compared instead.
     may_grow: a run may go on with a larger number than it began with.
     """
-    blank = {"unit": "", "source": "", "choices": (), "low": None, "above": None, "high": None, "form": "", "absent": "",
-             "paper": None, "short": "", "needs": None, "about": "model", "path": False, "may_grow": False}
+    blank = {
+        "unit": "",
+        "source": "",
+        "choices": (),
+        "low": None,
+        "above": None,
+        "high": None,
+        "form": "",
+        "absent": "",
+        "paper": None,
+        "short": "",
+        "needs": None,
+        "about": "model",
+        "path": False,
+        "may_grow": False,
+    }
     unknown = story.keys() - blank
     if unknown:
         raise TypeError(f"a setting has no {', '.join(sorted(unknown))}")
@@ -34,8 +48,15 @@ def method_word(name: str) -> Any:
 
 def protocol_word(default: str | None, absent: str = "") -> Any:
     """The field `protocol`, with a method's own default."""
-    return setting("method", default, "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or all test "
-                   "views at their stored size on white (standard)", choices=("paper", "standard"), about="run", absent=absent)
+    return setting(
+        "method",
+        default,
+        "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or all test "
+        "views at their stored size on white (standard)",
+        choices=("paper", "standard"),
+        about="run",
+        absent=absent,
+    )
 
 
 def plain_type(field: Field) -> type:

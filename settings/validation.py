@@ -23,8 +23,9 @@ def validate(options: Options) -> None:
         field = settings_of(options)[name]
         if not is_used(field, options):
             other, words = field.metadata["needs"]
-            raise InputError(f"--{name} applies only to --{other} {' or '.join(words)} (this run uses "
-                             f"{getattr(options, other)}): remove it")
+            raise InputError(
+                f"--{name} applies only to --{other} {' or '.join(words)} (this run uses {getattr(options, other)}): remove it"
+            )
         _check_home(name, getattr(options, name))
     options.check()
 
@@ -39,8 +40,9 @@ def _check_home(name: str, value: Any) -> None:
     try:
         Path(str(value)).expanduser()
     except RuntimeError as problem:
-        raise InputError(f"--{name} {value}: {value.partition('/')[0]} is not known as a home folder: write the whole "
-                         "path") from problem
+        raise InputError(
+            f"--{name} {value}: {value.partition('/')[0]} is not known as a home folder: write the whole path"
+        ) from problem
 
 
 def _check_type(setting: Field, value: Any) -> None:
@@ -61,8 +63,7 @@ def _check_value(setting: Field, value: Any) -> None:
         raise InputError(f"{flag} is not known: choose one of {', '.join(story['choices'])}")
     if isinstance(value, (bool, str)):
         return
-    inside = ((low is None or value >= low) and (above is None or value > above)
-              and (high is None or value <= high))
+    inside = (low is None or value >= low) and (above is None or value > above) and (high is None or value <= high)
     if not (inside and math.isfinite(value)):  # in this order: no float holds some whole numbers
         start = f"above {above}" if above is not None else f"of at least {low}"
         end = f" and at most {high}" if high is not None else ""

@@ -31,9 +31,15 @@ def keep_open() -> None:
             before.flush()
         unbuffered = getattr(before, "write_through", False)  # python -u
         file = _Lenient(number, "w", closefd=False)
-        setattr(sys, name, io.TextIOWrapper(
-            file if unbuffered else io.BufferedWriter(file), errors="backslashreplace",
-            encoding="utf-8" if before is None else before.encoding,
-            line_buffering=name == "stderr" or os.isatty(number), write_through=unbuffered,
-        ))
+        setattr(
+            sys,
+            name,
+            io.TextIOWrapper(
+                file if unbuffered else io.BufferedWriter(file),
+                errors="backslashreplace",
+                encoding="utf-8" if before is None else before.encoding,
+                line_buffering=name == "stderr" or os.isatty(number),
+                write_through=unbuffered,
+            ),
+        )
         setattr(sys, f"__{name}__", getattr(sys, name))  # if they differ, Taichi takes this for a notebook, and says so

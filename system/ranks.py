@@ -38,8 +38,10 @@ def check() -> None:
     wrong = [name for name in ("RANK", "MASTER_PORT") if not os.environ.get(name, "").isdigit()]
     wrong += [] if os.environ.get("MASTER_ADDR") else ["MASTER_ADDR"]
     if wrong:
-        raise InputError(f"WORLD_SIZE says that there are {count()} ranks, but missing, or not as it must be: "
-                         f"{', '.join(wrong)}; start them by torchrun, by jobs/multi_gpu.sbatch, or unset WORLD_SIZE")
+        raise InputError(
+            f"WORLD_SIZE says that there are {count()} ranks, but missing, or not as it must be: "
+            f"{', '.join(wrong)}; start them by torchrun, by jobs/multi_gpu.sbatch, or unset WORLD_SIZE"
+        )
     if not 0 < meeting()[1] < 1 << 16:
         raise InputError(f"MASTER_PORT {meeting()[1]} is not a port: give a number below 65536")
     if number() >= count():
@@ -56,8 +58,10 @@ def keep_own_gpu() -> None:
     if count() == 1 or (seen is not None and len(seen) < 2):
         return
     if seen and own >= len(seen):
-        raise InputError(f"this machine runs more ranks than the {len(seen)} GPUs of CUDA_VISIBLE_DEVICES: start as many ranks, "
-                         "or give --device cpu")
+        raise InputError(
+            f"this machine runs more ranks than the {len(seen)} GPUs of CUDA_VISIBLE_DEVICES: start as many ranks, "
+            "or give --device cpu"
+        )
     os.environ["CUDA_VISIBLE_DEVICES"] = seen[own] if seen else str(own)
 
 

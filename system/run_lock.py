@@ -192,8 +192,14 @@ def _is_same(descriptor: int, path: Path) -> bool:
 
 
 def _write(descriptor: int) -> str:
-    own = Owner(socket.gethostname(), _boot(), os.getpid(), psutil.Process().create_time(), os.environ.get("SLURM_JOB_ID", ""),
-                time.strftime("%Y-%m-%d %H:%M:%S"))
+    own = Owner(
+        socket.gethostname(),
+        _boot(),
+        os.getpid(),
+        psutil.Process().create_time(),
+        os.environ.get("SLURM_JOB_ID", ""),
+        time.strftime("%Y-%m-%d %H:%M:%S"),
+    )
     text = json.dumps(asdict(own))
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)

@@ -15,23 +15,87 @@ from hypothesis import strategies as st
 from settings.errors import InputError
 
 # How many examples: RADIANCE_EXAMPLES. They are the same ones at each start.
-MANY = settings(max_examples=int(os.environ.get("RADIANCE_EXAMPLES", "500")), deadline=None, derandomize=True, database=None,
-                suppress_health_check=list(HealthCheck))
-_WORDS = ("NaN", "Infinity", "-Infinity", "1e999", "-1e308", "1e300", "1e39", "1e-320", "0", "-1", "true", "null", '"x"', "[]",
-          "{}", "9" * 5000, "1" + "0" * 400, str(2**63), str(2**31), '"\\ud800"', '"a\\u0000b"', '"a\\nb"', '"' + "x" * 300 + '"',
-          "[" * 200_000, "4300", "0.5")
+MANY = settings(
+    max_examples=int(os.environ.get("RADIANCE_EXAMPLES", "500")),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+_WORDS = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "-1e308",
+    "1e300",
+    "1e39",
+    "1e-320",
+    "0",
+    "-1",
+    "true",
+    "null",
+    '"x"',
+    "[]",
+    "{}",
+    "9" * 5000,
+    "1" + "0" * 400,
+    str(2**63),
+    str(2**31),
+    '"\\ud800"',
+    '"a\\u0000b"',
+    '"a\\nb"',
+    '"' + "x" * 300 + '"',
+    "[" * 200_000,
+    "4300",
+    "0.5",
+)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _WORD = re.compile(r'"[^"]*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?')
 _VALUES = [
-    None, True, False, -1, 0, 1, 7, 10**9, 10**30, -0.5, 1.5, math.nan, math.inf, "", "text", "points", "grid", "mlp",
-    [], [1, "a"], {}, {"a": 1}, (), (1, 2), torch.tensor(math.nan), torch.zeros(0), torch.zeros(3), torch.full((2, 3), math.inf),
-    torch.zeros(4, 3, dtype=torch.int64), torch.zeros(1).expand(10**12), torch.zeros(2, 2, dtype=torch.complex64),
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1,
+    7,
+    10**9,
+    10**30,
+    -0.5,
+    1.5,
+    math.nan,
+    math.inf,
+    "",
+    "text",
+    "points",
+    "grid",
+    "mlp",
+    [],
+    [1, "a"],
+    {},
+    {"a": 1},
+    (),
+    (1, 2),
+    torch.tensor(math.nan),
+    torch.zeros(0),
+    torch.zeros(3),
+    torch.full((2, 3), math.inf),
+    torch.zeros(4, 3, dtype=torch.int64),
+    torch.zeros(1).expand(10**12),
+    torch.zeros(2, 2, dtype=torch.complex64),
     torch.zeros(3, 3).to_sparse(),
 ]
 _JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=10)
     | st.sampled_from([10**400, -(10**20), 1e308, "inf", "\ud800", "a|b\n$x$"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5)
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
 
 
 @st.composite
@@ -54,8 +118,11 @@ def damaged_bytes(draw, whole: bytes) -> bytes:
         found[to : to + draw(st.sampled_from([0, end - start]))] = whole[start:end]
     else:
         at, width = draw(place), draw(st.sampled_from([1, 2, 4, 8]))
-        found[at : at + width] = draw(st.sampled_from([b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\xff" * 7 + b"\x7f",
-                                                      (10**18).to_bytes(8, "little")]))[:width]
+        found[at : at + width] = draw(
+            st.sampled_from(
+                [b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\xff" * 7 + b"\x7f", (10**18).to_bytes(8, "little")]
+            )
+        )[:width]
     return bytes(found)
 
 
@@ -81,11 +148,21 @@ def damaged_content(draw, content):
         index = draw(st.integers(0, len(content) - 1))
         return [*content[:index], draw(damaged_content(content[index])), *content[index + 1 :]]
     if isinstance(content, torch.Tensor) and content.numel() and draw(st.booleans()):
-        return draw(st.sampled_from([
-            _spoiled(content, math.nan), _spoiled(content, -math.inf), _spoiled(content, -1e30), content[None],
-            content[:-1] if content.ndim else content[None], content.mT if content.ndim > 1 else content,
-            content.double(), content.half(), content.long().clamp(0, 1),
-        ]))
+        return draw(
+            st.sampled_from(
+                [
+                    _spoiled(content, math.nan),
+                    _spoiled(content, -math.inf),
+                    _spoiled(content, -1e30),
+                    content[None],
+                    content[:-1] if content.ndim else content[None],
+                    content.mT if content.ndim > 1 else content,
+                    content.double(),
+                    content.half(),
+                    content.long().clamp(0, 1),
+                ]
+            )
+        )
     return draw(st.sampled_from(_VALUES))
 
 
@@ -105,10 +182,10 @@ def damaged_json(draw, whole):
     text = json.dumps(content).encode()
     mishap = draw(st.sampled_from(["none", "cut", "overwritten", "marked", "other"]))
     if mishap == "cut":
-        return text[:draw(st.integers(0, len(text)))]
+        return text[: draw(st.integers(0, len(text)))]
     if mishap == "overwritten":
         place = draw(st.integers(0, len(text)))
-        return text[:place] + draw(st.binary(max_size=5)) + text[place + draw(st.integers(0, 5)):]
+        return text[:place] + draw(st.binary(max_size=5)) + text[place + draw(st.integers(0, 5)) :]
     if mishap == "marked":
         return b"\xef\xbb\xbf" + text
     return draw(st.binary(max_size=50)) if mishap == "other" else text

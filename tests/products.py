@@ -19,7 +19,9 @@ def skip_unless_even() -> None:
                     torch.set_num_threads(threads)
                     found.append(F.linear(values, weight))
                 if not all(torch.equal(found[0], other) for other in found[1:]):
-                    pytest.skip(f"on this processor, products of {samples}x{inputs} and {inputs}x{outputs} in {dtype} depend on "
-                                "the number of threads")
+                    pytest.skip(
+                        f"on this processor, products of {samples}x{inputs} and {inputs}x{outputs} in {dtype} depend on "
+                        "the number of threads"
+                    )
     finally:
         torch.set_num_threads(before)

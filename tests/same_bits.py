@@ -28,15 +28,45 @@ ROOT = Path(__file__).parents[1]
 _POINTS = ["--method", "points", "--epochs", "6", "--testskip", "20", "--max_points", "6000"]
 _PAPER = [*_POINTS, "--recipe", "paper", "--data_r", "0.004"]
 _FIELD = ["--method", "nerf", "--N_iters", "60", "--testskip", "40"]
-_MLP = [*_FIELD, "--field", "mlp", "--N_rand", "64", "--N_samples", "24", "--netdepth", "3", "--netwidth", "32",
-        "--netdepth_fine", "3", "--netwidth_fine", "32", "--use_viewdirs"]
+_MLP = [
+    *_FIELD,
+    "--field",
+    "mlp",
+    "--N_rand",
+    "64",
+    "--N_samples",
+    "24",
+    "--netdepth",
+    "3",
+    "--netwidth",
+    "32",
+    "--netdepth_fine",
+    "3",
+    "--netwidth_fine",
+    "32",
+    "--use_viewdirs",
+]
 LEGO, FERN = ["--datadir", "nerf_synthetic/lego_100"], ["--datadir", "nerf_llff_data/fern"]
 RUNS = {  # name: (scene, flags)
     "points default": (LEGO, _POINTS),
     "points paper": (LEGO, _PAPER),
     "points, damaged masks": (LEGO, [*_POINTS, "--mask_corruption", "affine:0.08"]),
-    "points paper, damaged masks": (LEGO, [*_PAPER, "--mask_corruption", "erode:4", "--posFirst", "YES", "--ridgePosition", "1",
-                                           "--shAlone", "YES", "--filter_consistency_ratio", "0.9"]),
+    "points paper, damaged masks": (
+        LEGO,
+        [
+            *_PAPER,
+            "--mask_corruption",
+            "erode:4",
+            "--posFirst",
+            "YES",
+            "--ridgePosition",
+            "1",
+            "--shAlone",
+            "YES",
+            "--filter_consistency_ratio",
+            "0.9",
+        ],
+    ),
     "points, no masks": (LEGO, [*_POINTS, "--no_masks", "--white_bkgd"]),
     "grid": (LEGO, _FIELD),
     "voxels": (LEGO, [*_FIELD, "--field", "voxels", "--two_estimates"]),
@@ -54,12 +84,18 @@ RESUMED = ("points default", "points paper", "grid", "mlp, rvs")  # are run a se
 def digest(folder: Path) -> dict[str, Any]:
     """What a run left: checksums of its weights and pictures, and the PSNR of its epochs."""
     weights = torch.load(folder / "weights.pt", weights_only=True)
-    pictures = [path.name.rpartition("_")[0].encode() + np.asarray(Image.open(path)).tobytes()
-                for path in sorted((folder / "pictures").glob("*.png"))]
+    pictures = [
+        path.name.rpartition("_")[0].encode() + np.asarray(Image.open(path)).tobytes()
+        for path in sorted((folder / "pictures").glob("*.png"))
+    ]
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     history = [[row[key] for key in ("epoch", "step", "stage", "train_psnr", "validation_psnr")] for row in report["history"]]
-    return {"weights": _sum(*_leaves(weights)), "pictures": _sum(*pictures), "history": history,
-            "psnr": report["figures"]["psnr_db"]}
+    return {
+        "weights": _sum(*_leaves(weights)),
+        "pictures": _sum(*pictures),
+        "history": history,
+        "psnr": report["figures"]["psnr_db"],
+    }
 
 
 def _sum(*parts: bytes) -> str:

@@ -32,8 +32,12 @@ def test_trains_and_reports(scene, tmp_path, capsys):
     words = ["--datadir", str(scene), "--basedir", str(run), "--epochs", "40", "--device", "cpu"]
     assert main.main(words) == 0
     lines = capsys.readouterr().out.strip().splitlines()[-4:]
-    patterns = [r"Training time: \d+\.\d\d s", r"Rendering quality: (\d+\.\d\d) dB", r"Rendering speed: \d+\.\d\d fps",
-                r"Model size: \d+\.\d\d MB"]
+    patterns = [
+        r"Training time: \d+\.\d\d s",
+        r"Rendering quality: (\d+\.\d\d) dB",
+        r"Rendering speed: \d+\.\d\d fps",
+        r"Model size: \d+\.\d\d MB",
+    ]
     found = [re.fullmatch(pattern, line) for pattern, line in zip(patterns, lines, strict=True)]
     assert all(found), lines
     assert float(found[1].group(1)) > 25, lines  # 26.0; with frozen positions 24.3, with frozen colours 22.3
@@ -61,14 +65,17 @@ def test_trains_and_reports(scene, tmp_path, capsys):
     assert again["options"]["epochs"] == 40
 
 
-@pytest.mark.parametrize("words, sentence", [
-    (["--datadir", "/nonexistent"], "transforms_train.json"),
-    (["--i_print", "8"], "has no meaning here"),
-    (["--data_r", "-1"], "--data_r"),
-    (["--datadir", "{scene}", "--img_s", "640"], "larger"),
-    (["--datadir", "{scene}", "--ft_path", "/nonexistent.pt"], "no such file"),
-    (["--datadir", "{scene}", "--basedir", "{scene}/transforms_train.json/run"], "is not a folder"),
-])
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--datadir", "/nonexistent"], "transforms_train.json"),
+        (["--i_print", "8"], "has no meaning here"),
+        (["--data_r", "-1"], "--data_r"),
+        (["--datadir", "{scene}", "--img_s", "640"], "larger"),
+        (["--datadir", "{scene}", "--ft_path", "/nonexistent.pt"], "no such file"),
+        (["--datadir", "{scene}", "--basedir", "{scene}/transforms_train.json/run"], "is not a folder"),
+    ],
+)
 def test_mistakes_are_told_in_a_sentence(scene, tmp_path, capsys, words, sentence):
     run = tmp_path / "run"
     words = [word.replace("{scene}", str(scene)) for word in words]
@@ -112,8 +119,10 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(scene, tmp_pat
     monkeypatch.setattr(files.os, "replace", full)
     assert main.main(words) == 2
     told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told == (f"main.py: cannot write {tmp_path / fails} (No space left on device): free some space there, and give the "
-                    "same command again")
+    assert told == (
+        f"main.py: cannot write {tmp_path / fails} (No space left on device): free some space there, and give the "
+        "same command again"
+    )
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name or path.name in (fails, "run.lock")]
     monkeypatch.setattr(files.os, "replace", replace)
     assert main.main(words) == 0 and (tmp_path / "report.json").is_file()
@@ -130,13 +139,20 @@ def test_one_value_that_is_not_a_number_is_told(scene, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]
 
 
-@pytest.mark.parametrize(("number", "code", "where"), [
-    (signal.SIGTERM, 75, "system.ranks.check"), (signal.SIGINT, 130, "datasets.load"),
-    (signal.SIGUSR1, 75, "datasets.pictures.read_picture"), (signal.SIGINT, 130, "training.loop.save_config"),
-    (signal.SIGTERM, 75, "training.checkpoint.save_weights"), (signal.SIGINT, 130, "reporting.evaluate.psnr"),
-    (signal.SIGTERM, 75, "reporting.video.frame"), (signal.SIGUSR1, 75, "reporting.cloud.save_ply"),
-    (signal.SIGTERM, 75, "reporting.html.training_plot"),
-])
+@pytest.mark.parametrize(
+    ("number", "code", "where"),
+    [
+        (signal.SIGTERM, 75, "system.ranks.check"),
+        (signal.SIGINT, 130, "datasets.load"),
+        (signal.SIGUSR1, 75, "datasets.pictures.read_picture"),
+        (signal.SIGINT, 130, "training.loop.save_config"),
+        (signal.SIGTERM, 75, "training.checkpoint.save_weights"),
+        (signal.SIGINT, 130, "reporting.evaluate.psnr"),
+        (signal.SIGTERM, 75, "reporting.video.frame"),
+        (signal.SIGUSR1, 75, "reporting.cloud.save_ply"),
+        (signal.SIGTERM, 75, "reporting.html.training_plot"),
+    ],
+)
 def test_a_signal_ends_the_run_in_every_phase(scene, tmp_path, monkeypatch, capsys, where, number, code):
     """Afterwards it means again what it meant, and the same command makes the report."""
     room, _, name = where.rpartition(".")

@@ -39,8 +39,12 @@ def started(folder: Path, words: list[str]) -> subprocess.Popen:
     with (folder / "output.txt").open("a") as output:
         process = subprocess.Popen(
             [sys.executable, "main.py", "--threads", "1", "--basedir", str(folder / "run"), *words],
-            cwd=ROOT, stdout=output, stderr=output, start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # ignored in what a shell starts in the background
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # ignored in what a shell starts in the background
     wanted = sum(1 << number - 1 for number in CODES)
     while process.poll() is None and _caught(process) & wanted != wanted:
         time.sleep(0.001)
@@ -103,7 +107,8 @@ def output(folder: Path) -> str:
 def same(one: dict, other: dict) -> bool:
     """Whether two models are equal to the bit."""
     return one.keys() == other.keys() and all(
-        value is other[name] if value is None else torch.equal(value, other[name]) for name, value in one.items())
+        value is other[name] if value is None else torch.equal(value, other[name]) for name, value in one.items()
+    )
 
 
 def make_scene(folder: Path) -> Path:

@@ -42,8 +42,10 @@ class Log(Callback):
     def after_row(self, task: Task, history: Sequence[HistoryRow]) -> None:
         if ranks.first():
             row = history[-1]
-            log.add(self.folder, f"{task.row_name(row)}: {row['seconds']:.1f} s, "
-                                 f"{figures(row['train_psnr'], row['validation_psnr'], task)}")
+            log.add(
+                self.folder,
+                f"{task.row_name(row)}: {row['seconds']:.1f} s, {figures(row['train_psnr'], row['validation_psnr'], task)}",
+            )
 
 
 class EarlyStop(Callback):

@@ -50,8 +50,10 @@ def load_checkpoint(folder: Path, options: Options, now: dict | None = None, nam
         _check_options(folder, dict(state["options"]), options, by_content)
         other = difference(state["learned_from"], now, names or []) if by_content and now else ""
     if other:
-        raise InputError(f"{folder} holds a run that began with other data ({other}): give the data that it began with, choose "
-                         "another --basedir, or --no_reload to start anew")
+        raise InputError(
+            f"{folder} holds a run that began with other data ({other}): give the data that it began with, choose "
+            "another --basedir, or --no_reload to start anew"
+        )
     return state
 
 
@@ -68,7 +70,8 @@ def _check_options(folder: Path, then: dict, options: Options, by_content: bool)
         if was != now and story["about"] != "run" and not longer and not (by_content and story["path"]):
             raise InputError(
                 f"{folder} holds a run with --{name} {was}, this one has {now}: choose another --basedir, the same flags to "
-                "continue, or --no_reload to start anew")
+                "continue, or --no_reload to start anew"
+            )
 
 
 def read_run(path: Path, options: type[Options] = Options) -> dict:

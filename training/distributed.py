@@ -41,8 +41,7 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
     _check_devices(store, own)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     with _lost_rank():
-        dist.init_process_group(
-            backend, store=store, rank=ranks.number(), world_size=ranks.count(), timeout=_PATIENCE)
+        dist.init_process_group(backend, store=store, rank=ranks.number(), world_size=ranks.count(), timeout=_PATIENCE)
     try:
         yield
     finally:
@@ -89,8 +88,9 @@ def _check_devices(store: Store, own: str) -> None:
         store.set(f"device_{ranks.number()}", own)
         found = [store.get(f"device_{rank}").decode() for rank in range(ranks.count())]
     if "" in found and any(found):
-        raise InputError("some ranks found a GPU and others did not: start as many on a machine as it has GPUs, or give --device "
-                         "cpu")
+        raise InputError(
+            "some ranks found a GPU and others did not: start as many on a machine as it has GPUs, or give --device cpu"
+        )
     if own and len(set(found)) < len(found):
         raise InputError("some ranks share a GPU: start as many on a machine as it has GPUs")
 

@@ -23,11 +23,18 @@ def learned_from(scene: Scene, options: Options) -> dict:
     train, carving = scene.train, scene.carving
     carved = carving.images if carving is not None and carving.images is not train.images else None
     return {
-        "pictures": _sums(train.images), "alpha": _sums(train.alpha), "sizes": _sizes(train),
-        "masks": None if carving is None else _sums(carving.alpha), "carved": _sums(carved),
-        "intrinsics": train.cameras.intrinsics.float().cpu(), "poses": train.cameras.camera_to_world.float().cpu(),
-        "bounds": scene.bounds.float().cpu(), "depths": torch.tensor([scene.near, scene.far], dtype=torch.float32),
-        "background": scene.background, "cut_out": scene.cut_out, "forward_facing": scene.forward_facing,
+        "pictures": _sums(train.images),
+        "alpha": _sums(train.alpha),
+        "sizes": _sizes(train),
+        "masks": None if carving is None else _sums(carving.alpha),
+        "carved": _sums(carved),
+        "intrinsics": train.cameras.intrinsics.float().cpu(),
+        "poses": train.cameras.camera_to_world.float().cpu(),
+        "bounds": scene.bounds.float().cpu(),
+        "depths": torch.tensor([scene.near, scene.far], dtype=torch.float32),
+        "background": scene.background,
+        "cut_out": scene.cut_out,
+        "forward_facing": scene.forward_facing,
         "start": _start(options),
     }
 
@@ -44,26 +51,38 @@ def difference(then: dict, now: dict, names: list[str]) -> str:
     if other:
         was, is_ = (" x ".join(map(str, known["sizes"][other[0]])) for known in (then, now))
         return f"{names[other[0]]} had {was} pixels, and now has {is_}{_more(other)}"
-    for key, what in (("pictures", "the picture {} has changed"), ("alpha", "the alpha channel of {} has changed"),
-                      ("masks", "the mask of {} has changed"), ("carved", "the masked picture {} has changed")):
+    for key, what in (
+        ("pictures", "the picture {} has changed"),
+        ("alpha", "the alpha channel of {} has changed"),
+        ("masks", "the mask of {} has changed"),
+        ("carved", "the masked picture {} has changed"),
+    ):
         if (then[key] is None) != (now[key] is None):
             kind = "masks" if key in ("masks", "carved") else "alpha channels"
-            return f"the run began without {kind}, and now there are some" if then[key] is None else \
-                   f"the run began with {kind}, and now there are none"
+            return (
+                f"the run began without {kind}, and now there are some"
+                if then[key] is None
+                else f"the run began with {kind}, and now there are none"
+            )
         other = [view for view in range(views) if now[key] is not None and then[key][view] != now[key][view]]
         if other:
             return what.format(names[other[0]]) + _more(other)
-    for key, part, what in (("poses", slice(3), "pose"), ("poses", slice(3, 4), "pose"),
-                            ("intrinsics", slice(3), "focal length or centre")):
+    for key, part, what in (
+        ("poses", slice(3), "pose"),
+        ("poses", slice(3, 4), "pose"),
+        ("intrinsics", slice(3), "focal length or centre"),
+    ):
         other = [view for view in range(views) if not _close(then[key][..., part], now[key][..., part], view)]
         if other:
             return f"the {what} of {names[other[0]]} has changed" + _more(other)
     for key, what in (("bounds", "the scene's box"), ("depths", "the nearest and farthest content")):
         if not _close(then[key], now[key]):
             return f"{what} was {then[key].tolist()} when it began, and is {now[key].tolist()} now"
-    for key, what in (("background", "the background has changed"),
-                      ("cut_out", "what masks do to the pictures has changed"),
-                      ("forward_facing", "the coordinates in which rays are learned have changed")):
+    for key, what in (
+        ("background", "the background has changed"),
+        ("cut_out", "what masks do to the pictures has changed"),
+        ("forward_facing", "the coordinates in which rays are learned have changed"),
+    ):
         if then[key] != now[key]:
             return what
     return _other_start(then["start"], now["start"])

@@ -126,8 +126,12 @@ class _Loop:
         validation = task.validation_psnr() if ranks.first() else None
         run.seconds["evaluation"] += time.perf_counter() - began
         row: HistoryRow = {
-            "epoch": len(run.history) + 1, "step": task.steps, "seconds": run.seconds["training"], "train_psnr": train_psnr,
-            "validation_psnr": validation, "stage": task.stage,
+            "epoch": len(run.history) + 1,
+            "step": task.steps,
+            "seconds": run.seconds["training"],
+            "train_psnr": train_psnr,
+            "validation_psnr": validation,
+            "stage": task.stage,
         }
         run.history.append(cast(HistoryRow, row | task.row_figures()))
         task.end_epoch()
@@ -149,10 +153,19 @@ class _Loop:
         if ranks.first():
             own = {name: value for callback in self.callbacks for name, value in callback.state().items()}
             run = task.run
-            save_checkpoint(self.folder, task.state() | {
-                "optimizer": task.optimizer.state_dict(), "history": run.history, "seconds": run.seconds,
-                "finished": run.finished, "learned_from": self.data,
-            } | own, task.options)
+            save_checkpoint(
+                self.folder,
+                task.state()
+                | {
+                    "optimizer": task.optimizer.state_dict(),
+                    "history": run.history,
+                    "seconds": run.seconds,
+                    "finished": run.finished,
+                    "learned_from": self.data,
+                }
+                | own,
+                task.options,
+            )
         self.saved_step, self.saved_at = task.steps, time.monotonic()
         task.run.seconds["training"] += time.perf_counter() - began
 

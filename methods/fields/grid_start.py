@@ -37,8 +37,10 @@ def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> Marche
     box = field_box(scene) if ndc is None else _seen_in(ndc, scene)
     open_ = _open_cells(scene.train, box, CELLS) if ndc is None else torch.ones(CELLS, CELLS, CELLS, dtype=torch.bool)
     if not open_.any():
-        raise InputError(f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
-                         "check masks and poses, or save the pictures without alpha")
+        raise InputError(
+            f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
+            "check masks and poses, or save the pictures without alpha"
+        )
     diagonal = float((box[1] - box[0]).norm())
     pixel = 2 / scene.train.cameras.width if ndc else _pixel(scene, box)
     steps = _NDC_STEPS if ndc else min(max(diagonal / (_STEP * pixel), _FEWEST), _MOST)

@@ -97,8 +97,15 @@ class GridSteps:
         loss = mean(errors[0] * errors[-1])
         if self.distortion:
             densities = self.model.field.density(samples.positions, features)
-            shown = composite(densities, densities[:, None].detach(), samples.t_starts, samples.t_ends, offsets=samples.offsets,
-                              lengths=rays.direction_norms, depth=False)
+            shown = composite(
+                densities,
+                densities[:, None].detach(),
+                samples.t_starts,
+                samples.t_ends,
+                offsets=samples.offsets,
+                lengths=rays.direction_norms,
+                depth=False,
+            )
             assert shown.weights is not None
             loss = loss + self._spread(shown.weights, samples, rays)
         return loss, mean((torch.stack(errors).sum(0) / len(errors)).square())

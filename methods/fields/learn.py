@@ -15,8 +15,15 @@ from training.callbacks import Snapshots
 from training.task import Callback
 
 
-def fit_field(scene: Scene, validation: Split, options: FieldOptions, folder: Path, *, config_text: str = "",
-              callbacks: Sequence[Callback] = ()) -> FieldRun:
+def fit_field(
+    scene: Scene,
+    validation: Split,
+    options: FieldOptions,
+    folder: Path,
+    *,
+    config_text: str = "",
+    callbacks: Sequence[Callback] = (),
+) -> FieldRun:
     """Train a field on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
 
     options: complete, see `FieldOptions.complete`.

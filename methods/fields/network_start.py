@@ -44,8 +44,10 @@ def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Gener
 def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:
     """Where rays of a scene are sampled. Raises InputError for inverse depth where depths begin at 0."""
     if options.lindisp and scene.forward_facing:
-        raise InputError("--lindisp samples evenly in 1/t, and in normalised device coordinates t begins at 0: give --no_ndc, or "
-                         "drop --lindisp")
+        raise InputError(
+            "--lindisp samples evenly in 1/t, and in normalised device coordinates t begins at 0: give --no_ndc, or "
+            "drop --lindisp"
+        )
     near, far = (0.0, 1.0) if scene.forward_facing else (scene.near, scene.far)
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
@@ -55,5 +57,15 @@ def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pyto
     correcting = options.rvs and not calls and options.fine_density == "corrected"
     through_places = not correcting if options.place_gradients is None else options.place_gradients
     return Sampling(
-        near, far, options.N_samples, calls or options.N_importance, options.lindisp, endless, reparameterized=options.rvs,
-        union=union, correcting=correcting, through_places=through_places, estimated=calls > 0)
+        near,
+        far,
+        options.N_samples,
+        calls or options.N_importance,
+        options.lindisp,
+        endless,
+        reparameterized=options.rvs,
+        union=union,
+        correcting=correcting,
+        through_places=through_places,
+        estimated=calls > 0,
+    )

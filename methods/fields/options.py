@@ -32,87 +32,154 @@ class FieldOptions(Options):
     method: str = method_word("nerf")
     protocol: str = protocol_word("standard")
     field: str = setting(
-        "rays", "grid", "what --method nerf learns: feature grids with a small network, marched through occupied cells, in "
+        "rays",
+        "grid",
+        "what --method nerf learns: feature grids with a small network, marched through occupied cells, in "
         "minutes on a CPU (grid), voxels for density and a network for radiance, called a few times a ray (voxels), or the "
         "original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
-        choices=("grid", "voxels", "mlp"), absent="grid; mlp where one of its flags is given")
+        choices=("grid", "voxels", "mlp"),
+        absent="grid; mlp where one of its flags is given",
+    )
     N_iters: int = setting(
-        "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp", may_grow=True)
+        "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp", may_grow=True
+    )
     N_rand: int = setting(
-        "rays", None, "rays of a step; 0 = as many as have 32,768 visible samples, or cost as much",
-        source=NERF, low=0, high=1 << 20,
-        absent="0; 4096 for mlp")
+        "rays",
+        None,
+        "rays of a step; 0 = as many as have 32,768 visible samples, or cost as much",
+        source=NERF,
+        low=0,
+        high=1 << 20,
+        absent="0; 4096 for mlp",
+    )
     lrate: float = setting(
-        "rays", None, "learning rate at the start; for grid and voxels it falls to 3 % at the end", source=NERF, above=0, high=10,
-        absent="0.03; 0.0005 for mlp")
+        "rays",
+        None,
+        "learning rate at the start; for grid and voxels it falls to 3 % at the end",
+        source=NERF,
+        above=0,
+        high=10,
+        absent="0.03; 0.0005 for mlp",
+    )
     radiance_calls: int | None = setting(
-        "rays", None, "evaluations of the radiance per ray, at positions drawn from the density; 0 = at every sample; mlp: "
-        "with --rvs",
-        source=RVS, low=0, high=4096, absent="0 for grid, 8 for voxels; with --render_only, what the field was trained with")
+        "rays",
+        None,
+        "evaluations of the radiance per ray, at positions drawn from the density; 0 = at every sample; mlp: with --rvs",
+        source=RVS,
+        low=0,
+        high=4096,
+        absent="0 for grid, 8 for voxels; with --render_only, what the field was trained with",
+    )
     two_estimates: bool = setting(
-        "rays", False, "with --radiance_calls: the loss is the product of the errors of two independent estimates, which their "
-        "variance does not bias, for twice the evaluations", source=RVS)
+        "rays",
+        False,
+        "with --radiance_calls: the loss is the product of the errors of two independent estimates, which their "
+        "variance does not bias, for twice the evaluations",
+        source=RVS,
+    )
     perturb: float = setting(
-        "rays", 1.0, "fraction of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1)
+        "rays", 1.0, "fraction of its interval by which a sample is shifted at random in training", source=NERF, low=0, high=1
+    )
     distortion: float | None = setting(
-        "rays", None, "grid, voxels: weight of the distortion loss, which concentrates the weights along a ray", low=0,
-        high=1e3, source="mip-NeRF 360", absent="0.01 in normalised device coordinates, else 0")
+        "rays",
+        None,
+        "grid, voxels: weight of the distortion loss, which concentrates the weights along a ray",
+        low=0,
+        high=1e3,
+        source="mip-NeRF 360",
+        absent="0.01 in normalised device coordinates, else 0",
+    )
     chunk: int = setting(
-        "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run")
+        "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run"
+    )
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
     precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)
     precrop_frac: float = setting(
-        "rays", 0.5, "fraction of the width and height that is the middle", source=NERF, above=0, high=1)
+        "rays", 0.5, "fraction of the width and height that is the middle", source=NERF, above=0, high=1
+    )
     random_bkgd: bool = setting(
-        "rays", True, "composite each training ray over a random colour if pictures have an alpha channel, so that empty space "
-        "is learned as empty")
+        "rays",
+        True,
+        "composite each training ray over a random colour if pictures have an alpha channel, so that empty space "
+        "is learned as empty",
+    )
     mixed_precision: bool | None = setting(
-        "rays", None, "networks multiply in bfloat16, in training and rendering: faster if the processor or the GPU has it",
+        "rays",
+        None,
+        "networks multiply in bfloat16, in training and rendering: faster if the processor or the GPU has it",
         short="-s",
-        absent="True if it has; False for mlp")
+        absent="True if it has; False for mlp",
+    )
     i_weights: str = setting(
-        "rays", "500", "steps between checkpoints, or minutes (10m): the most that is lost if a machine fails", source=NERF,
-        form="N|Nm", about="run")
+        "rays",
+        "500",
+        "steps between checkpoints, or minutes (10m): the most that is lost if a machine fails",
+        source=NERF,
+        form="N|Nm",
+        about="run",
+    )
     i_testset: int = setting(
-        "rays", 50_000, "steps between pictures of the test views, in testset_<step>, while training, 0 = none", source=NERF,
-        low=0, about="run")
+        "rays",
+        50_000,
+        "steps between pictures of the test views, in testset_<step>, while training, 0 = none",
+        source=NERF,
+        low=0,
+        about="run",
+    )
     i_video: int = setting(
-        "rays", 50_000, "steps between videos, path_<step>.mp4, while training, 0 = none", source=NERF, low=0, about="run")
+        "rays", 50_000, "steps between videos, path_<step>.mp4, while training, 0 = none", source=NERF, low=0, about="run"
+    )
 
     N_samples: int = _network(64, "samples of a ray for the coarse network", source=NERF, low=3, high=65536)
     N_importance: int = _network(
-        0, "additional samples of a ray for a fine network, drawn by the coarse network's weights; 0 = no fine network",
-        source=NERF, low=0, high=65536)
+        0,
+        "additional samples of a ray for a fine network, drawn by the coarse network's weights; 0 = no fine network",
+        source=NERF,
+        low=0,
+        high=65536,
+    )
     rvs: bool = _network(
-        False, "the coarse network is density alone, without a loss of its own: the fine network's samples are drawn where "
-        "its density absorbs light; see --fine_density", source=RVS)
+        False,
+        "the coarse network is density alone, without a loss of its own: the fine network's samples are drawn where "
+        "its density absorbs light; see --fine_density",
+        source=RVS,
+    )
     samples_union: bool | None = _network(
-        None, "the fine network is evaluated at the coarse samples too", source=RVS,
-        absent="True; False with --fine_density own")
+        None, "the fine network is evaluated at the coarse samples too", source=RVS, absent="True; False with --fine_density own"
+    )
     fine_density: str = _network(
-        "corrected", "with --rvs: the fine network corrects the coarse density, from which that one learns "
-        "fast (corrected), or has its own, as published (own)", choices=("corrected", "own"))
+        "corrected",
+        "with --rvs: the fine network corrects the coarse density, from which that one learns "
+        "fast (corrected), or has its own, as published (own)",
+        choices=("corrected", "own"),
+    )
     place_gradients: bool | None = _network(
-        None, "with --rvs: gradients reach the coarse network through the positions of the fine samples",
-        source=RVS, absent="False with --fine_density corrected, True with own")
+        None,
+        "with --rvs: gradients reach the coarse network through the positions of the fine samples",
+        source=RVS,
+        absent="False with --fine_density corrected, True with own",
+    )
     lrate_coarse: float | None = _network(
-        None, "learning rate of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate")
+        None, "learning rate of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate"
+    )
     netdepth: int = _network(8, "layers", source=NERF, low=1, high=64)
     netwidth: int = _network(256, "units of a layer", source=NERF, low=2, high=16384)
     netdepth_fine: int = _network(8, "layers of the fine network", source=NERF, low=1, high=64)
     netwidth_fine: int = _network(256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
     multires: int = _network(10, "octaves of the encoding of positions", source=NERF, low=0, high=24)
     multires_views: int = _network(4, "octaves of the encoding of directions", source=NERF, low=0, high=24)
-    i_embed: int = _network(
-        0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
+    i_embed: int = _network(0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
     use_viewdirs: bool = _network(False, "colours depend on the view direction", source=NERF)
     lindisp: bool = _network(False, "samples are evenly spaced in inverse depth, not in depth", source=NERF)
     raw_noise_std: float = _network(
-        0.0, "standard deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3)
+        0.0, "standard deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3
+    )
     lrate_decay: float = _network(
-        250, "steps, in thousands, in which the learning rate falls to 10 %", unit="1000 steps", source=NERF, above=0, high=1e6)
+        250, "steps, in thousands, in which the learning rate falls to 10 %", unit="1000 steps", source=NERF, above=0, high=1e6
+    )
     netchunk: int = _network(
-        65536, "samples evaluated by a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run")
+        65536, "samples evaluated by a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run"
+    )
 
     @classmethod
     def from_flags(cls, values: dict[str, Any]) -> Self:
@@ -147,24 +214,28 @@ class FieldOptions(Options):
         calls, mlp = self.radiance_calls, self.field == "mlp"
         return super().contradictions() | {
             "--N_rand 0 lets the samples decide, which is not for --field mlp: give a number of rays": mlp and self.N_rand == 0,
-            "--rvs draws the fine network's samples, and there is no fine network: give --N_importance N, or --radiance_calls N":
-                self.rvs and not self.N_importance and not calls,
+            "--rvs draws samples for a fine network, and there is none: give --N_importance N, or --radiance_calls N": self.rvs
+            and not self.N_importance
+            and not calls,
             "--fine_density is about --rvs: give it too, or drop the flag": self.fine_density != "corrected" and not self.rvs,
-            "--samples_union and --lrate_coarse are about two networks, and there is one alone: give --N_importance N":
-                not self.N_importance and not self.rvs and (self.samples_union, self.lrate_coarse) != (None, None),
-            "--place_gradients is about --rvs: give it too, or drop the flag":
-                self.place_gradients is not None and not self.rvs,
-            "--place_gradients False leaves the coarse network nothing to learn by: drop one of the flags":
-                self.place_gradients is False and self.rvs and self.fine_density == "own",
+            "--samples_union and --lrate_coarse need two networks: give --N_importance N": not self.N_importance
+            and not self.rvs
+            and (self.samples_union, self.lrate_coarse) != (None, None),
+            "--place_gradients is about --rvs: give it too, or drop the flag": self.place_gradients is not None and not self.rvs,
+            "--place_gradients False leaves the coarse network nothing to learn by: drop one of the flags": self.place_gradients
+            is False
+            and self.rvs
+            and self.fine_density == "own",
             "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
             "--radiance_calls of --field mlp are places of --rvs, in place of --N_importance: give the one flag, and not the "
             "other": mlp and calls is not None and (not self.rvs or self.N_importance > 0),
             "--samples_union, --fine_density and --place_gradients are about the fine network's density, which --radiance_calls "
-            "does without: drop them": self.rvs and bool(calls) and (
-                (self.samples_union, self.place_gradients) != (None, None) or self.fine_density != "corrected"),
+            "does without: drop them": self.rvs
+            and bool(calls)
+            and ((self.samples_union, self.place_gradients) != (None, None) or self.fine_density != "corrected"),
             "--two_estimates is for --field grid and voxels: drop it": mlp and self.two_estimates,
-            "--two_estimates is about --radiance_calls: give their number, or --field voxels":
-                self.two_estimates and (calls == 0 or (self.field, calls) == ("grid", None)),
+            "--two_estimates is about --radiance_calls: give their number, or --field voxels": self.two_estimates
+            and (calls == 0 or (self.field, calls) == ("grid", None)),
         }
 
     def check(self) -> None:

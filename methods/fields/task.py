@@ -68,8 +68,10 @@ class FieldTask(StepTask):
         if model.kind != options.field:
             raise InputError(f"--ft_path {options.ft_path} holds a field of kind {model.kind}: give --field {model.kind}")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
-            raise InputError(f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} "
-                             f"--rvs: {'give' if not options.rvs else 'drop'} that flag")
+            raise InputError(
+                f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} "
+                f"--rvs: {'give' if not options.rvs else 'drop'} that flag"
+            )
         return model
 
     def _begin(self, model: RayModel, mixed: bool) -> None:
@@ -88,8 +90,7 @@ class FieldTask(StepTask):
         self.optimizer = self.ray_steps.optimizer
 
     def state(self) -> dict:
-        return super().state() | {
-            "field": self.model.state(), "rays": self.ray_steps.rays, "bfloat16": self.model.in_bfloat16}
+        return super().state() | {"field": self.model.state(), "rays": self.ray_steps.rays, "bfloat16": self.model.in_bfloat16}
 
     def warm_up(self) -> None:
         batch = self.batches.draw(64, torch.Generator().manual_seed(0))

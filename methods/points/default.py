@@ -48,11 +48,18 @@ class DefaultRecipe:
     def settings(self, options: PointOptions, scene: Scene) -> PointOptions:
         """The options with what the recipe chooses for this scene; what the user gave stays."""
         cameras = scene.train.cameras
-        filled = options.filled({
-            "splatting_r": 2 * self.radius_pixels / float(shorter_sides(cameras).median()), "raster_n": 0, "refine_n": 3,
-            "lr1": self.colour_rate, "lr2": self.position_rate * _box_width(scene) / 4, "lrexp": 1.0,
-            "lr_s": self.gradient_weight, "batch_views": ranks.count(),
-        })
+        filled = options.filled(
+            {
+                "splatting_r": 2 * self.radius_pixels / float(shorter_sides(cameras).median()),
+                "raster_n": 0,
+                "refine_n": 3,
+                "lr1": self.colour_rate,
+                "lr2": self.position_rate * _box_width(scene) / 4,
+                "lrexp": 1.0,
+                "lr_s": self.gradient_weight,
+                "batch_views": ranks.count(),
+            }
+        )
         return replace(filled, max_points=filled.max_points or self.max_points)
 
     def recipe(self, options: PointOptions, scene: Scene) -> Recipe:
@@ -64,13 +71,21 @@ class DefaultRecipe:
             fraction_done += fraction
             length = max(1, round(fraction_done * epochs) - done)
             factor = decay**done * math.sqrt(min(options.batch_views, len(scene.train)))  # a mean over more views is less noisy
-            stages.append(Stage(
-                name, length, colour_rate=options.lr1 * factor, harmonics_rate=options.lr1 * factor / 2,
-                position_rate=options.lr2 * factor, opacity_rate=self.opacity_rate * factor,
-                radius_rate=self.radius_rate * factor, decay=decay * options.lrexp, use_sh=index > 0,
-                change=self.refine if index and len(_STAGES) - index <= options.refine_n else None,
-                window=max(2, round(epochs / 10)),
-            ))
+            stages.append(
+                Stage(
+                    name,
+                    length,
+                    colour_rate=options.lr1 * factor,
+                    harmonics_rate=options.lr1 * factor / 2,
+                    position_rate=options.lr2 * factor,
+                    opacity_rate=self.opacity_rate * factor,
+                    radius_rate=self.radius_rate * factor,
+                    decay=decay * options.lrexp,
+                    use_sh=index > 0,
+                    change=self.refine if index and len(_STAGES) - index <= options.refine_n else None,
+                    window=max(2, round(epochs / 10)),
+                )
+            )
             done += length
         return Recipe(
             "default", self.initial_cloud, tuple(stages), PointCloud.with_own_appearance, self.alpha_weight, self.alpha_penalty
@@ -85,9 +100,7 @@ class DefaultRecipe:
         step = (high - low) / self.grid
         axes = [low[a] + step[a] * (torch.arange(self.grid) + 0.5) for a in range(3)]
         outlines = find_silhouettes(scene, options, generator)
-        cells = hull_cells(
-            outlines.views, axes, mask_tensors(outlines.views.masks), margin=0.0, ratio=outlines.ratio
-        ).cpu()
+        cells = hull_cells(outlines.views, axes, mask_tensors(outlines.views.masks), margin=0.0, ratio=outlines.ratio).cpu()
         if options.data_r is None:
             pixels = float((scene.train.cameras.widths * scene.train.cameras.heights).double().mean())
             count = int(self.points_per_pixel * outlines.object_fraction * pixels)
@@ -105,8 +118,12 @@ class DefaultRecipe:
             "log_radii": torch.full((count,), math.log(options.splatting_r)),
         }
         cloud = PointCloud.ordered(
-            {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
-            profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per, frame=frame_of(scene.train.cameras),
+            {name: to_kernel_device(value) for name, value in tensors.items()},
+            radius=options.splatting_r,
+            profile=options.profile,
+            max_layers=options.raster_n,
+            sh_per=options.sh_per,
+            frame=frame_of(scene.train.cameras),
         )
         as_they_are = outlines.views is scene.train and outlines.ratio == 1
         iou = None if as_they_are else hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0)

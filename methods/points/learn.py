@@ -29,8 +29,10 @@ from training.task import Callback
 def choose_recipe(options: PointOptions, scene: Scene) -> tuple[Recipe, PointOptions]:
     """The recipe that the options name, at their length, and the options with the recipe's values filled in."""
     if (options.batch_views or ranks.count()) < ranks.count():
-        raise InputError(f"--batch_views {options.batch_views} leaves some of {ranks.count()} ranks without a view: give more "
-                         "views, or start fewer ranks")
+        raise InputError(
+            f"--batch_views {options.batch_views} leaves some of {ranks.count()} ranks without a view: give more "
+            "views, or start fewer ranks"
+        )
     if options.recipe == "paper":
         options = options.filled(paper_defaults() | {"batch_views": ranks.count()})
         recipe = paper_recipe(options)
@@ -42,8 +44,16 @@ def choose_recipe(options: PointOptions, scene: Scene) -> tuple[Recipe, PointOpt
 
 
 def fit_cloud(
-    scene: Scene, validation: Split, options: PointOptions, recipe: Recipe, folder: Path, *, start: PointCloud | None = None,
-    config_text: str = "", on_start: Callable[[Start], None] | None = None, callbacks: Sequence[Callback] = (),
+    scene: Scene,
+    validation: Split,
+    options: PointOptions,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    start: PointCloud | None = None,
+    config_text: str = "",
+    on_start: Callable[[Start], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> PointRun:
     """Train a cloud on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
 
@@ -66,15 +76,28 @@ def learn(options: PointOptions, scene: Scene, evaluation: Split, folder: Path) 
     else:
         outlines = folder / "outlines.png"
         run = fit_cloud(
-            scene, evaluation, options, recipe, folder, start=start, config_text=to_config_text(options),
+            scene,
+            evaluation,
+            options,
+            recipe,
+            folder,
+            start=start,
+            config_text=to_config_text(options),
             on_start=lambda start: save_outlines(outlines, scene, start.outlines) if start.outlines else outlines.unlink(True),
         )
     cloud = run.model
     settings = {"splatting_r": cloud.radius, "raster_n": cloud.max_layers, "profile": cloud.profile, "sh_per": cloud.sh_per}
-    return run, options, {
-        "artifacts": [CloudArtifact(cloud)], "figures": {"points": cloud.point_count(), "hull_iou": run.masks.hull_iou},
-        "size_label": ("points", "points"), "warnings": [run.masks.note] if run.masks.note else [], "options": settings,
-    }
+    return (
+        run,
+        options,
+        {
+            "artifacts": [CloudArtifact(cloud)],
+            "figures": {"points": cloud.point_count(), "hull_iou": run.masks.hull_iou},
+            "size_label": ("points", "points"),
+            "warnings": [run.masks.note] if run.masks.note else [],
+            "options": settings,
+        },
+    )
 
 
 def _start_cloud(options: PointOptions) -> PointCloud:
@@ -89,7 +112,10 @@ def _start_cloud(options: PointOptions) -> PointCloud:
 def _cloud_of_ply(path: Path, options: PointOptions) -> PointCloud:
     tensors = load_ply(path)
     settings = {
-        "radius": options.splatting_r, "max_layers": options.raster_n, "profile": options.profile, "sh_per": options.sh_per,
+        "radius": options.splatting_r,
+        "max_layers": options.raster_n,
+        "profile": options.profile,
+        "sh_per": options.sh_per,
     }
     settings |= {name: value for name, value in ply_settings(path).items() if name in (*settings, "use_sh", "frame")}
     with reading(path):

@@ -29,17 +29,32 @@ def paper_recipe(options: PointOptions) -> Recipe:
     """
     stages = []
     if options.posFirst == "YES":
-        stages.append(Stage(
-            "positions", 7, colour_rate=0.0, position_rate=5 * options.lr2, decay=options.lrexp, loss="silhouette",
-            ridge=options.ridgePosition,
-        ))
+        stages.append(
+            Stage(
+                "positions",
+                7,
+                colour_rate=0.0,
+                position_rate=5 * options.lr2,
+                decay=options.lrexp,
+                loss="silhouette",
+                ridge=options.ridgePosition,
+            )
+        )
     if options.shAlone == "YES":
         stages.append(Stage("colours alone", 10, colour_rate=1.5e-2, position_rate=0.0, decay=options.lrexp))
     stages.append(Stage("base colours", 20, colour_rate=3e-3, position_rate=options.lr2, decay=options.lrexp, use_sh=False))
     stages.append(Stage("spherical harmonics", 30, colour_rate=options.lr1, position_rate=options.lr2, decay=options.lrexp))
     for round_ in range(options.refine_n):
-        stages.append(Stage(f"refinement {round_ + 1}", 30, colour_rate=options.lr1, position_rate=options.lr2,
-                            decay=options.lrexp, change=filter_and_duplicate))
+        stages.append(
+            Stage(
+                f"refinement {round_ + 1}",
+                30,
+                colour_rate=options.lr1,
+                position_rate=options.lr2,
+                decay=options.lrexp,
+                change=filter_and_duplicate,
+            )
+        )
     if options.posFirst == "YES":
         stages[1] = replace(stages[1], change=filter_points)
     return Recipe("paper", initial_cloud, tuple(stages))
@@ -69,8 +84,12 @@ def initial_cloud(scene: Scene, options: PointOptions, generator: torch.Generato
     sh = torch.rand(count, SH_COEFFICIENTS, 3, generator=generator)
     tensors = {"positions": positions, "base": base, "sh": sh}
     cloud = PointCloud.ordered(
-        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=options.splatting_r,
-        profile=options.profile, max_layers=options.raster_n, sh_per=options.sh_per, frame=frame_of(scene.train.cameras),
+        {name: to_kernel_device(value) for name, value in tensors.items()},
+        radius=options.splatting_r,
+        profile=options.profile,
+        max_layers=options.raster_n,
+        sh_per=options.sh_per,
+        frame=frame_of(scene.train.cameras),
     )
     outlines = scene.silhouettes if scene.silhouettes.alpha is not None else replace(scene.silhouettes, alpha=masks)
     if scene.carving is None and ratio == 1:
@@ -87,9 +106,11 @@ def red_above_zero(views: Split) -> Pictures:
 def _check_background(scene: Scene, masks: Pictures) -> None:
     """Raise InputError if pictures without an alpha channel have no black background to carve away."""
     if np.mean([(mask > 0).mean() for mask in masks]) > _NO_BACKGROUND:
-        raise InputError(f"scene {scene.name}: --recipe paper takes all that is not black for the object, and the pictures, "
-                         "which have no alpha channel, have no black background: name masks by --maskdir, or give --recipe "
-                         "default --no_masks")
+        raise InputError(
+            f"scene {scene.name}: --recipe paper takes all that is not black for the object, and the pictures, "
+            "which have no alpha channel, have no black background: name masks by --maskdir, or give --recipe "
+            "default --no_masks"
+        )
 
 
 def filter_points(cloud: PointCloud, scene: Scene, options: PointOptions, generator: torch.Generator) -> PointCloud:

@@ -43,8 +43,12 @@ class PointRun(Run):
     def state(self) -> dict:
         """What a checkpoint holds beside the loop's entries."""
         return {
-            "cloud": cloud_state(self.model), "stage": self.stage, "epoch": self.epoch, "masks": asdict(self.masks),
-            "place": self.views_done, "squared": self.squared,
+            "cloud": cloud_state(self.model),
+            "stage": self.stage,
+            "epoch": self.epoch,
+            "masks": asdict(self.masks),
+            "place": self.views_done,
+            "squared": self.squared,
         }
 
     def weights(self) -> dict:
@@ -55,11 +59,17 @@ class PointRun(Run):
         """The run that a checkpoint holds, of a recipe and as many training views. Raises ValueError where it is not one."""
         stage = check_number("its stage", state["stage"], 0, len(recipe.stages), whole=True)
         epochs = recipe.stages[stage].epochs if stage < len(recipe.stages) else 0
-        return PointRun(history=state["history"], seconds=state["seconds"], finished=state["finished"],
-                        model=cloud_from(state["cloud"], runtime.torch_device()), masks=_mask_facts(state["masks"], views),
-                        stage=stage, epoch=check_number("its epoch", state["epoch"], 0, epochs, whole=True),
-                        views_done=check_number("its views of the epoch", state.get("place", 0), 0, views, whole=True),
-                        squared=check_number("its sum of squared errors", state.get("squared", 0.0), 0))
+        return PointRun(
+            history=state["history"],
+            seconds=state["seconds"],
+            finished=state["finished"],
+            model=cloud_from(state["cloud"], runtime.torch_device()),
+            masks=_mask_facts(state["masks"], views),
+            stage=stage,
+            epoch=check_number("its epoch", state["epoch"], 0, epochs, whole=True),
+            views_done=check_number("its views of the epoch", state.get("place", 0), 0, views, whole=True),
+            squared=check_number("its sum of squared errors", state.get("squared", 0.0), 0),
+        )
 
 
 def _mask_facts(saved: dict, views: int | None = None) -> MaskFacts:
@@ -98,14 +108,18 @@ def load_weights(path: Path, device) -> PointCloud:
         return cloud_from(state["cloud"], device)
 
 
-def start_run(scene: Scene, options: PointOptions, recipe: Recipe, start: PointCloud | None,
-              on_start: Callable[[Start], None] | None) -> PointRun:
+def start_run(
+    scene: Scene, options: PointOptions, recipe: Recipe, start: PointCloud | None, on_start: Callable[[Start], None] | None
+) -> PointRun:
     """A run at its beginning, from the recipe's cloud or from `start`. The first rank makes it, and calls `on_start`."""
     parts = None
     if ranks.first():
         began = time.perf_counter()
-        first = Start(recipe.prepare_start(start), _facts_without_hull(scene)) if start else recipe.initial_cloud(
-            scene, options, random_numbers(options.seed, 0))
+        first = (
+            Start(recipe.prepare_start(start), _facts_without_hull(scene))
+            if start
+            else recipe.initial_cloud(scene, options, random_numbers(options.seed, 0))
+        )
         run = PointRun(model=first.cloud, masks=first.masks)
         tell(first.masks.note)
         run.seconds["training"] = first.seconds
@@ -116,8 +130,9 @@ def start_run(scene: Scene, options: PointOptions, recipe: Recipe, start: PointC
             return run
         parts = {"cloud": cloud_state(run.model), "masks": asdict(run.masks), "seconds": run.seconds}
     parts = distributed.broadcast(parts)
-    return PointRun(seconds=parts["seconds"], model=cloud_from(parts["cloud"], runtime.torch_device()),
-                    masks=MaskFacts(**parts["masks"]))
+    return PointRun(
+        seconds=parts["seconds"], model=cloud_from(parts["cloud"], runtime.torch_device()), masks=MaskFacts(**parts["masks"])
+    )
 
 
 def load_run(folder: Path, start: PointCloud | None) -> PointRun:

@@ -78,8 +78,12 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
     fraction = _ESTIMATED_FRACTION * _covered(estimated, [True] * len(views))
     ratio = _ESTIMATED_RATIO if len(views) * (1 - _ESTIMATED_RATIO) >= 1 else 1.0  # one view of a few is not a small fraction
     return Silhouettes(
-        estimated, ratio, [False] * len(views), fraction,
-        f"{found} the object's outlines were estimated from the photographs.", time.perf_counter() - began,
+        estimated,
+        ratio,
+        [False] * len(views),
+        fraction,
+        f"{found} the object's outlines were estimated from the photographs.",
+        time.perf_counter() - began,
     )
 
 
@@ -93,7 +97,4 @@ def _about_views_left_out(views: Split, trusted: list[bool]) -> str:
     left_out = [name for name, good in zip(views.names, trusted, strict=True) if not good]
     if not left_out:
         return ""
-    return (
-        f"The masks of {len(left_out)} training views say nothing or are wrong and were left out: the first is "
-        f"{left_out[0]}."
-    )
+    return f"The masks of {len(left_out)} training views say nothing or are wrong and were left out: the first is {left_out[0]}."

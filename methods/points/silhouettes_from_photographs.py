@@ -51,13 +51,14 @@ def _fog(scene: Scene, cells: Tensor, axes: list[Tensor], cameras: Cameras, gene
     positions = torch.stack([axes[a][chosen[:, a]] for a in range(3)], 1)
     positions += (torch.rand(_POINTS, 3, generator=generator) - 0.5) * step
     tensors = {
-        "positions": positions, "base": mean_colours(scene.train, positions, margin=0.0),
+        "positions": positions,
+        "base": mean_colours(scene.train, positions, margin=0.0),
         "sh": torch.zeros(_POINTS, SH_COEFFICIENTS, 3),
         "opacity_logits": torch.full((_POINTS,), math.log(_OPACITY / (1 - _OPACITY))),
     }
     radius = 2 * _RADIUS / float(shorter_sides(cameras).median())
     return PointCloud.ordered(
-        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=radius, use_sh=False, frame=frame_of(cameras),
+        {name: to_kernel_device(value) for name, value in tensors.items()}, radius=radius, use_sh=False, frame=frame_of(cameras)
     )
 
 

@@ -34,8 +34,16 @@ class PointTask(Task):
     order: list[int] | None = None  # of the epoch's views
     unit, row_unit, remedy = "view", "epoch", "lower --lr1 or --lr2"
 
-    def __init__(self, scene: Scene, validation: Split, options: PointOptions, recipe: Recipe, *, cloud: PointCloud | None = None,
-                 on_start: Callable[[Start], None] | None = None):
+    def __init__(
+        self,
+        scene: Scene,
+        validation: Split,
+        options: PointOptions,
+        recipe: Recipe,
+        *,
+        cloud: PointCloud | None = None,
+        on_start: Callable[[Start], None] | None = None,
+    ):
         """cloud: to begin with instead of the recipe's initial one; on_start: called with what a fresh run starts from."""
         self.scene, self.validation, self.options, self.recipe = scene, validation, options, recipe
         self.first_cloud, self.on_start = cloud, on_start
@@ -63,8 +71,10 @@ class PointTask(Task):
         goes on in its last stage. Raises InputError where the epochs are fewer, all the same, than the recipe's own were."""
         stages, stage, done = self.recipe.stages, state["stage"], len(state["history"])
         if done > self.recipe.epochs or (stage < len(stages) and state["epoch"] > stages[stage].epochs):
-            raise InputError(f"--epochs {self.options.epochs} is fewer than this run began with, of which {done} are done: "
-                             "give more, or --no_reload to start anew")
+            raise InputError(
+                f"--epochs {self.options.epochs} is fewer than this run began with, of which {done} are done: "
+                "give more, or --no_reload to start anew"
+            )
         if stage < len(stages) or done == self.recipe.epochs:
             return state
         in_last = sum(row["stage"] == stages[-1].name for row in state["history"])
@@ -117,8 +127,7 @@ class PointTask(Task):
     def _change_cloud(self) -> None:
         run, change = self.run, self._stage.change
         if ranks.first() and change:
-            run.model = change(
-                run.cloud, self.seen, self.options, random_numbers(self.options.seed, 1 + run.stage))
+            run.model = change(run.cloud, self.seen, self.options, random_numbers(self.options.seed, 1 + run.stage))
         if ranks.count() > 1:
             run.model = cloud_from(distributed.broadcast(cloud_state(run.model)), run.cloud.positions.device)
 
@@ -242,9 +251,11 @@ def views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
 
 def _optimizer(cloud: PointCloud, stage: Stage) -> torch.optim.Adam:
     rates = {
-        "positions": stage.position_rate, "base": stage.colour_rate,
+        "positions": stage.position_rate,
+        "base": stage.colour_rate,
         "sh": stage.colour_rate if stage.harmonics_rate is None else stage.harmonics_rate,
-        "opacity_logits": stage.opacity_rate, "log_radii": stage.radius_rate,
+        "opacity_logits": stage.opacity_rate,
+        "log_radii": stage.radius_rate,
     }
     groups = [{"params": [value], "rate": rates[name], "lr": rates[name]} for name, value in cloud.named_parameters()]
     return torch.optim.Adam(groups, fused=True)

@@ -87,8 +87,14 @@ class OneNode:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
         (folder / "slurm.conf").write_text(_CONF.format(folder=folder, ports=_free_ports(2), user="root", cpus=self.cpus))
-        self._run("munged", f"--key-file={key}", f"--socket={folder}/munge.sock", f"--pid-file={folder}/munged.pid",
-                  f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed")
+        self._run(
+            "munged",
+            f"--key-file={key}",
+            f"--socket={folder}/munge.sock",
+            f"--pid-file={folder}/munged.pid",
+            f"--log-file={folder}/munged.log",
+            f"--seed-file={folder}/munged.seed",
+        )
         self._run("slurmctld", "-f", str(folder / "slurm.conf"))
         self._run("slurmd", "-f", str(folder / "slurm.conf"), "-N", "localhost")
         self._wait_for(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%T"), 30, "the node to be idle")

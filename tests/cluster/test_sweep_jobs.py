@@ -12,8 +12,13 @@ SMALL = "--img_s 32 --recipe paper --data_r 0.02 --epochs 2 --refine_n 1 --threa
 
 
 def tool(cluster, place, name, *words):
-    done = subprocess.run([sys.executable, "-m", f"jobs.{name}", *words], cwd=place, env=cluster.environment | {"PYTHONPATH": ""},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", f"jobs.{name}", *words],
+        cwd=place,
+        env=cluster.environment | {"PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+    )
     return done.returncode, done.stdout, done.stderr
 
 

@@ -17,26 +17,39 @@ def frame_zero(folder, **entries) -> None:
     save(folder, "train", content)
 
 
-@pytest.mark.parametrize(("entries", "words"), [
-    ({"file_path": "x" * 300}, "File name too long"),
-    ({"file_path": "./train/r_0\0"}, r"r_0\x00.png is missing"),
-    ({"file_path": "./train/r\n0"}, r"r\n0.png is missing"),
-    ({"file_path": "./train/\ud800"}, r"\ud800.png is missing"),
-    ({"transform_matrix": [[True, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "is not a 4x4 or 3x4 matrix of numbers"),
-    ({"transform_matrix": [[10**400, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "holds a value that is not finite"),
-    ({"transform_matrix": [[1e200, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "the pose is not rigid"),
-    ({"fl_x": 10**400}, "fl_x is inf, not a finite positive number"),
-    ({"fl_x": True}, "fl_x is True, not a finite positive number"),
-])
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"file_path": "x" * 300}, "File name too long"),
+        ({"file_path": "./train/r_0\0"}, r"r_0\x00.png is missing"),
+        ({"file_path": "./train/r\n0"}, r"r\n0.png is missing"),
+        ({"file_path": "./train/\ud800"}, r"\ud800.png is missing"),
+        (
+            {"transform_matrix": [[True, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]},
+            "is not a 4x4 or 3x4 matrix of numbers",
+        ),
+        (
+            {"transform_matrix": [[10**400, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]},
+            "holds a value that is not finite",
+        ),
+        ({"transform_matrix": [[1e200, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}, "the pose is not rigid"),
+        ({"fl_x": 10**400}, "fl_x is inf, not a finite positive number"),
+        ({"fl_x": True}, "fl_x is True, not a finite positive number"),
+    ],
+)
 def test_frames(tmp_path, entries, words):
     write_scene(tmp_path)
     frame_zero(tmp_path, **entries)
     assert words in refusal(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ('{"frames": ' + "[" * 200_000, "nested too deeply"),
-    ('{"camera_angle_x": 0.7, "camera_angle_x": 0.8, "frames": []}', "the key 'camera_angle_x' is there twice")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"frames": ' + "[" * 200_000, "nested too deeply"),
+        ('{"camera_angle_x": 0.7, "camera_angle_x": 0.8, "frames": []}', "the key 'camera_angle_x' is there twice"),
+    ],
+)
 def test_transforms(tmp_path, text, words):
     write_scene(tmp_path)
     (tmp_path / "transforms_train.json").write_text(text)
@@ -64,10 +77,18 @@ def npy(header: str) -> bytes:
     return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
 
 
-@pytest.mark.parametrize("content", [
-    npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 17), }") + b"\0" * 800,
-    npy("{'descr': '|O', 'fortran_order': False, 'shape': (20, 17), }") + b"cos\nsystem\n(S'true'\ntR.",
-    npy("{'descr': '<f8', " + "(" * 90), npy("__import__('os')"), b"\x93NUMPY", b"", json.dumps([1]).encode()])
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 17), }") + b"\0" * 800,
+        npy("{'descr': '|O', 'fortran_order': False, 'shape': (20, 17), }") + b"cos\nsystem\n(S'true'\ntR.",
+        npy("{'descr': '<f8', " + "(" * 90),
+        npy("__import__('os')"),
+        b"\x93NUMPY",
+        b"",
+        json.dumps([1]).encode(),
+    ],
+)
 def test_poses_bounds(tmp_path, content):
     written_photos.write_llff(tmp_path, size=(32, 24), focal=26.0)
     (tmp_path / "poses_bounds.npy").write_bytes(content)

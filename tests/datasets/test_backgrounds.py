@@ -10,9 +10,10 @@ COLOURS = torch.tensor([[255, 51, 0], [0, 102, 255]], dtype=torch.uint8)
 ALPHA = torch.tensor([51, 255], dtype=torch.uint8)  # 0.2 and 1
 
 
-@pytest.mark.parametrize(("background", "expected"), [
-    ("black", [0.2, 0.04, 0]), ("white", [1, 0.84, 0.8]), (torch.tensor([0.5, 0, 1]), [0.6, 0.04, 0.8]),
-])
+@pytest.mark.parametrize(
+    ("background", "expected"),
+    [("black", [0.2, 0.04, 0]), ("white", [1, 0.84, 0.8]), (torch.tensor([0.5, 0, 1]), [0.6, 0.04, 0.8])],
+)
 def test_a_photograph_over_a_background(background, expected):
     over = photograph_over(COLOURS, ALPHA, background)
     torch.testing.assert_close(over, torch.tensor([expected, [0, 0.4, 1]]))
@@ -32,9 +33,10 @@ def test_bytes_are_the_rounded_product_for_every_colour_and_alpha():
     assert over.dtype == torch.uint8 and np.array_equal(over[..., 0].numpy(), (2 * colour * alpha + 255) // 510)
 
 
-@pytest.mark.parametrize(("background", "expected"), [
-    ("black", [0.1, 0.2, 0.3]), ("white", [0.6, 0.7, 0.8]), (torch.tensor([1, 0, 0.5]), [0.6, 0.2, 0.55]),
-])
+@pytest.mark.parametrize(
+    ("background", "expected"),
+    [("black", [0.1, 0.2, 0.3]), ("white", [0.6, 0.7, 0.8]), (torch.tensor([1, 0, 0.5]), [0.6, 0.2, 0.55])],
+)
 def test_a_rendering_over_a_background(background, expected):
     image, transmittance = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([0.5])
     torch.testing.assert_close(rendering_over(image, transmittance, background), torch.tensor([expected]))

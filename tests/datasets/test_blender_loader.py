@@ -191,9 +191,17 @@ def test_over_black_is_the_stored_colour_or_colour_times_alpha(tmp_path):
             assert (white[3, 5] == 1).all()
 
 
-@pytest.mark.parametrize(("settings", "size"), [
-    ({}, (400, 300)), ({"img_s": 0}, (800, 600)), ({"img_s": 100}, (100, 75)), ({"img_s": 101}, (101, 76)),
-    ({"half_res": True}, (400, 300)), ({"protocol": "standard"}, (800, 600))])
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({}, (400, 300)),
+        ({"img_s": 0}, (800, 600)),
+        ({"img_s": 100}, (100, 75)),
+        ({"img_s": 101}, (101, 76)),
+        ({"half_res": True}, (400, 300)),
+        ({"protocol": "standard"}, (800, 600)),
+    ],
+)
 def test_working_size(tmp_path, settings, size):
     scene = load(write_scene(tmp_path, {"train": 1, "test": 1}, size=(800, 600)), **settings)
     assert (scene.train.cameras.width, scene.train.cameras.height) == size
@@ -298,8 +306,12 @@ def test_the_folder_itself_its_parent_and_the_usual_places(tmp_path, monkeypatch
     write_scene(tmp_path / "nerf_synthetic/mug")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RADIANCE_DATA", raising=False)
-    for given in (PointOptions(datadir="nerf_synthetic/mug"), PointOptions(datadir="./nerf_synthetic/", dataname="mug"),
-                  PointOptions(dataname="mug"), PointOptions(datadir="nerf_synthetic/mug", dataname="mug")):
+    for given in (
+        PointOptions(datadir="nerf_synthetic/mug"),
+        PointOptions(datadir="./nerf_synthetic/", dataname="mug"),
+        PointOptions(dataname="mug"),
+        PointOptions(datadir="nerf_synthetic/mug", dataname="mug"),
+    ):
         assert datasets.load(given).name == "mug"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -11,14 +11,17 @@ from tests.datasets.written_scene import load, picture, pose, read, refusal, sav
 # What is wrong with a scene
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ('{"frames": [\n{"file_path": }]}', "transforms_train.json, line 2: not valid JSON"),
-    ("", "line 1: not valid JSON"),
-    ("[]", "has no list `frames`"),
-    ('{"camera_angle_x": 0.7}', "has no list `frames`"),
-    ('{"camera_angle_x": 0.7, "frames": []}', "lists no frames: the split train has no views"),
-    ('{"camera_angle_x": 0.7, "frames": [{}]}', "frame 0 has no file_path"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"frames": [\n{"file_path": }]}', "transforms_train.json, line 2: not valid JSON"),
+        ("", "line 1: not valid JSON"),
+        ("[]", "has no list `frames`"),
+        ('{"camera_angle_x": 0.7}', "has no list `frames`"),
+        ('{"camera_angle_x": 0.7, "frames": []}', "lists no frames: the split train has no views"),
+        ('{"camera_angle_x": 0.7, "frames": [{}]}', "frame 0 has no file_path"),
+    ],
+)
 def test_damaged_transforms_files(tmp_path, text, words):
     write_scene(tmp_path)
     (tmp_path / "transforms_train.json").write_text(text)
@@ -51,10 +54,16 @@ def last_row(matrix):
     matrix[3] = [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (scale_rotation, "the rotation is scaled by 2.5"), (shear, "the pose is not rigid"),
-    (mirror, "the pose is a mirror image"), (spoil, "transform_matrix holds a value that is not finite"),
-    (last_row, "the last row of transform_matrix is not 0 0 0 1")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (scale_rotation, "the rotation is scaled by 2.5"),
+        (shear, "the pose is not rigid"),
+        (mirror, "the pose is a mirror image"),
+        (spoil, "transform_matrix holds a value that is not finite"),
+        (last_row, "the last row of transform_matrix is not 0 0 0 1"),
+    ],
+)
 def test_poses_that_are_none(tmp_path, change, words):
     write_scene(tmp_path)
     content = read(tmp_path)
@@ -72,18 +81,21 @@ def test_poses_of_another_shape(tmp_path, matrix):
     assert "frame 0: transform_matrix is not a 4x4 or 3x4 matrix" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize(("entry", "words"), [
-    ({"camera_angle_x": 0}, "camera_angle_x is 0, not a finite positive number below pi"),
-    ({"camera_angle_x": math.nan}, "camera_angle_x is nan"),
-    ({"camera_angle_x": math.inf}, "camera_angle_x is inf"),
-    ({"camera_angle_x": -0.7}, "camera_angle_x is -0.7"),
-    ({"camera_angle_x": "wide"}, "camera_angle_x is 'wide'"),
-    ({"camera_angle_x": 3.2}, "camera_angle_x is 3.2"),
-    ({"fl_x": -5}, "fl_x is -5, not a finite positive number"),
-    ({"fl_x": 5, "cx": math.inf}, "cx is inf"),
-    ({"fl_x": 5, "w": 16, "h": 16}, "says w x h = 16x16, but"),
-    ({"k1": 0.05}, "has lens distortion k1"),
-])
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"camera_angle_x": 0}, "camera_angle_x is 0, not a finite positive number below pi"),
+        ({"camera_angle_x": math.nan}, "camera_angle_x is nan"),
+        ({"camera_angle_x": math.inf}, "camera_angle_x is inf"),
+        ({"camera_angle_x": -0.7}, "camera_angle_x is -0.7"),
+        ({"camera_angle_x": "wide"}, "camera_angle_x is 'wide'"),
+        ({"camera_angle_x": 3.2}, "camera_angle_x is 3.2"),
+        ({"fl_x": -5}, "fl_x is -5, not a finite positive number"),
+        ({"fl_x": 5, "cx": math.inf}, "cx is inf"),
+        ({"fl_x": 5, "w": 16, "h": 16}, "says w x h = 16x16, but"),
+        ({"k1": 0.05}, "has lens distortion k1"),
+    ],
+)
 def test_lenses_that_are_none(tmp_path, entry, words):
     assert words in refusal(write_scene(tmp_path, **entry))
 

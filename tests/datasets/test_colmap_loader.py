@@ -119,8 +119,9 @@ def test_the_model_with_the_most_images_on_disk_is_read(tmp_path, capsys):
     scene = load(tmp_path)
     assert scene.train.cameras.intrinsics[0, 0, 0] == 130 and len(scene.train) == 7
     said = capsys.readouterr().err
-    assert ("sparse/1/*.bin: of 3 models it has the most images on disk, 9 (others: sparse/0/*.txt 3, sparse/2/*.bin cannot be "
-            "read)") in said
+    assert (
+        "sparse/1/*.bin: of 3 models it has the most images on disk, 9 (others: sparse/0/*.txt 3, sparse/2/*.bin cannot be read)"
+    ) in said
     shutil.rmtree(tmp_path / "sparse/1")
     scene = load(tmp_path)
     assert scene.train.cameras.intrinsics[0, 0, 0] == 127.5 and (len(scene.train), len(scene.test)) == (2, 1)
@@ -287,8 +288,9 @@ def test_every_cut_is_noticed(tmp_path):
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize(("number", "name", "count"), [(11, "RAD_TAN_THIN_PRISM_FISHEYE", 16), (16, "EQUIRECTANGULAR", 2),
-                                                       (99, "number 99", 7)])
+@pytest.mark.parametrize(
+    ("number", "name", "count"), [(11, "RAD_TAN_THIN_PRISM_FISHEYE", 16), (16, "EQUIRECTANGULAR", 2), (99, "number 99", 7)]
+)
 def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name, count):
     write_colmap(tmp_path)
     path = tmp_path / "sparse/0/cameras.bin"
@@ -301,18 +303,21 @@ def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name, 
     check_dots(load(tmp_path).train, world_points(load(tmp_path)), 0.15)
 
 
-@pytest.mark.parametrize(("name", "old", "new", "words"), [
-    ("cameras", "OPENCV", "EQUIRECTANGULAR", "the camera model EQUIRECTANGULAR is not supported"),
-    ("cameras", "260.0 250", "260.0 -250", "has parameters that are not valid"),
-    ("cameras", "260.0 250", "inf 250", "has parameters that are not valid"),
-    ("cameras", "260.0 250 ", "260.0 ", "OPENCV has 8 parameters, and these are 7"),
-    ("cameras", "0.12", "twelve", "is damaged, or not a file of COLMAP"),
-    ("cameras", "0.12", "-9", "folds the picture over"),
-    ("cameras", "5 OPENCV", "6 OPENCV", "was taken by camera 5, which is not in cameras.txt"),
-    ("images", " 5 view_3.png", " 5", "is damaged, or not a file of COLMAP"),
-    ("points3D", "0.9 0.5", "0.9 high", "is damaged, or not a file of COLMAP"),
-    ("points3D", "0.9 0.5 -0.4 9 9 9 0.5 1 0", "0.9", "is damaged, or not a file of COLMAP (point 59 has 1 coordinates)"),
-])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("cameras", "OPENCV", "EQUIRECTANGULAR", "the camera model EQUIRECTANGULAR is not supported"),
+        ("cameras", "260.0 250", "260.0 -250", "has parameters that are not valid"),
+        ("cameras", "260.0 250", "inf 250", "has parameters that are not valid"),
+        ("cameras", "260.0 250 ", "260.0 ", "OPENCV has 8 parameters, and these are 7"),
+        ("cameras", "0.12", "twelve", "is damaged, or not a file of COLMAP"),
+        ("cameras", "0.12", "-9", "folds the picture over"),
+        ("cameras", "5 OPENCV", "6 OPENCV", "was taken by camera 5, which is not in cameras.txt"),
+        ("images", " 5 view_3.png", " 5", "is damaged, or not a file of COLMAP"),
+        ("points3D", "0.9 0.5", "0.9 high", "is damaged, or not a file of COLMAP"),
+        ("points3D", "0.9 0.5 -0.4 9 9 9 0.5 1 0", "0.9", "is damaged, or not a file of COLMAP (point 59 has 1 coordinates)"),
+    ],
+)
 def test_texts_that_make_no_sense(tmp_path, name, old, new, words):
     path = write_colmap(tmp_path, "txt") / f"sparse/0/{name}.txt"
     assert old in path.read_text()

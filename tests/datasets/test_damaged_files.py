@@ -36,14 +36,23 @@ def sound_pictures() -> dict[str, bytes]:
     rgb, exif = Image.fromarray(rgba[..., :3]), Image.Exif()
     exif[0x0112] = 6
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    kinds = {"rgba.png": (Image.fromarray(rgba), {"exif": exif}), "profile.png": (rgb, {"icc_profile": profile}),
-             "p3.png": (rgb, {"icc_profile": matrix_profile(DISPLAY_P3, D65, SRGB_CURVE)}), "grey16.png": (wide, {}),
-             "palette.png": (rgb.quantize(7), {"transparency": 2}), "bits.png": (rgb.convert("1"), {}),
-             "photo.jpg": (rgb, {"exif": exif, "icc_profile": profile}), "grey.jpg": (rgb.convert("L"), {"progressive": True}),
-             "inks.jpg": (rgb.convert("CMYK"), {}), "lossy.webp": (rgb, {"exif": exif}),
-             "exact.webp": (Image.fromarray(rgba), {"lossless": True}), "raw.tif": (Image.fromarray(rgba), {}),
-             "packed.tif": (rgb, {"compression": "tiff_lzw"}), "grey16.tif": (wide, {"compression": "tiff_adobe_deflate"}),
-             "plain.bmp": (rgb, {})}
+    kinds = {
+        "rgba.png": (Image.fromarray(rgba), {"exif": exif}),
+        "profile.png": (rgb, {"icc_profile": profile}),
+        "p3.png": (rgb, {"icc_profile": matrix_profile(DISPLAY_P3, D65, SRGB_CURVE)}),
+        "grey16.png": (wide, {}),
+        "palette.png": (rgb.quantize(7), {"transparency": 2}),
+        "bits.png": (rgb.convert("1"), {}),
+        "photo.jpg": (rgb, {"exif": exif, "icc_profile": profile}),
+        "grey.jpg": (rgb.convert("L"), {"progressive": True}),
+        "inks.jpg": (rgb.convert("CMYK"), {}),
+        "lossy.webp": (rgb, {"exif": exif}),
+        "exact.webp": (Image.fromarray(rgba), {"lossless": True}),
+        "raw.tif": (Image.fromarray(rgba), {}),
+        "packed.tif": (rgb, {"compression": "tiff_lzw"}),
+        "grey16.tif": (wide, {"compression": "tiff_adobe_deflate"}),
+        "plain.bmp": (rgb, {}),
+    }
     found = {}
     for name, (image, options) in kinds.items():
         file = io.BytesIO()
@@ -85,13 +94,22 @@ def test_pictures(tmp_path_factory, name):
 
 SCENES = {
     "blender": (write_scene, ["transforms_train.json", "transforms_test.json"], {}),
-    "nerfstudio": (lambda folder: write_transforms(folder, around(3), size=(32, 22), lens=LENS, aabb_scale=2, k1=0.01),
-                   ["transforms.json"], {"factor": 1, "llffhold": 2}),
+    "nerfstudio": (
+        lambda folder: write_transforms(folder, around(3), size=(32, 22), lens=LENS, aabb_scale=2, k1=0.01),
+        ["transforms.json"],
+        {"factor": 1, "llffhold": 2},
+    ),
     "llff": (lambda folder: write_llff(folder, facing(3), (32, 22), 26.0), ["poses_bounds.npy"], {"factor": 1, "llffhold": 2}),
-    "colmap_bin": (lambda folder: write_colmap(folder, "bin", motions=around(3)),
-                   [f"sparse/0/{part}.bin" for part in ("cameras", "images", "points3D")], {"img_s": 16, "llffhold": 2}),
-    "colmap_txt": (lambda folder: write_colmap(folder, "txt", motions=around(3)),
-                   [f"sparse/0/{part}.txt" for part in ("cameras", "images", "points3D")], {"img_s": 16, "llffhold": 2}),
+    "colmap_bin": (
+        lambda folder: write_colmap(folder, "bin", motions=around(3)),
+        [f"sparse/0/{part}.bin" for part in ("cameras", "images", "points3D")],
+        {"img_s": 16, "llffhold": 2},
+    ),
+    "colmap_txt": (
+        lambda folder: write_colmap(folder, "txt", motions=around(3)),
+        [f"sparse/0/{part}.txt" for part in ("cameras", "images", "points3D")],
+        {"img_s": 16, "llffhold": 2},
+    ),
 }
 
 

@@ -49,9 +49,7 @@ def test_the_folder_has_the_views_asked_for_in_nerf_synthetic_format(folder):
     for split, count in zip(SPLITS, (4, 2, 3), strict=True):
         transforms = json.loads((folder / f"transforms_{split}.json").read_text())
         assert [f["file_path"] for f in transforms["frames"]] == [f"./{split}/r_{i}" for i in range(count)]
-        assert transforms["camera_angle_x"] == pytest.approx(
-            2 * np.arctan(np.tan(0.6911112070083618 / 2) * 1.5)
-        )
+        assert transforms["camera_angle_x"] == pytest.approx(2 * np.arctan(np.tan(0.6911112070083618 / 2) * 1.5))
     for _, picture, depth, normal in views(folder):
         assert (picture.shape, picture.dtype) == ((32, 48, 4), np.uint8)
         assert (depth.shape, depth.dtype) == ((32, 48), np.float32)
@@ -98,9 +96,7 @@ def test_depth_and_normals_fit_the_cameras_and_the_surface(folder):
 def test_cameras_are_rigid_upright_and_look_at_the_scene(split):
     poses = demo_poses(DemoSettings(), split)
     rotation, centre = poses[:, :3, :3], poses[:, :3, 3]
-    np.testing.assert_allclose(
-        rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (len(poses), 1, 1)), atol=1e-12
-    )
+    np.testing.assert_allclose(rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (len(poses), 1, 1)), atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(rotation), 1, atol=1e-12)
     np.testing.assert_allclose(centre - demo.LOOK_AT, demo.CAMERA_DISTANCE * rotation[:, :, 2], atol=1e-12)
     assert (rotation[:, 2, 1] > 0).all()  # the camera's up has the world's up in it
@@ -139,11 +135,7 @@ def test_a_folder_that_is_not_whole_is_made_again(folder, tmp_path, damage):
         for split in SPLITS:
             (made / split).rmdir()
     else:
-        files = {
-            "a picture": "val/r_1.png",
-            "a map": "test/r_2_depth.npy",
-            "a JSON file": "transforms_test.json",
-        }
+        files = {"a picture": "val/r_1.png", "a map": "test/r_2_depth.npy", "a JSON file": "transforms_test.json"}
         (made / files[damage]).unlink()
     assert not is_complete(made, SMALL)
     assert ensure_demo(tmp_path, SMALL, quiet=True) == made
@@ -204,9 +196,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
         ensure_demo(tmp_path / "file", SMALL, quiet=True)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"width": 4}, {"height": 0}, {"train_views": 0}, {"test_views": -1}, {"samples": 1.5}]
-)
+@pytest.mark.parametrize("wrong", [{"width": 4}, {"height": 0}, {"train_views": 0}, {"test_views": -1}, {"samples": 1.5}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         DemoSettings(**wrong)

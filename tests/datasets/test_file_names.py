@@ -15,25 +15,45 @@ def files_in(folder, *names):
     return folder
 
 
-@pytest.mark.parametrize(("stored", "name"), [
-    ("images/a.png", "images/a.png"), ("images/a.png", "./images//a.png"), ("images/a.png", "images\\a.png"),
-    ("images/a.png", "images/a"), ("images/a.JPG", "images/a.jpg"), ("images/a.JPG", "images/a"),
-    ("images/a.webp", "images/a.jpg"),
-    ("images/a.jpg.png", "images/a.jpg"), ("Images/A.PNG", "images/a.png"), ("images/r_0.5.png", "images/r_0.5"),
-    ("images/left 1/a.png", "images/left 1/a.png"), ("images/a.png", "/home/me/scene_1/images/a.png"),
-    ("images/a.png", "C:\\data\\images\\a.png"), ("images/a.png", "data/scene/images/a.png"), ("images/a.png", "../images/a.png"),
-    (unicodedata.normalize("NFD", "images/é.png"), unicodedata.normalize("NFC", "images/é.png")),
-    ("images/é.png", b"images/\xe9.png".decode("utf-8", "surrogateescape")),
-])
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [
+        ("images/a.png", "images/a.png"),
+        ("images/a.png", "./images//a.png"),
+        ("images/a.png", "images\\a.png"),
+        ("images/a.png", "images/a"),
+        ("images/a.JPG", "images/a.jpg"),
+        ("images/a.JPG", "images/a"),
+        ("images/a.webp", "images/a.jpg"),
+        ("images/a.jpg.png", "images/a.jpg"),
+        ("Images/A.PNG", "images/a.png"),
+        ("images/r_0.5.png", "images/r_0.5"),
+        ("images/left 1/a.png", "images/left 1/a.png"),
+        ("images/a.png", "/home/me/scene_1/images/a.png"),
+        ("images/a.png", "C:\\data\\images\\a.png"),
+        ("images/a.png", "data/scene/images/a.png"),
+        ("images/a.png", "../images/a.png"),
+        (unicodedata.normalize("NFD", "images/é.png"), unicodedata.normalize("NFC", "images/é.png")),
+        ("images/é.png", b"images/\xe9.png".decode("utf-8", "surrogateescape")),
+    ],
+)
 def test_a_name_means_the_file_however_it_is_written(tmp_path, stored, name):
     folder = files_in(tmp_path / "scene", stored)
     assert find_files(folder, [name]) == [folder / stored]
 
 
-@pytest.mark.parametrize(("stored", "name"), [
-    ("a.png", "b.png"), ("r_0.png", "r_0.5"), ("a/b.png", "b.png"), ("b.png", "a/b.png"), ("a.txt", "a"), ("a.png", "x" * 400),
-    ("a.png", "a\0.png"),
-])
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [
+        ("a.png", "b.png"),
+        ("r_0.png", "r_0.5"),
+        ("a/b.png", "b.png"),
+        ("b.png", "a/b.png"),
+        ("a.txt", "a"),
+        ("a.png", "x" * 400),
+        ("a.png", "a\0.png"),
+    ],
+)
 def test_other_files_are_not_meant(tmp_path, stored, name):
     assert find_files(files_in(tmp_path / "scene", stored), [name]) == [None]
 

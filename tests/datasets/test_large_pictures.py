@@ -31,8 +31,10 @@ def test_60000_by_60000_pixels_are_told(tmp_path):
 
 
 def test_more_pixels_than_a_file_can_hold_are_told(tmp_path):
-    for path in (png(tmp_path / "a.png", np.zeros((1, 1, 3), np.uint8), size=(30_000, 30_000)),
-                 tiff(tmp_path / "a.tif", np.zeros((1, 1, 3), np.uint8), size=(3000, 3000))):
+    for path in (
+        png(tmp_path / "a.png", np.zeros((1, 1, 3), np.uint8), size=(30_000, 30_000)),
+        tiff(tmp_path / "a.tif", np.zeros((1, 1, 3), np.uint8), size=(3000, 3000)),
+    ):
         with pytest.raises(InputError, match=r"px, which its \d+ bytes cannot hold: it is damaged"):
             read_header(path)
 

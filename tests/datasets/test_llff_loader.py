@@ -18,16 +18,7 @@ from datasets.pictures import shrink
 from datasets.protocols import evaluation_views
 from methods.points.options import PointOptions
 from tests.datasets import written_scene
-from tests.datasets.written_photos import (
-    HEIGHT,
-    WIDTH,
-    around,
-    check_dots,
-    colmap_binaries,
-    facing,
-    world_points,
-    write_llff,
-)
+from tests.datasets.written_photos import HEIGHT, WIDTH, around, check_dots, colmap_binaries, facing, world_points, write_llff
 
 DATA = Path(os.environ.get("RADIANCE_DATA", Path(__file__).parents[3] / "shared/data"))
 FERN = DATA / "nerf_llff_data/fern"
@@ -45,9 +36,18 @@ def refusal(folder, **settings) -> str:
 # Where points are seen
 
 
-@pytest.mark.parametrize(("settings", "size"), [
-    ({"factor": 1}, (320, 216)), ({}, (160, 108)), ({"factor": 3}, (107, 72)), ({"factor": 1, "img_s": 200}, (200, 135)),
-    ({"factor": 8, "img_s": 0}, (320, 216)), ({"factor": 8, "half_res": True}, (160, 108)), ({"no_ndc": True}, (160, 108))])
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"factor": 1}, (320, 216)),
+        ({}, (160, 108)),
+        ({"factor": 3}, (107, 72)),
+        ({"factor": 1, "img_s": 200}, (200, 135)),
+        ({"factor": 8, "img_s": 0}, (320, 216)),
+        ({"factor": 8, "half_res": True}, (160, 108)),
+        ({"no_ndc": True}, (160, 108)),
+    ],
+)
 def test_points_are_seen_where_they_were_photographed(tmp_path, settings, size):
     settings = {key: value for key, value in settings.items() if key != "factor" or value != 8}
     if "img_s" in settings or "half_res" in settings:
@@ -87,8 +87,10 @@ def test_the_world_is_the_average_camera_with_content_beyond_four_thirds(tmp_pat
     np.testing.assert_allclose(poses[:, :, 3].mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(torch.nn.functional.normalize(poses[:, :, 2].mean(0), dim=0), [0, 0, 1], atol=1e-6)
     assert poses[:, 0, 1].mean().abs() < 1e-6 and poses[:, 1, 1].mean() > 0.9
-    depths = torch.cat([scene.train.cameras.project(torch.from_numpy(world_points(scene)).float(), k)[1] for k in range(7)]
-                       + [scene.test.cameras.project(torch.from_numpy(world_points(scene)).float(), k)[1] for k in range(2)])
+    depths = torch.cat(
+        [scene.train.cameras.project(torch.from_numpy(world_points(scene)).float(), k)[1] for k in range(7)]
+        + [scene.test.cameras.project(torch.from_numpy(world_points(scene)).float(), k)[1] for k in range(2)]
+    )
     assert depths.min().item() == pytest.approx(4 / 3, rel=1e-5)
     assert (scene.near, scene.far) == (pytest.approx(1.2), pytest.approx(depths.max().item(), rel=1e-5))
     assert scene.forward_facing and not load(tmp_path, no_ndc=True).forward_facing
@@ -208,33 +210,42 @@ def with_value(row: int, column: int, value: float):
     def edit(rows):
         rows[row, column] = value
         return rows
+
     return edit
 
 
-@pytest.mark.parametrize(("edit", "words"), [
-    (lambda rows: rows[:, :15], "holds 9x15 values of type float64, not N rows of 17 numbers"),
-    (lambda rows: rows.reshape(-1), "holds 153 values"),
-    (lambda rows: rows[:0], "holds 0x17 values"),
-    (lambda rows: rows.astype(str), "not N rows of 17 numbers"),
-    (lambda rows: rows[:8], "has poses of 8 photographs, but"),
-    (with_value(2, 15, np.nan), "row 2: the bounds nan and"),
-    (with_value(2, 16, np.inf), "and inf are not two finite depths"),
-    (with_value(0, 15, -1.0), "row 0: the bounds -1 and"),
-    (with_value(1, 16, 0.5), "are not two finite depths, the nearest above 0"),
-    (with_value(3, 0, np.nan), "row 3: its pose holds a value that is not finite"),
-    (with_value(3, 0, 3.0), "row 3: the pose is not rigid"),
-    (with_value(4, 14, 0.0), "focal length 0 are not those of a camera"),
-    (with_value(4, 9, np.nan), "width nan"),
-    (with_value(5, 9, 300.0), "image005.png is 320x216 px, out of proportion with the 300x216 px that its camera is stated for"),
-])
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda rows: rows[:, :15], "holds 9x15 values of type float64, not N rows of 17 numbers"),
+        (lambda rows: rows.reshape(-1), "holds 153 values"),
+        (lambda rows: rows[:0], "holds 0x17 values"),
+        (lambda rows: rows.astype(str), "not N rows of 17 numbers"),
+        (lambda rows: rows[:8], "has poses of 8 photographs, but"),
+        (with_value(2, 15, np.nan), "row 2: the bounds nan and"),
+        (with_value(2, 16, np.inf), "and inf are not two finite depths"),
+        (with_value(0, 15, -1.0), "row 0: the bounds -1 and"),
+        (with_value(1, 16, 0.5), "are not two finite depths, the nearest above 0"),
+        (with_value(3, 0, np.nan), "row 3: its pose holds a value that is not finite"),
+        (with_value(3, 0, 3.0), "row 3: the pose is not rigid"),
+        (with_value(4, 14, 0.0), "focal length 0 are not those of a camera"),
+        (with_value(4, 9, np.nan), "width nan"),
+        (
+            with_value(5, 9, 300.0),
+            "image005.png is 320x216 px, out of proportion with the 300x216 px that its camera is stated for",
+        ),
+    ],
+)
 def test_damaged_poses(tmp_path, edit, words):
     write_llff(tmp_path)
     change(tmp_path, edit)
     assert words in refusal(tmp_path)
 
 
-@pytest.mark.parametrize(("edit", "words"), [
-    (with_value(3, 15, 0.05), "row 3: the bounds 0.05 and"), (with_value(3, 16, 9000.0), "and 9000 of image003 are unlike")])
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [(with_value(3, 15, 0.05), "row 3: the bounds 0.05 and"), (with_value(3, 16, 9000.0), "and 9000 of image003 are unlike")],
+)
 def test_one_photographs_bounds_do_not_set_the_worlds_scale(tmp_path, edit, words, capsys):
     sound = load(write_llff(tmp_path))
     assert "unlike" not in capsys.readouterr().err
@@ -297,8 +308,12 @@ def test_copies_of_some_are_no_copies(tmp_path, capsys):
 def test_mirrored_axes_are_found(tmp_path):
     """The columns in another order, as when they were written for OpenGL: right, up, backwards."""
     write_llff(tmp_path)
-    change(tmp_path, lambda rows: np.concatenate(
-        [rows[:, :15].reshape(-1, 3, 5)[:, :, [1, 0, 2, 3, 4]].reshape(-1, 15), rows[:, 15:]], axis=1))
+    change(
+        tmp_path,
+        lambda rows: np.concatenate(
+            [rows[:, :15].reshape(-1, 3, 5)[:, :, [1, 0, 2, 3, 4]].reshape(-1, 15), rows[:, 15:]], axis=1
+        ),
+    )
     assert "row 0: the pose is a mirror image" in refusal(tmp_path)
 
 
@@ -394,8 +409,18 @@ def colour_errors(scene, points, colours, seen, number, shifts, k1=0.0) -> dict:
             x = (places.numpy() - k[:2, 2]) / k[0, 0]
             columns, rows = (x * (1 + k1 * (x**2).sum(1, keepdims=True)) * k[0, 0] + k[:2, 2]).T
             for shift in shifts:
-                found = np.stack([ndimage.map_coordinates(split.images[view, ..., channel].astype(float), [
-                    rows - 0.5 + shift[1], columns - 0.5 + shift[0]], order=1, mode="nearest") for channel in range(3)], 1)
+                found = np.stack(
+                    [
+                        ndimage.map_coordinates(
+                            split.images[view, ..., channel].astype(float),
+                            [rows - 0.5 + shift[1], columns - 0.5 + shift[0]],
+                            order=1,
+                            mode="nearest",
+                        )
+                        for channel in range(3)
+                    ],
+                    1,
+                )
                 errors[shift].append(np.abs(found - colours[mine]).mean(1))
     return {shift: np.concatenate(values).mean() for shift, values in errors.items()}
 

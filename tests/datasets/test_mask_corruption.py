@@ -80,11 +80,14 @@ class Drawn:
         return np.array(self.values.pop(0), float)
 
 
-@pytest.mark.parametrize("turn, shear_x, shear_y, forward", [
-    (30, 0, 0, [[math.cos(math.pi / 6), -0.5], [0.5, math.cos(math.pi / 6)]]),
-    (0, 10, 0, [[1, -math.tan(math.radians(10))], [0, 1]]),
-    (0, 0, 10, [[1, 0], [-math.tan(math.radians(10)), 1]]),
-])
+@pytest.mark.parametrize(
+    "turn, shear_x, shear_y, forward",
+    [
+        (30, 0, 0, [[math.cos(math.pi / 6), -0.5], [0.5, math.cos(math.pi / 6)]]),
+        (0, 10, 0, [[1, -math.tan(math.radians(10))], [0, 1]]),
+        (0, 0, 10, [[1, 0], [-math.tan(math.radians(10)), 1]]),
+    ],
+)
 def test_affine_worked_by_hand(turn, shear_x, shear_y, forward):
     """Where torchvision's rotation, shears and scale, about the centre, take the columns and rows of a picture."""
     rng = Drawn([turn, shear_x, shear_y], [0.1, -0.2], 1.5)
@@ -160,10 +163,19 @@ def test_kinds_and_amounts_are_read():
     assert parse_corruption("affine:.12, erode:5") == [("affine", 0.12), ("erode", 5.0)]
 
 
-@pytest.mark.parametrize("text, words", [
-    ("blur:1", "unknown kind 'blur': choose one of affine, erode"), ("erode", "write erode:AMOUNT"),
-    ("affine:1.5", "from 0 to 1"), ("holes:-1", "from 0 to 1"), ("holes:nan", "from 0 to 1"), ("", "unknown kind ''"),
-    ("erode:5,", "unknown kind ''"), ("erode:five", "write erode:AMOUNT")])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("blur:1", "unknown kind 'blur': choose one of affine, erode"),
+        ("erode", "write erode:AMOUNT"),
+        ("affine:1.5", "from 0 to 1"),
+        ("holes:-1", "from 0 to 1"),
+        ("holes:nan", "from 0 to 1"),
+        ("", "unknown kind ''"),
+        ("erode:5,", "unknown kind ''"),
+        ("erode:five", "write erode:AMOUNT"),
+    ],
+)
 def test_what_is_not_understood_is_said(text, words):
     with pytest.raises(InputError, match=words.replace("(", r"\(")):
         parse_corruption(text)

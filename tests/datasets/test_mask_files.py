@@ -83,8 +83,10 @@ def test_wrong_masks_are_named(tmp_path):
     assert "r_1.png cannot be decoded" in refusal(folder, maskdir=str(masks))
 
 
-@pytest.mark.parametrize("layout", [
-    "{folder}/{stem}.png", "{stem}.png", "{stem}.jpg.png", "{folder}/{stem}.jpg.png", "{stem}.PNG", "{folder}/{stem}.JPG.Png"])
+@pytest.mark.parametrize(
+    "layout",
+    ["{folder}/{stem}.png", "{stem}.png", "{stem}.jpg.png", "{folder}/{stem}.jpg.png", "{stem}.PNG", "{folder}/{stem}.JPG.Png"],
+)
 def test_layouts_of_masks(tmp_path, layout):
     pictures = [(tmp_path / f"images/{k}.jpg", [f"images/{k}.jpg"]) for k in range(3)]
     for path, _ in pictures:
@@ -99,8 +101,15 @@ def test_layouts_of_masks(tmp_path, layout):
 def test_the_nearest_name_of_a_mask_wins_and_shared_ones_do_not_count(tmp_path):
     pictures = [(tmp_path / name, [name]) for name in ("images/a/0.jpg", "images/b/0.jpg", "images/b/1.jpg", "images/b/1.png")]
     masks = tmp_path / "masks"
-    for path in (masks / "images/a/0.png", masks / "b/0.png", masks / "0.png", masks / "b/1.png", masks / "1.jpg.png",
-                 masks / "b/1.png.png", *(path for path, _ in pictures)):
+    for path in (
+        masks / "images/a/0.png",
+        masks / "b/0.png",
+        masks / "0.png",
+        masks / "b/1.png",
+        masks / "1.jpg.png",
+        masks / "b/1.png.png",
+        *(path for path, _ in pictures),
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     found = find_masks({"train": pictures[:2], "test": pictures[2:]}, masks)
@@ -120,7 +129,8 @@ def test_a_mask_without_folder_is_shared_only_among_pictures_that_need_one(tmp_p
     assert (scene.silhouettes.alpha[:, 3:] == 255).all() and (scene.silhouettes.alpha[:, :3] == 0).all()
     folder = write_scene(tmp_path / "opaque", mode="RGB")
     assert f"{flat}/r_0.png could be the mask of 2 pictures: name their masks train/r_0.png, test/r_0.png" in refusal(
-        folder, maskdir=str(flat))
+        folder, maskdir=str(flat)
+    )
 
 
 def test_pictures_without_alpha_need_masks_or_leave_to_do_without(tmp_path):

@@ -15,17 +15,7 @@ from methods.fields.learn import learn
 from methods.fields.options import FieldOptions
 from settings.errors import InputError
 from tests.datasets import written_scene
-from tests.datasets.written_photos import (
-    BENT,
-    LENS,
-    POINTS,
-    around,
-    check_dots,
-    opengl,
-    read_json,
-    write_json,
-    write_transforms,
-)
+from tests.datasets.written_photos import BENT, LENS, POINTS, around, check_dots, opengl, read_json, write_json, write_transforms
 
 
 def load(folder, **settings):
@@ -50,8 +40,10 @@ def change_frame(folder, k: int, **entries) -> None:
 # Where points are seen
 
 
-@pytest.mark.parametrize(("settings", "size"), [
-    ({}, (160, 108)), ({"factor": 1}, (320, 216)), ({"factor": 3}, (107, 72)), ({"factor": 8, "img_s": 150}, (150, 101))])
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [({}, (160, 108)), ({"factor": 1}, (320, 216)), ({"factor": 3}, (107, 72)), ({"factor": 8, "img_s": 150}, (150, 101))],
+)
 @pytest.mark.parametrize("lens", [LENS, LENS | BENT, LENS | {"k3": 0.2}])
 def test_points_are_seen_where_they_were_photographed(tmp_path, settings, size, lens):
     scene = load(write_transforms(tmp_path, lens=lens), **settings)
@@ -63,8 +55,9 @@ def test_points_are_seen_where_they_were_photographed(tmp_path, settings, size, 
 FISHEYE = {"k1": 0.08, "k2": -0.03, "k3": 0.01, "k4": -0.02}
 
 
-@pytest.mark.parametrize("said", [{"is_fisheye": True}, {"camera_model": "OPENCV_FISHEYE"},
-                                  {"is_fisheye": True, "camera_model": "OPENCV"}])
+@pytest.mark.parametrize(
+    "said", [{"is_fisheye": True}, {"camera_model": "OPENCV_FISHEYE"}, {"is_fisheye": True, "camera_model": "OPENCV"}]
+)
 @pytest.mark.parametrize("factor", [1, 2])
 def test_fisheyes(tmp_path, said, factor):
     scene = load(write_transforms(tmp_path, lens=LENS | FISHEYE, **said), factor=factor)
@@ -281,9 +274,10 @@ def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
     assert f"--maskdir {other} is used; the masks named in the scene's files are not" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("entry", "words"), [
-    ({"fl_x": 1e-300}, "focal length 0 px"), ({"fl_y": 1e12}, "focal length 5e+11 px"), ({"cx": 1e30}, "the middle 5e+29 px"),
-])
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [({"fl_x": 1e-300}, "focal length 0 px"), ({"fl_y": 1e12}, "focal length 5e+11 px"), ({"cx": 1e30}, "the middle 5e+29 px")],
+)
 def test_lenses_that_took_no_picture(tmp_path, entry, words):
     write_transforms(tmp_path)
     change(tmp_path, **entry)
@@ -356,8 +350,14 @@ def test_entries_that_are_not_used_are_named_once(tmp_path, capsys):
 
 
 def test_entries_that_only_record_what_was_done_are_silent(tmp_path, capsys):
-    write_transforms(tmp_path, applied_transform=[[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0]], applied_scale=0.5, n_frames=9,
-                     ply_file_path="sparse_pc.ply", from_mitsuba=False)
+    write_transforms(
+        tmp_path,
+        applied_transform=[[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0]],
+        applied_scale=0.5,
+        n_frames=9,
+        ply_file_path="sparse_pc.ply",
+        from_mitsuba=False,
+    )
     load(tmp_path)
     assert "not used" not in capsys.readouterr().err
 
@@ -414,38 +414,44 @@ def test_one_odd_pose_does_not_move_the_box(tmp_path, capsys):
 # What is wrong with a scene
 
 
-@pytest.mark.parametrize(("top", "words"), [
-    ({"camera_model": "FISHEYE624"}, "the camera model FISHEYE624 is not supported"),
-    ({"camera_model": "EQUIRECTANGULAR"}, "the camera model EQUIRECTANGULAR is not supported"),
-    ({"is_fisheye": True, "p1": 0.01}, "frame 0 has lens distortion p1, which is not supported for its camera model"),
-    ({"camera_model": ["OPENCV"]}, "the camera model ['OPENCV'] is not supported"),
-    ({"latlong": True}, "the camera model latlong is not supported"),
-    ({"k4": 0.01}, "frame 0 has lens distortion k4, which is not supported"),
-    ({"k1": "strong"}, "k1 is 'strong', not a finite number"),
-    ({"k2": math.nan}, "k2 is nan, not a finite number"),
-    ({"k1": -2.0}, "folds the picture over"),
-    ({"fl_x": 0}, "fl_x is 0, not a finite positive number"),
-    ({"w": 400}, "says w x h = 400x216"),
-    ({"aabb_scale": 0}, "aabb_scale is 0, not a finite positive number"),
-    ({"aabb_scale": "big"}, "aabb_scale is 'big'"),
-    ({"aabb_scale": 1, "offset": [1, 2]}, "offset is [1, 2], not three finite numbers"),
-    ({"frames": []}, "lists no frames"),
-    ({"frames": None}, "has no list `frames`"),
-])
+@pytest.mark.parametrize(
+    ("top", "words"),
+    [
+        ({"camera_model": "FISHEYE624"}, "the camera model FISHEYE624 is not supported"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "the camera model EQUIRECTANGULAR is not supported"),
+        ({"is_fisheye": True, "p1": 0.01}, "frame 0 has lens distortion p1, which is not supported for its camera model"),
+        ({"camera_model": ["OPENCV"]}, "the camera model ['OPENCV'] is not supported"),
+        ({"latlong": True}, "the camera model latlong is not supported"),
+        ({"k4": 0.01}, "frame 0 has lens distortion k4, which is not supported"),
+        ({"k1": "strong"}, "k1 is 'strong', not a finite number"),
+        ({"k2": math.nan}, "k2 is nan, not a finite number"),
+        ({"k1": -2.0}, "folds the picture over"),
+        ({"fl_x": 0}, "fl_x is 0, not a finite positive number"),
+        ({"w": 400}, "says w x h = 400x216"),
+        ({"aabb_scale": 0}, "aabb_scale is 0, not a finite positive number"),
+        ({"aabb_scale": "big"}, "aabb_scale is 'big'"),
+        ({"aabb_scale": 1, "offset": [1, 2]}, "offset is [1, 2], not three finite numbers"),
+        ({"frames": []}, "lists no frames"),
+        ({"frames": None}, "has no list `frames`"),
+    ],
+)
 def test_entries_that_make_no_sense(tmp_path, top, words):
     write_transforms(tmp_path)
     change(tmp_path, **top)
     assert words in refusal(tmp_path)
 
 
-@pytest.mark.parametrize(("entries", "words"), [
-    ({"transform_matrix": [[1, 0], [0, 1]]}, "frame 4: transform_matrix is not a 4x4 or 3x4 matrix"),
-    ({"transform_matrix": np.diag([2.0, 2, 2, 1]).tolist()}, "frame 4: the rotation is scaled by 2"),
-    ({"transform_matrix": np.full((4, 4), math.inf).tolist()}, "frame 4: transform_matrix holds a value that is not finite"),
-    ({"file_path": None}, "frame 4 has no file_path"),
-    ({"camera_model": "FOV"}, "frame 4: the camera model FOV is not supported"),
-    ({"w": 640, "h": 432}, "frame_00004.png is 320x216 px, smaller than the 640x432 px to work at"),
-])
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"transform_matrix": [[1, 0], [0, 1]]}, "frame 4: transform_matrix is not a 4x4 or 3x4 matrix"),
+        ({"transform_matrix": np.diag([2.0, 2, 2, 1]).tolist()}, "frame 4: the rotation is scaled by 2"),
+        ({"transform_matrix": np.full((4, 4), math.inf).tolist()}, "frame 4: transform_matrix holds a value that is not finite"),
+        ({"file_path": None}, "frame 4 has no file_path"),
+        ({"camera_model": "FOV"}, "frame 4: the camera model FOV is not supported"),
+        ({"w": 640, "h": 432}, "frame_00004.png is 320x216 px, smaller than the 640x432 px to work at"),
+    ],
+)
 def test_frames_that_make_no_sense(tmp_path, entries, words):
     write_transforms(tmp_path)
     change_frame(tmp_path, 4, **entries)

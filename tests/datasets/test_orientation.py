@@ -1,6 +1,5 @@
 """EXIF orientation: pictures are read as their cameras have them, once, in every format; what nothing tells is said."""
 
-
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -16,8 +15,16 @@ from tests.datasets.written_pictures import png, tiff
 from tests.datasets.written_scene import load, refusal, write_scene
 
 # By EXIF's definition: where the stored picture's first row and first column are in the upright one.
-PLACES = {1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"), 5: ("left", "top"),
-          6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom")}
+PLACES = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
 STORED = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
 
@@ -156,8 +163,11 @@ def turn_files(folder, orientation):
 @pytest.mark.parametrize("kind", ["llff", "nerfstudio", "colmap"])
 def test_photographs(tmp_path, kind, orientation, flag):
     """Points are seen where they were photographed, from the pictures and from copies that the program makes; twice."""
-    write = {"llff": written_photos.write_llff, "nerfstudio": written_photos.write_transforms,
-             "colmap": written_photos.write_colmap}[kind]
+    write = {
+        "llff": written_photos.write_llff,
+        "nerfstudio": written_photos.write_transforms,
+        "colmap": written_photos.write_colmap,
+    }[kind]
     turn_files(write(tmp_path), orientation)
     for _ in range(2):
         scene = load(tmp_path, factor=2, no_masks=True, orientation=flag)
@@ -187,7 +197,8 @@ def test_masks_beside_turned_photographs(tmp_path, drawn_on):
         target = tmp_path / "masks/images" / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask if drawn_on == "upright" else stored_for(mask, 6)).save(
-            target, **({"exif": exif(6)} if drawn_on == "tagged" else {}))
+            target, **({"exif": exif(6)} if drawn_on == "tagged" else {})
+        )
         Image.fromarray(stored_for(upright, 6)).save(path, exif=exif(6))
     split = load(tmp_path, factor=1, maskdir=str(tmp_path / "masks")).train
     assert ((split.alpha > 0) == (split.images.max(-1) > 60)).all() and (split.alpha > 0).any()

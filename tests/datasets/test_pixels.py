@@ -40,9 +40,12 @@ def decoded(values):
 
 
 def test_grey_of_16_bits(tmp_path):
-    for path in (png(tmp_path / "a.png", V[None, :, None]), tiff(tmp_path / "l.tif", V[None, :, None], photometric=1),
-                 tiff(tmp_path / "b.tif", V[None, :, None], ">", photometric=1),
-                 tiff(tmp_path / "d.tif", V[None, :, None], deflated=True, photometric=1)):
+    for path in (
+        png(tmp_path / "a.png", V[None, :, None]),
+        tiff(tmp_path / "l.tif", V[None, :, None], photometric=1),
+        tiff(tmp_path / "b.tif", V[None, :, None], ">", photometric=1),
+        tiff(tmp_path / "d.tif", V[None, :, None], deflated=True, photometric=1),
+    ):
         assert read(path)[0].tolist() == [[v] * 3 for v in NARROW], path
     assert read(tiff(tmp_path / "w.tif", V[None, :, None], photometric=0))[0, :, 0].tolist() == (255 - NARROW).tolist()
 
@@ -53,8 +56,14 @@ def test_colours_of_16_bits(tmp_path, channels):
     expected = np.stack([np.roll(NARROW, k) for k in range(channels)], -1)
     mode = "RGBA" if channels == 4 else "RGB"
     extra = 2 if channels == 4 else None
-    paths = [png(tmp_path / "a.png", values), *(tiff(tmp_path / f"{order == '<'}{deflated}.tif", values, order, deflated, extra)
-                                                for order in "<>" for deflated in (False, True))]
+    paths = [
+        png(tmp_path / "a.png", values),
+        *(
+            tiff(tmp_path / f"{order == '<'}{deflated}.tif", values, order, deflated, extra)
+            for order in "<>"
+            for deflated in (False, True)
+        ),
+    ]
     for path in paths:
         read_values, _ = read_picture(PictureFile(path, len(V), 1), mode)
         shown = expected[:, 3] > 0 if channels == 4 else slice(None)
@@ -149,9 +158,13 @@ def test_the_content_tells_the_format_whatever_the_name_ends_with(tmp_path):
 # Colour profiles
 
 
-@pytest.mark.parametrize(("name", "primaries", "curve", "linear"), [
-    ("Display P3", colours.DISPLAY_P3, colours.SRGB_CURVE, decoded),
-    ("Adobe RGB", colours.ADOBE_RGB, (563 / 256,), lambda values: (values / 255) ** 2.19921875)])
+@pytest.mark.parametrize(
+    ("name", "primaries", "curve", "linear"),
+    [
+        ("Display P3", colours.DISPLAY_P3, colours.SRGB_CURVE, decoded),
+        ("Adobe RGB", colours.ADOBE_RGB, (563 / 256,), lambda values: (values / 255) ** 2.19921875),
+    ],
+)
 @pytest.mark.parametrize("ending", ["png", "webp", "tif", "alpha.png"])
 def test_colours_of_wider_gamuts(tmp_path, name, primaries, curve, linear, ending):
     profile = colours.matrix_profile(primaries, colours.D65, curve)
@@ -169,9 +182,12 @@ def test_srgb_and_what_says_nothing_stay_as_they_are(tmp_path):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     ours = colours.matrix_profile(colours.SRGB, colours.D65, colours.SRGB_CURVE)
     gamma = np.array([45455], ">u4").tobytes()
-    files = [png(tmp_path / "plain.png", values),
-             png(tmp_path / "chunk.png", values, {b"sRGB": b"\0", b"gAMA": b"\0\1\x86\xa0"}),
-             png(tmp_path / "gamma.png", values, {b"gAMA": gamma}), png(tmp_path / "cicp.png", values, {b"cICP": b"\1\x0d\0\1"})]
+    files = [
+        png(tmp_path / "plain.png", values),
+        png(tmp_path / "chunk.png", values, {b"sRGB": b"\0", b"gAMA": b"\0\1\x86\xa0"}),
+        png(tmp_path / "gamma.png", values, {b"gAMA": gamma}),
+        png(tmp_path / "cicp.png", values, {b"cICP": b"\1\x0d\0\1"}),
+    ]
     for name, profile in (("icc.png", srgb), ("ours.png", ours)):
         Image.fromarray(values).save(tmp_path / name, icc_profile=profile)
         files.append(tmp_path / name)

@@ -13,16 +13,7 @@ from datasets.scene import Split
 from datasets.sizes import common_size, photograph_sizes, shrink_factor
 from methods.points.options import PointOptions
 from tests.datasets import written_scene
-from tests.datasets.written_photos import (
-    POINTS,
-    around,
-    check_dots,
-    facing,
-    opengl,
-    photograph,
-    place,
-    world_points,
-)
+from tests.datasets.written_photos import POINTS, around, check_dots, facing, opengl, photograph, place, world_points
 
 FEW = [(320, 216), (323, 215), (321, 218)]
 TURNED = [(320, 216), (216, 320)]
@@ -71,10 +62,16 @@ def check_each(split: Split, scene) -> None:
 
 
 @pytest.mark.parametrize("form", ["colmap", "transforms.json", "llff"])
-@pytest.mark.parametrize(("sizes", "factor", "found"), [
-    (FEW, 1, {(320, 215)}), (FEW, 2, {(160, 108)}), (TURNED, 1, {(320, 216), (216, 320)}), (TURNED, 2, {(160, 108), (108, 160)}),
-    (TWO, 2, {(160, 108), (240, 162)}),
-])
+@pytest.mark.parametrize(
+    ("sizes", "factor", "found"),
+    [
+        (FEW, 1, {(320, 215)}),
+        (FEW, 2, {(160, 108)}),
+        (TURNED, 1, {(320, 216), (216, 320)}),
+        (TURNED, 2, {(160, 108), (108, 160)}),
+        (TWO, 2, {(160, 108), (240, 162)}),
+    ],
+)
 def test_points_are_seen_where_they_were_photographed(tmp_path, form, sizes, factor, found, capsys):
     scene = load(write(tmp_path, form, sizes), factor=factor)
     assert {split.cameras.size(view) for split in (scene.train, scene.test) for view in range(len(split))} == found
@@ -154,10 +151,22 @@ def test_box_and_depths_hold_the_points_of_all_sizes(tmp_path):
         assert (depth > scene.near).all() and (depth < scene.far).all()
 
 
-@pytest.mark.parametrize(("width", "copies", "factor"), [
-    (640, [], 1), (800, [], 1), (801, [], 1), (1060, [], 1), (1070, [], 2), (1600, [], 2), (4032, [], 5), (6000, [], 8),
-    (4032, [8, 4], 4), (4032, [8], 8), (1600, [2], 2),
-])
+@pytest.mark.parametrize(
+    ("width", "copies", "factor"),
+    [
+        (640, [], 1),
+        (800, [], 1),
+        (801, [], 1),
+        (1060, [], 1),
+        (1070, [], 2),
+        (1600, [], 2),
+        (4032, [], 5),
+        (6000, [], 8),
+        (4032, [8, 4], 4),
+        (4032, [8], 8),
+        (1600, [2], 2),
+    ],
+)
 def test_photographs_are_worked_at_about_800_px(width, copies, factor):
     """Without a flag; of a scene that has smaller copies alone, at the copy that is nearest to that."""
     assert shrink_factor(PointOptions(), [(width, width // 2), (width // 2, width // 4)], copies) == factor

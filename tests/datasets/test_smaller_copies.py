@@ -87,8 +87,16 @@ def change(photographs: Path, folder: Path, what: str) -> None:
         (folder / MANIFEST).write_text("{")
 
 
-CHANGES = ["a photograph", "a photograph of the same size in bytes", "one photograph more", "one photograph less", "another name",
-           "a copy is missing", "a copy is cut off", "the manifest is damaged"]
+CHANGES = [
+    "a photograph",
+    "a photograph of the same size in bytes",
+    "one photograph more",
+    "one photograph less",
+    "another name",
+    "a copy is missing",
+    "a copy is cut off",
+    "the manifest is damaged",
+]
 
 
 @pytest.mark.parametrize("what", CHANGES)

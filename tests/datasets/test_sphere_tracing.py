@@ -9,9 +9,7 @@ from datasets.demo import look_at, shapes
 from datasets.demo.sphere_tracing import SUN_DIRECTION, demo_distance, trace_demo
 
 SIZE = 48
-DIRECTIONS = torch.tensor(
-    [[0.40, -0.80, 0.45], [-0.60, 0.70, 0.38], [0.80, 0.50, -0.33]], dtype=torch.float64
-)
+DIRECTIONS = torch.tensor([[0.40, -0.80, 0.45], [-0.60, 0.70, 0.38], [0.80, 0.50, -0.33]], dtype=torch.float64)
 
 
 def views():
@@ -107,9 +105,7 @@ def test_every_part_is_seen():
     origin, rays = centre_rays(intrinsics, poses)
     found = set()
     for shift in (-0.8, -0.4, 0.0, 0.4, 0.8):
-        turn = torch.tensor(
-            [[math.cos(shift), -math.sin(shift), 0], [math.sin(shift), math.cos(shift), 0], [0, 0, 1]]
-        )
+        turn = torch.tensor([[math.cos(shift), -math.sin(shift), 0], [math.sin(shift), math.cos(shift), 0], [0, 0, 1]])
         depth = trace_demo(intrinsics, turn @ poses, SIZE, SIZE, 1).depth.cpu()
         points = ((origin + depth[..., None] * rays) @ turn.T)[depth > 0]
         found |= set(demo_distance(points)[1].tolist())
@@ -118,9 +114,7 @@ def test_every_part_is_seen():
 
 def brightness(target, direction):
     """Mean stored colour of the surface at `target`, seen from one unit away in `direction`."""
-    pose = torch.from_numpy(
-        look_at(torch.nn.functional.normalize(direction[None].double(), dim=1).numpy())[:, :3]
-    )
+    pose = torch.from_numpy(look_at(torch.nn.functional.normalize(direction[None].double(), dim=1).numpy())[:, :3])
     pose[0, :, 3] = target + pose[0, :, 2]
     intrinsics = torch.tensor([[[500.0, 0, 0.5], [0, 500, 0.5], [0, 0, 1]]])
     seen = trace_demo(intrinsics, pose.float(), 1, 1)

@@ -31,8 +31,9 @@ def facing(count: int = 9, distance: float = 4.0) -> np.ndarray:
 def around(count: int = 9, distance: float = 4.0) -> np.ndarray:
     """The same for cameras on a circle about the points' z axis, a little above them."""
     turns = 2 * math.pi * np.arange(count) / count
-    return np.array([_looking(distance * np.array([math.cos(a), math.sin(a), 0.4 + 0.1 * math.sin(3 * a)]), (0, 0, 1))
-                     for a in turns])
+    return np.array(
+        [_looking(distance * np.array([math.cos(a), math.sin(a), 0.4 + 0.1 * math.sin(3 * a)]), (0, 0, 1)) for a in turns]
+    )
 
 
 def _looking(eye: np.ndarray, up) -> np.ndarray:
@@ -71,8 +72,10 @@ def _fisheye(x, y, k1=0.0, k2=0.0, k3=0.0, k4=0.0, p1=0.0, p2=0.0, sx1=0.0, sy1=
     angle = math.atan(r)
     u, v = x * angle / r, y * angle / r
     bend = k1 * angle**2 + k2 * angle**4 + k3 * angle**6 + k4 * angle**8
-    return (u + u * bend + 2 * p1 * u * v + p2 * (angle**2 + 2 * u**2) + sx1 * angle**2,
-            v + v * bend + 2 * p2 * u * v + p1 * (angle**2 + 2 * v**2) + sy1 * angle**2)
+    return (
+        u + u * bend + 2 * p1 * u * v + p2 * (angle**2 + 2 * u**2) + sx1 * angle**2,
+        v + v * bend + 2 * p2 * u * v + p1 * (angle**2 + 2 * v**2) + sy1 * angle**2,
+    )
 
 
 def _fov(x, y, k1):
@@ -127,8 +130,9 @@ def world_points(scene) -> np.ndarray:
     return POINTS @ world[:3, :3].T + world[:3, 3]
 
 
-def write_llff(folder: Path, motions=None, size=(WIDTH, HEIGHT), focal=260.0, images="images", extension=".png",
-               factor: int = 1) -> Path:
+def write_llff(
+    folder: Path, motions=None, size=(WIDTH, HEIGHT), focal=260.0, images="images", extension=".png", factor: int = 1
+) -> Path:
     """poses_bounds.npy for photographs of `size`, and `images` at 1/factor of it; the principal point is the middle."""
     motions = facing() if motions is None else motions
     width, height = size
@@ -180,19 +184,41 @@ COLMAP_MODELS = {  # number in .bin files, parameters, and the same as a lens
     "SIMPLE_PINHOLE": (0, [255.0, 166, 105], {"fl_x": 255.0, "fl_y": 255.0, "cx": 166.0, "cy": 105.0}),
     "PINHOLE": (1, [260.0, 250, 166, 105], LENS),
     "SIMPLE_RADIAL": (2, [255.0, 166, 105, 0.1], {"fl_x": 255.0, "fl_y": 255.0, "cx": 166.0, "cy": 105.0, "k1": 0.1}),
-    "RADIAL": (3, [255.0, 166, 105, 0.1, -0.05],
-               {"fl_x": 255.0, "fl_y": 255.0, "cx": 166.0, "cy": 105.0, "k1": 0.1, "k2": -0.05}),
+    "RADIAL": (
+        3,
+        [255.0, 166, 105, 0.1, -0.05],
+        {"fl_x": 255.0, "fl_y": 255.0, "cx": 166.0, "cy": 105.0, "k1": 0.1, "k2": -0.05},
+    ),
     "OPENCV": (4, [260.0, 250, 166, 105, 0.12, -0.05, 0.01, -0.015], LENS | BENT),
-    "OPENCV_FISHEYE": (5, [260.0, 250, 166, 105, 0.08, -0.03, 0.01, -0.02],
-                       LENS | {"family": "fisheye", "k1": 0.08, "k2": -0.03, "k3": 0.01, "k4": -0.02}),
-    "FULL_OPENCV": (6, [260.0, 250, 166, 105, 0.12, -0.05, 0.01, -0.015, 0.02, 0.1, 0.03, -0.01],
-                    LENS | BENT | {"k3": 0.02, "k4": 0.1, "k5": 0.03, "k6": -0.01}),
+    "OPENCV_FISHEYE": (
+        5,
+        [260.0, 250, 166, 105, 0.08, -0.03, 0.01, -0.02],
+        LENS | {"family": "fisheye", "k1": 0.08, "k2": -0.03, "k3": 0.01, "k4": -0.02},
+    ),
+    "FULL_OPENCV": (
+        6,
+        [260.0, 250, 166, 105, 0.12, -0.05, 0.01, -0.015, 0.02, 0.1, 0.03, -0.01],
+        LENS | BENT | {"k3": 0.02, "k4": 0.1, "k5": 0.03, "k6": -0.01},
+    ),
     "FOV": (7, [260.0, 250, 166, 105, 0.9], LENS | {"family": "fov", "k1": 0.9}),
     "SIMPLE_RADIAL_FISHEYE": (8, [255.0, 166, 105, 0.1], _SQUARE | {"family": "fisheye", "k1": 0.1}),
     "RADIAL_FISHEYE": (9, [255.0, 166, 105, 0.1, -0.05], _SQUARE | {"family": "fisheye", "k1": 0.1, "k2": -0.05}),
-    "THIN_PRISM_FISHEYE": (10, [260.0, 250, 166, 105, 0.08, -0.03, 0.01, -0.015, 0.01, -0.02, 0.02, -0.01], LENS | {
-        "family": "fisheye", "k1": 0.08, "k2": -0.03, "p1": 0.01, "p2": -0.015, "k3": 0.01, "k4": -0.02, "sx1": 0.02,
-        "sy1": -0.01}),
+    "THIN_PRISM_FISHEYE": (
+        10,
+        [260.0, 250, 166, 105, 0.08, -0.03, 0.01, -0.015, 0.01, -0.02, 0.02, -0.01],
+        LENS
+        | {
+            "family": "fisheye",
+            "k1": 0.08,
+            "k2": -0.03,
+            "p1": 0.01,
+            "p2": -0.015,
+            "k3": 0.01,
+            "k4": -0.02,
+            "sx1": 0.02,
+            "sy1": -0.01,
+        },
+    ),
     "SIMPLE_DIVISION": (12, [255.0, 166, 105, -0.2], _SQUARE | {"family": "division", "k1": -0.2}),
     "DIVISION": (13, [260.0, 250, 166, 105, 0.15], LENS | {"family": "division", "k1": 0.15}),
     "SIMPLE_FISHEYE": (14, [255.0, 166, 105], _SQUARE | {"family": "fisheye"}),
@@ -200,8 +226,15 @@ COLMAP_MODELS = {  # number in .bin files, parameters, and the same as a lens
 }
 
 
-def write_colmap(folder: Path, kind: str = "bin", model: str = "OPENCV", motions=None, place_of_model="sparse/0", cloud=None,
-                 tracks: bool = True) -> Path:
+def write_colmap(
+    folder: Path,
+    kind: str = "bin",
+    model: str = "OPENCV",
+    motions=None,
+    place_of_model="sparse/0",
+    cloud=None,
+    tracks: bool = True,
+) -> Path:
     """A model with the points, `cloud` (N, 3) besides, and images view_0.png …; ids are neither dense nor in order."""
     motions = around() if motions is None else motions
     sparse = folder / place_of_model

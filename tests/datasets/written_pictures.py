@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 
 
-def png(path: Path, values: np.ndarray, chunks: dict[bytes, bytes] | None = None, late: dict[bytes, bytes] | None = None,
-        size: tuple[int, int] | None = None) -> Path:
+def png(
+    path: Path,
+    values: np.ndarray,
+    chunks: dict[bytes, bytes] | None = None,
+    late: dict[bytes, bytes] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Path:
     """A PNG of (H, W, C) uint8 or uint16 with 1 to 4 channels; `chunks` before the pixels, `late` ones behind them."""
     rows, columns, channels = values.shape
     width, height = size or (columns, rows)
@@ -16,22 +21,44 @@ def png(path: Path, values: np.ndarray, chunks: dict[bytes, bytes] | None = None
     head = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, kind, 0, 0, 0)
     lines = b"".join(b"\0" + line.astype(values.dtype.newbyteorder(">")).tobytes() for line in values)
     parts = {b"IHDR": head, **(chunks or {}), b"IDAT": zlib.compress(lines), **(late or {}), b"IEND": b""}
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts.items()))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in parts.items()
+        )
+    )
     return path
 
 
-def tiff(path: Path, values: np.ndarray, order: str = "<", deflated: bool = False, extra: int | None = None, photometric: int = 2,
-         orientation: int = 1, size: tuple[int, int] | None = None) -> Path:
+def tiff(
+    path: Path,
+    values: np.ndarray,
+    order: str = "<",
+    deflated: bool = False,
+    extra: int | None = None,
+    photometric: int = 2,
+    orientation: int = 1,
+    size: tuple[int, int] | None = None,
+) -> Path:
     """A TIFF of (H, W, C) uint8 or uint16 in one strip; `extra`: what a fourth channel is (1: alpha, colours are multiplied)."""
     rows, columns, channels = values.shape
     data = values.astype(values.dtype.newbyteorder(order)).tobytes()
     data = zlib.compress(data) if deflated else data
     bits = struct.pack(f"{order}{channels}H", *[8 * values.itemsize] * channels)
     long, short, (width, height) = 4, 3, size or (columns, rows)
-    tags = [(256, long, width), (257, long, height), (258, short, bits), (259, short, 8 if deflated else 1),
-            (262, short, photometric), (273, long, 8), (274, short, orientation), (277, short, channels),
-            (278, long, rows), (279, long, len(data))]
+    tags = [
+        (256, long, width),
+        (257, long, height),
+        (258, short, bits),
+        (259, short, 8 if deflated else 1),
+        (262, short, photometric),
+        (273, long, 8),
+        (274, short, orientation),
+        (277, short, channels),
+        (278, long, rows),
+        (279, long, len(data)),
+    ]
     tags += [(338, short, extra)] if extra is not None else []
     place = 8 + len(data) + len(data) % 2
     behind = place + 2 + 12 * len(tags) + 4

@@ -46,18 +46,31 @@ def changed(text, old, new):
 WHOLE = json.dumps(REPORT)
 
 
-@pytest.mark.parametrize(("content", "reason"), [
-    (b"", "it is empty"), (WHOLE[:-20].encode(), "not JSON from line 1"), (WHOLE.encode("utf-16"), "not UTF-8"),
-    (b"[" * 200_000, "nested too deeply"), (b"null", "holds no figures"), (b"[]", "holds no figures"),
-    (b"{}", "holds no figures"),
-    (changed(WHOLE, "50.0", "NaN"), "NaN is not a number"), (changed(WHOLE, "50.0", "-Infinity"), "-Infinity is not a number"),
-    (changed(WHOLE, "50.0", "1e999"), "figures.fps"), (changed(WHOLE, "50.0", "1" + "0" * 400), "figures.fps"),
-    (changed(WHOLE, "50.0", "1" * 5000), "too many digits"), (changed(WHOLE, "50.0", "true"), "figures.fps"),
-    (changed(WHOLE, "50.0", '"fast"'), "figures.fps"), (changed(WHOLE, "50.0", "1e300"), "figures.fps"),
-    (changed(WHOLE, '"fps"', '"speed"'), "holds no figures.fps"), (changed(WHOLE, "false", '"no"'), "run.interrupted"),
-    (changed(WHOLE, '"paper"', "7"), "protocol.name"), (changed(WHOLE, '"paper"', r'"\ud800"'), "protocol.name"),
-    (changed(WHOLE, '{"name": "paper"}', "null"), "holds no protocol"),
-])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (WHOLE[:-20].encode(), "not JSON from line 1"),
+        (WHOLE.encode("utf-16"), "not UTF-8"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"null", "holds no figures"),
+        (b"[]", "holds no figures"),
+        (b"{}", "holds no figures"),
+        (changed(WHOLE, "50.0", "NaN"), "NaN is not a number"),
+        (changed(WHOLE, "50.0", "-Infinity"), "-Infinity is not a number"),
+        (changed(WHOLE, "50.0", "1e999"), "figures.fps"),
+        (changed(WHOLE, "50.0", "1" + "0" * 400), "figures.fps"),
+        (changed(WHOLE, "50.0", "1" * 5000), "too many digits"),
+        (changed(WHOLE, "50.0", "true"), "figures.fps"),
+        (changed(WHOLE, "50.0", '"fast"'), "figures.fps"),
+        (changed(WHOLE, "50.0", "1e300"), "figures.fps"),
+        (changed(WHOLE, '"fps"', '"speed"'), "holds no figures.fps"),
+        (changed(WHOLE, "false", '"no"'), "run.interrupted"),
+        (changed(WHOLE, '"paper"', "7"), "protocol.name"),
+        (changed(WHOLE, '"paper"', r'"\ud800"'), "protocol.name"),
+        (changed(WHOLE, '{"name": "paper"}', "null"), "holds no protocol"),
+    ],
+)
 def test_a_damaged_report_is_a_row_of_its_own(sweep, capsys, content, reason):
     (sweep / "demo_points_1" / "report.json").write_bytes(content)
     assert collect.main([str(sweep)]) == 0
@@ -98,11 +111,16 @@ def ticket_is_other_text(folder):
     (folder / "job.txt").write_text("../../etc/passwd\n")
 
 
-@pytest.mark.parametrize(("harm", "reason"), [
-    (folder_is_a_file, "is not a folder"), (report_is_a_folder, "report.json is not a file"),
-    (report_is_a_pipe, "report.json is not a file"), (folder_is_a_link_to_itself, "symbolic link"),
-    (ticket_is_other_text, "job.txt is damaged"),
-])
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (folder_is_a_file, "is not a folder"),
+        (report_is_a_folder, "report.json is not a file"),
+        (report_is_a_pipe, "report.json is not a file"),
+        (folder_is_a_link_to_itself, "symbolic link"),
+        (ticket_is_other_text, "job.txt is damaged"),
+    ],
+)
 def test_a_folder_that_is_none_is_a_row_of_its_own(sweep, capsys, harm, reason):
     harm(sweep / "demo_points_1")
     assert collect.main([str(sweep)]) == 0
@@ -127,7 +145,10 @@ def test_figures_that_are_null_are_shown_and_are_in_no_median(sweep, capsys):
     leave_report(sweep / "demo_points_1", psnr_db=None, psnr_text="inf", ssim=None, fps=None)
     assert collect.main([str(sweep)]) == 0
     assert [(row["psnr_db"], row["ssim"], row["fps"]) for row in table_of(sweep)] == [
-        ("30.0", "0.9", "50.0"), ("inf", "", ""), ("32.0", "0.9", "50.0")]
+        ("30.0", "0.9", "50.0"),
+        ("inf", "", ""),
+        ("32.0", "0.9", "50.0"),
+    ]
     assert "| demo | points | 3 | 31.00 (30.00 to 32.00; 1 inf) | 0.900 |" in capsys.readouterr().out
     for seed in range(3):
         leave_report(sweep / f"demo_points_{seed}", psnr_db=None, psnr_text="nan", ssim=None, model_bytes=None)
@@ -150,13 +171,21 @@ def test_a_sweep_of_many_methods_has_a_table_and_no_plot(sweep):
 
 
 @pytest.mark.parametrize("tool", [collect, status])
-@pytest.mark.parametrize(("content", "reason"), [
-    (None, "does not exist"), ("file", "is not a folder"), (b"", "it is empty"), (b"[]", "not a list of runs"),
-    (b"[1]", "run 0 does not hold"), (b"[" * 200_000, "nested"), (b"\xff", "not UTF-8"),
-    (json.dumps([RUN, RUN | {"seed": "1"}]).encode(), "run 1 holds a value"),
-    (json.dumps([RUN | {"folder": "a\0b"}]).encode(), "run 0 holds a value"),
-    (json.dumps([RUN | {"words": None}]).encode(), "run 0 holds a value"),
-])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "does not exist"),
+        ("file", "is not a folder"),
+        (b"", "it is empty"),
+        (b"[]", "not a list of runs"),
+        (b"[1]", "run 0 does not hold"),
+        (b"[" * 200_000, "nested"),
+        (b"\xff", "not UTF-8"),
+        (json.dumps([RUN, RUN | {"seed": "1"}]).encode(), "run 1 holds a value"),
+        (json.dumps([RUN | {"folder": "a\0b"}]).encode(), "run 0 holds a value"),
+        (json.dumps([RUN | {"words": None}]).encode(), "run 0 holds a value"),
+    ],
+)
 def test_a_sweep_that_is_none_is_one_sentence(tmp_path, capsys, tool, content, reason):
     folder = tmp_path / "sweep"
     if content == "file":

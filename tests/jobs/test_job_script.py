@@ -39,14 +39,17 @@ def ended(folder: Path, setup: str, command: str, number: int, after: str) -> tu
 PROGRAM = 'trap "exit 75" USR1 TERM; echo works; while :; do sleep .1; done'  # single quotes stand around it
 
 
-@pytest.mark.parametrize(("setup", "command", "number", "after", "expected"), [
-    ("", PROGRAM, signal.SIGUSR1, "works", (75, True)),
-    ("", PROGRAM, signal.SIGTERM, "works", (75, False)),  # cancelled: it stays away
-    ("", "echo works; sleep 2", signal.SIGUSR1, "works", (138, True)),  # the program does not listen yet
-    ("echo works; sleep 1", PROGRAM, signal.SIGUSR1, "works", (75, True)),  # nor is it there yet
-    ("echo works; sleep 1", PROGRAM, signal.SIGTERM, "works", (143, False)),
-    ("", 'trap "exit 2" USR1; echo works; while :; do sleep .1; done', signal.SIGUSR1, "works", (2, False)),  # a mistake
-])
+@pytest.mark.parametrize(
+    ("setup", "command", "number", "after", "expected"),
+    [
+        ("", PROGRAM, signal.SIGUSR1, "works", (75, True)),
+        ("", PROGRAM, signal.SIGTERM, "works", (75, False)),  # cancelled: it stays away
+        ("", "echo works; sleep 2", signal.SIGUSR1, "works", (138, True)),  # the program does not listen yet
+        ("echo works; sleep 1", PROGRAM, signal.SIGUSR1, "works", (75, True)),  # nor is it there yet
+        ("echo works; sleep 1", PROGRAM, signal.SIGTERM, "works", (143, False)),
+        ("", 'trap "exit 2" USR1; echo works; while :; do sleep .1; done', signal.SIGUSR1, "works", (2, False)),  # a mistake
+    ],
+)
 def test_a_job_answers_signals_from_its_start(tmp_path, setup, command, number, after, expected):
     code, requeued, said = ended(tmp_path, setup, command, number, after)
     assert (code, requeued) == expected, said

@@ -37,10 +37,16 @@ def test_every_run_has_flags_that_the_program_takes(method):
     assert parse(["--dataname", "x", *Cell("no_masks", 1.0, "default", 0).flags([])]).no_masks
 
 
-@pytest.mark.parametrize("damages, methods", [
-    (["blur:1"], ["paper"]), (["affine:2"], ["paper"]), (["affine:.1"], ["best"]), (["affine:.1"], ["best at 1"]),
-    (["affine:.1"], ["paper at most"]),
-])
+@pytest.mark.parametrize(
+    "damages, methods",
+    [
+        (["blur:1"], ["paper"]),
+        (["affine:2"], ["paper"]),
+        (["affine:.1"], ["best"]),
+        (["affine:.1"], ["best at 1"]),
+        (["affine:.1"], ["paper at most"]),
+    ],
+)
 def test_what_is_not_understood_is_refused(damages, methods):
     with pytest.raises(InputError):
         grid(damages, methods, [0])
@@ -69,23 +75,46 @@ def test_table_and_figure(tmp_path):
     assert (tmp_path / "study.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize("words, sentence", [
-    (["--task", "9"], "numbered 0 to 3"), (["--jobs", "0"], "at least one"), (["--seeds", "a"], "whole numbers"),
-    (["--seeds", "0,0"], "seed 0 is there twice"), (["--seeds", "4294967296"], "numbers and ranges"),
-    (["--expname", "a"], "--expname moves"), (["--no_reload"], "start anew"), (["--method=nerf"], "clouds of points"),
-    (["--render_only"], "--render_only shows"), (["--bogus"], "not a flag"), (["--paper", "--bogus 1"], "not a flag"),
-    (["--paper", "'a"], "quote"), (["--lr1", "100"], "out of range"),
-    (["--methods", "paper at 5"], "'paper at 5' is not known"), (["--recipe", "paper"], "--recipe is set by the study"),
-    (["--no_masks"], "--no_masks is set"),
-    (["--config", "{file}.txt", "--damage=affine:0,.1"], "mask_corruption, in the file of --config"),
-    (["--basedir", "{file}"], "file"),
-])
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--task", "9"], "numbered 0 to 3"),
+        (["--jobs", "0"], "at least one"),
+        (["--seeds", "a"], "whole numbers"),
+        (["--seeds", "0,0"], "seed 0 is there twice"),
+        (["--seeds", "4294967296"], "numbers and ranges"),
+        (["--expname", "a"], "--expname moves"),
+        (["--no_reload"], "start anew"),
+        (["--method=nerf"], "clouds of points"),
+        (["--render_only"], "--render_only shows"),
+        (["--bogus"], "not a flag"),
+        (["--paper", "--bogus 1"], "not a flag"),
+        (["--paper", "'a"], "quote"),
+        (["--lr1", "100"], "out of range"),
+        (["--methods", "paper at 5"], "'paper at 5' is not known"),
+        (["--recipe", "paper"], "--recipe is set by the study"),
+        (["--no_masks"], "--no_masks is set"),
+        (["--config", "{file}.txt", "--damage=affine:0,.1"], "mask_corruption, in the file of --config"),
+        (["--basedir", "{file}"], "file"),
+    ],
+)
 def test_mistakes_are_one_sentence(tmp_path, capsys, words, sentence):
     (tmp_path / "file").write_text("")
     (tmp_path / "file.txt").write_text("mask_corruption = empty:.1")
     words = [word.format(file=tmp_path / "file") for word in words]
-    flags = ["--basedir", str(tmp_path / "study"), "--damage", "affine:.1", "--seeds", "0,1", "--methods", "default; paper",
-             "--dataname", "demo", *words]
+    flags = [
+        "--basedir",
+        str(tmp_path / "study"),
+        "--damage",
+        "affine:.1",
+        "--seeds",
+        "0,1",
+        "--methods",
+        "default; paper",
+        "--dataname",
+        "demo",
+        *words,
+    ]
     assert main(flags) == 2
     assert sentence in capsys.readouterr().err and not list((tmp_path).glob("study/runs"))
 
@@ -142,9 +171,9 @@ def test_ratios_of_one_method_make_a_curve_over_the_ratio(tmp_path):
 STUDY = ["--damage", "affine:0,.12", "--methods", "default", "--seeds", "0", "--datadir", "x"]
 
 
-@pytest.mark.parametrize("content", [
-    "", "[", "[" * 200_000, "null", "[]", '{"scene": 1, "paper": []}', '{"scene": ["a"]}', "\ufeff{",
-])
+@pytest.mark.parametrize(
+    "content", ["", "[", "[" * 200_000, "null", "[]", '{"scene": 1, "paper": []}', '{"scene": ["a"]}', "\ufeff{"]
+)
 def test_a_damaged_memory_of_a_study_is_one_sentence(tmp_path, capsys, content):
     (tmp_path / "study.json").write_text(content)
     assert main(["--basedir", str(tmp_path), *STUDY]) == 2
@@ -172,7 +201,11 @@ def test_figures_that_are_null_are_in_the_table_and_in_no_curve(tmp_path):
     rows = write_table(tmp_path / "study.csv", {cell: cell.folder(tmp_path) for cell in cells})
     with (tmp_path / "study.csv").open(newline="") as file:
         assert [(row["psnr_db"], row["ssim"]) for row in csv.DictReader(file)] == [
-            ("30.0", "0.9"), ("inf", ""), ("", "0.9"), ("", "0.9")]
+            ("30.0", "0.9"),
+            ("inf", ""),
+            ("", "0.9"),
+            ("", "0.9"),
+        ]
     write_figure(tmp_path / "study.png", rows)
     assert (tmp_path / "study.png").exists()
 

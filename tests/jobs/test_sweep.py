@@ -24,17 +24,28 @@ def table(folder, *lines):
 def test_a_table_is_scenes_times_methods_times_seeds(tmp_path):
     runs = read_table(table(tmp_path, "demo,points,--recipe paper,0-1 5", "demo,voxels,,0"), tmp_path / "sweep")
     assert [run.name for run in runs] == [
-        "demo_points_recipe_paper_0", "demo_points_recipe_paper_1", "demo_points_recipe_paper_5", "demo_voxels_0"]
+        "demo_points_recipe_paper_0",
+        "demo_points_recipe_paper_1",
+        "demo_points_recipe_paper_5",
+        "demo_voxels_0",
+    ]
     assert runs[3].words[:6] == ["--dataname", "demo", "--method", "nerf", "--field", "voxels"]
     write_runs(tmp_path / "sweep", runs)
     assert read_runs(tmp_path / "sweep") == runs
 
 
-@pytest.mark.parametrize(("line", "sentence"), [
-    ("/nowhere/lego,points,,0", r"line 2: .*looked in /nowhere/lego"), ("demo,splats,,0", "splats.*choose one of points"),
-    ("demo,points,--data_r 7,0", "--data_r"), ("demo,points,,", "no seed"), ("demo,points,,a-b", "numbers and ranges"),
-    ("demo,points", "4 columns"), ("demo,points,--field mlp,0", "--field"),
-])
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/nowhere/lego,points,,0", r"line 2: .*looked in /nowhere/lego"),
+        ("demo,splats,,0", "splats.*choose one of points"),
+        ("demo,points,--data_r 7,0", "--data_r"),
+        ("demo,points,,", "no seed"),
+        ("demo,points,,a-b", "numbers and ranges"),
+        ("demo,points", "4 columns"),
+        ("demo,points,--field mlp,0", "--field"),
+    ],
+)
 def test_lines_that_are_wrong_are_told_with_their_number(tmp_path, line, sentence):
     with pytest.raises(InputError, match=sentence):
         read_table(table(tmp_path, line), tmp_path / "sweep")
@@ -100,8 +111,9 @@ def test_what_is_known_of_a_run(tmp_path, monkeypatch, capsys):
     assert main.main([]) == 75
     (tmp_path / "output" / "12_0.out").write_text(capsys.readouterr().err)
     assert known(run, {}, tmp_path).state == "stopped"
-    (tmp_path / "output" / "12_0.out").write_text("slurmstepd: error: Detected 1 oom_kill event\n"
-                                                  f"{folder} is in use (job 12): this job waits until that run ends\n")
+    (tmp_path / "output" / "12_0.out").write_text(
+        f"slurmstepd: error: Detected 1 oom_kill event\n{folder} is in use (job 12): this job waits until that run ends\n"
+    )
     assert known(run, {}, tmp_path).remark == "slurmstepd: error: Detected 1 oom_kill event"
     report(folder, 30.0, interrupted=True)
     assert known(run, {}, tmp_path).state == "failed"

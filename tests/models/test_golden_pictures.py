@@ -42,9 +42,14 @@ def cloud(**settings) -> PointCloud:
     ring = (1 - z**2).sqrt()
     positions = torch.stack([ring * turn.cos(), ring * turn.sin(), z], 1) * (0.8 + 0.2 * (3 * turn).sin()[:, None])
     return PointCloud(
-        positions, 0.5 + 0.5 * positions, 0.1 * torch.randn(count, SH_COEFFICIENTS, 3, generator=g), 0.05,
+        positions,
+        0.5 + 0.5 * positions,
+        0.1 * torch.randn(count, SH_COEFFICIENTS, 3, generator=g),
+        0.05,
         opacity_logits=torch.randn(count, generator=g),
-        log_radii=torch.log(0.03 + 0.05 * torch.rand(count, generator=g)), **settings)
+        log_radii=torch.log(0.03 + 0.05 * torch.rand(count, generator=g)),
+        **settings,
+    )
 
 
 def grid() -> MarchedField:

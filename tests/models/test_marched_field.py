@@ -193,10 +193,14 @@ def test_rays_that_meet_nothing_are_visible_as_nothing(device):
     assert (marched.render_samples(away, samples, features).transmittance == 1).all()
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda tensors: tensors.pop("field.colour_out"), lambda tensors: tensors.update(extra=torch.zeros(1)),
-    lambda tensors: tensors.update({"field.out": torch.zeros(28, 64)}),
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensors: tensors.pop("field.colour_out"),
+        lambda tensors: tensors.update(extra=torch.zeros(1)),
+        lambda tensors: tensors.update({"field.out": torch.zeros(28, 64)}),
+    ],
+)
 def test_states_of_another_version_are_told(device, spoil):
     state = model(GridField, device).state()
     spoil(state["tensors"])

@@ -59,8 +59,9 @@ def test_gradients_over_a_gap(device, gap):
     """By borders they tend to the exact ones with the number of calls; through the places they do so without a jump alone."""
     wanted, gradient = exact(device, gap)
     off = lambda g: ((g - gradient).norm() / gradient.norm()).item()  # noqa: E731
-    values, errors = zip(*((v.item(), off(g)) for v, g in (mean_gradient(estimate_by_borders, k, device, gap) for k in (8, 64))),
-                         strict=True)
+    values, errors = zip(
+        *((v.item(), off(g)) for v, g in (mean_gradient(estimate_by_borders, k, device, gap) for k in (8, 64))), strict=True
+    )
     assert values == pytest.approx([wanted.item()] * 2, rel=0.01)
     assert errors[0] < 0.25 and errors[1] < 0.04, errors
     value, through_places = mean_gradient(estimate, 64, device, gap)

@@ -136,8 +136,9 @@ def test_samples_are_jittered_within_their_intervals_and_reproducibly(monkeypatc
     model, view = small_model(importance=0), cameras()
     rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
     seen, original = [], SampledField._composite
-    monkeypatch.setattr(SampledField, "_composite", lambda self, field, rays, t, *rest: (
-        seen.append(t), original(self, field, rays, t, *rest))[1])
+    monkeypatch.setattr(
+        SampledField, "_composite", lambda self, field, rays, t, *rest: (seen.append(t), original(self, field, rays, t, *rest))[1]
+    )
     for seed, jitter in ((0, 1.0), (0, 1.0), (1, 1.0), (0, 0.5), (0, 0.0)):
         model.trace(rays, torch.Generator().manual_seed(seed), jitter=jitter)
     one, same, other, half, none = seen
@@ -233,8 +234,11 @@ def test_calls_of_an_estimate_are_chosen_when_it_is_looked_at():
 
 def test_a_density_without_colours_goes_with_reparameterization():
     with pytest.raises(ValueError, match="without colours"):
-        SampledField(NetworkField(SMALL, torch.Generator()), NetworkField(SMALL, torch.Generator()),
-                     Sampling(2.0, 6.0, importance=8, reparameterized=True))
+        SampledField(
+            NetworkField(SMALL, torch.Generator()),
+            NetworkField(SMALL, torch.Generator()),
+            Sampling(2.0, 6.0, importance=8, reparameterized=True),
+        )
 
 
 def test_seeds_of_the_start():

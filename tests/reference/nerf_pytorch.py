@@ -97,5 +97,7 @@ def into_ndc(origins, directions, focal, width, height):
     origins = origins - (1 + origins[:, 2:]) / directions[:, 2:] * directions
     (ox, oy, oz), (dx, dy, dz) = origins.unbind(1), directions.unbind(1)
     a, b = -2 * focal / width, -2 * focal / height
-    return (torch.stack([a * ox / oz, b * oy / oz, 1 + 2 / oz], 1),
-            torch.stack([a * (dx / dz - ox / oz), b * (dy / dz - oy / oz), -2 / oz], 1))
+    return (
+        torch.stack([a * ox / oz, b * oy / oz, 1 + 2 / oz], 1),
+        torch.stack([a * (dx / dz - ox / oz), b * (dy / dz - oy / oz), -2 / oz], 1),
+    )

@@ -19,8 +19,20 @@ def alpha_of(centers, radii, opacities, width, height, profile):
     return (opacities * value).clamp_max(1)
 
 
-def splat(centers, depths, radii, opacities, features, width, height, *, profile="parabola", max_layers=0,
-          min_transmittance=1e-4, with_depth=False):
+def splat(
+    centers,
+    depths,
+    radii,
+    opacities,
+    features,
+    width,
+    height,
+    *,
+    profile="parabola",
+    max_layers=0,
+    min_transmittance=1e-4,
+    with_depth=False,
+):
     """(image, alpha, depth) with the signature and the meaning of the kernel's op."""
     count = len(depths)
     like = {"dtype": centers.dtype, "device": centers.device}

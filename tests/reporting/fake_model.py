@@ -22,11 +22,7 @@ def ring_of_cameras(
     for i in range(count):
         azimuth, elevation = arc * i / count, math.radians(30)
         backward = np.array(
-            [
-                math.cos(azimuth) * math.cos(elevation),
-                math.sin(azimuth) * math.cos(elevation),
-                math.sin(elevation),
-            ]
+            [math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)]
         )
         right = np.array([-math.sin(azimuth), math.cos(azimuth), 0.0])
         eye = np.array(center) + radius * backward
@@ -67,9 +63,7 @@ class FakeModel:
             alpha = torch.from_numpy(self.split.alpha[view]).float() / 255
             true = self.split.picture(view, background)
             return Rendering(true + self._away(true), alpha, alpha * 4)
-        rows, columns = torch.meshgrid(
-            torch.arange(cameras.height), torch.arange(cameras.width), indexing="ij"
-        )
+        rows, columns = torch.meshgrid(torch.arange(cameras.height), torch.arange(cameras.width), indexing="ij")
         alpha = ((rows - cameras.height / 2) ** 2 + (columns - cameras.width / 2) ** 2 < 80).float()
         return Rendering(alpha[..., None].expand(-1, -1, 3) * 0.8, alpha, alpha * (3 + rows / cameras.height))
 

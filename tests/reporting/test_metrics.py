@@ -48,9 +48,7 @@ def test_ssim_of_constant_pictures_is_the_luminance_term():
     a, b = 0.3, 0.7
     c1 = 0.01**2  # (K1 L)^2; without variance the structure term is C2 / C2
     expected = (2 * a * b + c1) / (a * a + b * b + c1)
-    assert metrics.ssim(torch.full((16, 20, 3), a), torch.full((16, 20, 3), b)) == pytest.approx(
-        expected, abs=1e-5
-    )
+    assert metrics.ssim(torch.full((16, 20, 3), a), torch.full((16, 20, 3), b)) == pytest.approx(expected, abs=1e-5)
 
 
 def test_ssim_of_equal_and_of_inverted_pictures():
@@ -134,9 +132,7 @@ def test_mean_psnr_is_the_mean_of_the_views_not_of_their_errors():
 
 def test_speed_is_measured_on_all_views_or_on_spread_ones_where_rendering_is_slow(monkeypatch):
     clock = iter(range(10_000))
-    monkeypatch.setattr(
-        "reporting.evaluate.time.perf_counter", lambda: float(next(clock))
-    )  # a pass takes 1 s
+    monkeypatch.setattr("reporting.evaluate.time.perf_counter", lambda: float(next(clock)))  # a pass takes 1 s
     split = small_split(5)
     model = FakeModel(split)
     speed = measure_speed(model, split, "black", seconds_per_view=0.001)

@@ -97,19 +97,25 @@ def test_files_that_cannot_be_read_back_are_told_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="not a complete PLY"):
         load_ply(tmp_path / "cut.ply")
     (tmp_path / "foreign.ply").write_text(
-        "ply\nformat ascii 1.0\nelement vertex 1\n"
-        "property float x\nproperty float y\nproperty float z\nend_header\n1 2 3\n"
+        "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\n1 2 3\n"
     )
     with pytest.raises(InputError, match="lacks the property base_0"):
         load_ply(tmp_path / "foreign.ply")
 
 
-@pytest.mark.parametrize(("name", "place", "value", "sentence"), [
-    ("base", (2, 1), math.nan, r"base\[2, 1\] is nan"), ("positions", (3, 0), math.inf, r"positions\[3, 0\] is inf"),
-    ("sh", (1, 8, 2), -math.inf, r"sh\[1, 8, 2\] is -inf"), ("opacity", (4,), 1.5, r"opacity\[4\] is 1\.5"),
-    ("opacity", (0,), -0.1, r"opacity\[0\] is -0\.1"), ("radius", (3,), 0.0, r"radius\[3\] is 0"),
-    ("radius", (3,), -2.0, r"radius\[3\] is -2"), ("radius", (3,), math.nan, r"radius\[3\] is nan"),
-])
+@pytest.mark.parametrize(
+    ("name", "place", "value", "sentence"),
+    [
+        ("base", (2, 1), math.nan, r"base\[2, 1\] is nan"),
+        ("positions", (3, 0), math.inf, r"positions\[3, 0\] is inf"),
+        ("sh", (1, 8, 2), -math.inf, r"sh\[1, 8, 2\] is -inf"),
+        ("opacity", (4,), 1.5, r"opacity\[4\] is 1\.5"),
+        ("opacity", (0,), -0.1, r"opacity\[0\] is -0\.1"),
+        ("radius", (3,), 0.0, r"radius\[3\] is 0"),
+        ("radius", (3,), -2.0, r"radius\[3\] is -2"),
+        ("radius", (3,), math.nan, r"radius\[3\] is nan"),
+    ],
+)
 def test_values_that_are_none_are_named(tmp_path, name, place, value, sentence):
     cloud = _cloud(5)
     cloud[name][place] = value
@@ -118,13 +124,19 @@ def test_values_that_are_none_are_named(tmp_path, name, place, value, sentence):
         load_ply(tmp_path / "points.ply")
 
 
-@pytest.mark.parametrize(("before", "after", "sentence"), [
-    ("element vertex 5", "element vertex -1", "element vertex -1"), ("element vertex 5", "element vertex 1e9", "vertex 1e9"),
-    ("element vertex 5", "element vertex 1000000000", "too short"), ("float base_1", "float base_0", "two properties 'base_0'"),
-    ("element vertex 5", "element face 900000000\nproperty list uchar int v\nelement vertex 5", "too short"),
-    ("element vertex 5", "element vertex 5\nproperty list uchar int x2", "not a complete PLY"),
-    ("end_header", "end", "no end"), ("comment setting", "comment settinh", None),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("element vertex 5", "element vertex -1", "element vertex -1"),
+        ("element vertex 5", "element vertex 1e9", "vertex 1e9"),
+        ("element vertex 5", "element vertex 1000000000", "too short"),
+        ("float base_1", "float base_0", "two properties 'base_0'"),
+        ("element vertex 5", "element face 900000000\nproperty list uchar int v\nelement vertex 5", "too short"),
+        ("element vertex 5", "element vertex 5\nproperty list uchar int x2", "not a complete PLY"),
+        ("end_header", "end", "no end"),
+        ("comment setting", "comment settinh", None),
+    ],
+)
 def test_headers_that_cannot_be_are_told_before_memory_is_taken(tmp_path, before, after, sentence):
     path = tmp_path / "points.ply"
     save_ply(path, **_cloud(5), settings={"radius": 0.1})
@@ -136,7 +148,7 @@ def test_headers_that_cannot_be_are_told_before_memory_is_taken(tmp_path, before
         load_ply(path)
 
 
-@pytest.mark.parametrize("comment", ["setting 5", "setting [[\"radius\", 2]]", "setting {\"radius\"", "setting null", "setting"])
+@pytest.mark.parametrize("comment", ["setting 5", 'setting [["radius", 2]]', 'setting {"radius"', "setting null", "setting"])
 def test_settings_that_are_none_are_told(tmp_path, comment):
     path = tmp_path / "points.ply"
     save_ply(path, **_cloud(5), settings={"radius": 0.1})

@@ -42,10 +42,7 @@ def done(tmp_path_factory):
 def test_four_lines_have_the_exact_form():
     figures = {"psnr_db": 34.7049, "training_seconds": 148.588, "fps": 120.0123, "model_bytes": 7_675_576}
     assert four_lines(figures) == (
-        "Training time: 148.59 s\n"
-        "Rendering quality: 34.70 dB\n"
-        "Rendering speed: 120.01 fps\n"
-        "Model size: 7.32 MB"
+        "Training time: 148.59 s\nRendering quality: 34.70 dB\nRendering speed: 120.01 fps\nModel size: 7.32 MB"
     )
     assert "Rendering quality: inf dB" in four_lines(figures | {"psnr_db": None, "psnr_text": "inf"})
 
@@ -201,6 +198,7 @@ def test_a_full_disk_and_a_failed_rendering_are_no_faults_of_the_encoder(tmp_pat
     def fails_with(problem):
         def fail(*_, **__):
             raise problem
+
         return fail
 
     with monkeypatch.context() as patch:
@@ -255,20 +253,12 @@ def test_names_of_pictures_are_safe_everywhere():
 
 
 def test_best_median_and_worst_view(tmp_path):
-    views = [
-        {"name": f"v{i}", "psnr_db": p, "psnr_text": f"{p:.2f}", "ssim": None}
-        for i, p in enumerate([21.0, 30.0, 25.0])
-    ]
+    views = [{"name": f"v{i}", "psnr_db": p, "psnr_text": f"{p:.2f}", "ssim": None} for i, p in enumerate([21.0, 30.0, 25.0])]
     pictures = [
-        save_comparison(tmp_path, i, v["name"], 1.0, torch.zeros(2, 2, 3), torch.zeros(2, 2, 3))
-        for i, v in enumerate(views)
+        save_comparison(tmp_path, i, v["name"], 1.0, torch.zeros(2, 2, 3), torch.zeros(2, 2, 3)) for i, v in enumerate(views)
     ]
     shown = large_views(views, pictures)
-    assert [(s.label, s.name) for s in shown] == [
-        ("Best view", "v1"),
-        ("Median view", "v2"),
-        ("Worst view", "v0"),
-    ]
+    assert [(s.label, s.name) for s in shown] == [("Best view", "v1"), ("Median view", "v2"), ("Worst view", "v0")]
     assert [s.name for s in large_views(views[:1], pictures[:1])] == ["v0"]
     views[0] |= {"psnr_db": None, "psnr_text": "inf"}
     assert large_views(views, pictures)[0].name == "v0"
@@ -276,8 +266,7 @@ def test_best_median_and_worst_view(tmp_path):
 
 def test_plot_follows_the_page_and_leaves_gaps():
     history = [
-        {"seconds": float(i), "train_psnr": 20.0, "validation_psnr": None, "points": 5, "stage": "<b>$x_1$"}
-        for i in range(1, 4)
+        {"seconds": float(i), "train_psnr": 20.0, "validation_psnr": None, "points": 5, "stage": "<b>$x_1$"} for i in range(1, 4)
     ]
     svg = training_plot(history, ("points", "points"))
     assert svg.startswith("<svg") and "var(--accent)" in svg
@@ -289,9 +278,7 @@ def test_plot_follows_the_page_and_leaves_gaps():
 
 def test_stage_names_that_would_run_into_each_other_are_left_out():
     stages = ["the first stage of all", "hurried", "the last"]
-    history = [
-        {"seconds": s, "points": 1, "stage": n} for s, n in zip([1.0, 2.0, 100.0], stages, strict=True)
-    ]
+    history = [{"seconds": s, "points": 1, "stage": n} for s, n in zip([1.0, 2.0, 100.0], stages, strict=True)]
     svg = training_plot(history, ("points", "points"))
     assert stages[0] in svg and "hurried" not in svg and "the last" not in svg
     history[1]["seconds"] = 50.0
@@ -310,23 +297,12 @@ def test_interrupted_write_keeps_the_old_file(tmp_path):
 
 
 def test_plain_turns_everything_into_json_types(tmp_path):
-    value = {
-        1: torch.tensor([1.5, math.inf]),
-        "p": tmp_path,
-        "n": np.float32(2),
-        "t": (np.int64(3), math.nan, True),
-    }
+    value = {1: torch.tensor([1.5, math.inf]), "p": tmp_path, "n": np.float32(2), "t": (np.int64(3), math.nan, True)}
     assert plain(value) == {"1": [1.5, None], "p": str(tmp_path), "n": 2.0, "t": [3, None, True]}
 
 
 def test_durations_read_like_speech():
-    assert [duration(s) for s in (0.84, 42.4, 59.7, 148.6, 3780)] == [
-        "0.8 s",
-        "42 s",
-        "1 min 00 s",
-        "2 min 29 s",
-        "1 h 03 min",
-    ]
+    assert [duration(s) for s in (0.84, 42.4, 59.7, 148.6, 3780)] == ["0.8 s", "42 s", "1 min 00 s", "2 min 29 s", "1 h 03 min"]
 
 
 def test_commit_is_none_outside_a_repository(tmp_path):

@@ -45,9 +45,7 @@ def test_orbit_cameras_are_rigid_and_look_at_the_centre(arc):
     to_center = torch.nn.functional.normalize(center - path.centers, dim=1)
     assert torch.allclose(to_center, _forward(path), atol=1e-3)
     assert torch.allclose((path.centers - center).norm(dim=1), torch.full((16,), 3.0), atol=1e-2)
-    assert torch.allclose(
-        rotations[:, 2, 0], torch.zeros(16), atol=1e-3
-    )  # level: x axes across the world's up
+    assert torch.allclose(rotations[:, 2, 0], torch.zeros(16), atol=1e-3)  # level: x axes across the world's up
     assert (rotations[:, 2, 1] > 0).all()  # and not upside down
 
 
@@ -102,8 +100,7 @@ def test_field_of_view_is_kept_at_another_size():
 
 
 @pytest.mark.parametrize(
-    ("size", "panel"),
-    [((400, 400), (400, 400)), ((801, 601), (480, 360)), ((35, 23), (36, 24)), ((3000, 1), (480, 2))],
+    ("size", "panel"), [((400, 400), (400, 400)), ((801, 601), (480, 360)), ((35, 23), (36, 24)), ((3000, 1), (480, 2))]
 )
 def test_panels_are_even_and_capped(size, panel):
     assert video.film_size(*size, 0.01) == (*panel, video.MOST_FRAMES)

@@ -13,8 +13,15 @@ from settings.unsupported_flags import REFUSED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PUBLISHED = {  # data_r, splatting_r of the original program's recommendations
-    "hotdog": (0.012, 0.015), "lego": (0.08, 0.010), "materials": (0.03, 0.010), "mic": (0.15, 0.008),
-    "ficus": (0.15, 0.008), "drums": (0.25, 0.008), "chair": (0.06, 0.010), "ship": (0.03, 0.010)}
+    "hotdog": (0.012, 0.015),
+    "lego": (0.08, 0.010),
+    "materials": (0.03, 0.010),
+    "mic": (0.15, 0.008),
+    "ficus": (0.15, 0.008),
+    "drums": (0.25, 0.008),
+    "chair": (0.06, 0.010),
+    "ship": (0.03, 0.010),
+}
 
 
 def refusal(*argv: str) -> str:
@@ -26,14 +33,17 @@ def refusal(*argv: str) -> str:
 
 def test_the_original_command_is_understood_verbatim():
     line = "--datadir ./nerf_synthetic/ --dataname hotdog --basedir xxx --data_r 0.012 --splatting_r 0.015"
-    assert parse(line.split()) == PointOptions(datadir="./nerf_synthetic/", dataname="hotdog", basedir="xxx",
-                                          data_r=0.012, splatting_r=0.015)
+    assert parse(line.split()) == PointOptions(
+        datadir="./nerf_synthetic/", dataname="hotdog", basedir="xxx", data_r=0.012, splatting_r=0.015
+    )
 
 
 def test_the_forks_command_is_understood_verbatim():
-    line = ("--datadir ./nerf_synthetic/ --dataname hotdog --data_r 0.012 --splatting_r 0.010 "
-            "--basedir ./runs/20230509/hotdog/TEST --pc_jitter_amount 0.12 --filter_consistency_ratio 0.80 "
-            "--posFirst YES --ridgePosition 1.00 --shAlone YES")
+    line = (
+        "--datadir ./nerf_synthetic/ --dataname hotdog --data_r 0.012 --splatting_r 0.010 "
+        "--basedir ./runs/20230509/hotdog/TEST --pc_jitter_amount 0.12 --filter_consistency_ratio 0.80 "
+        "--posFirst YES --ridgePosition 1.00 --shAlone YES"
+    )
     options = parse(line.split())
     assert options.recipe == "paper"  # whose stages these are
     assert (options.pc_jitter_amount, options.filter_consistency_ratio, options.ridgePosition) == (0.12, 0.8, 1.0)
@@ -41,19 +51,22 @@ def test_the_forks_command_is_understood_verbatim():
     assert parse(["--dataname", "x", "--pc_jitter_amount", "0.12"]).recipe == "default"
 
 
-@pytest.mark.parametrize(("flags", "words"), [
-    ("--posFirst YES --recipe default", "stages of the paper's recipe"),
-    ("--shAlone maybe", "choose one of YES, NO"),
-    ("--ridgePosition 1", "give --posFirst YES"),
-    ("--pc_jitter_amount 1.5", "at most 1"),
-    ("--pc_jitter_amount -0.1", "at least 0"),
-    ("--filter_consistency_ratio 0", "above 0"),
-    ("--filter_consistency_ratio 1.01", "at most 1"),
-    ("--mask_corruption blur:3", "unknown kind 'blur'"),
-    ("--no_masks --pc_jitter_amount 0.1", "drop the other flag"),
-    ("--no_masks --maskdir masks", "drop the other flag"),
-    ("--no_masks --recipe paper", "needs --recipe default"),
-])
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--posFirst YES --recipe default", "stages of the paper's recipe"),
+        ("--shAlone maybe", "choose one of YES, NO"),
+        ("--ridgePosition 1", "give --posFirst YES"),
+        ("--pc_jitter_amount 1.5", "at most 1"),
+        ("--pc_jitter_amount -0.1", "at least 0"),
+        ("--filter_consistency_ratio 0", "above 0"),
+        ("--filter_consistency_ratio 1.01", "at most 1"),
+        ("--mask_corruption blur:3", "unknown kind 'blur'"),
+        ("--no_masks --pc_jitter_amount 0.1", "drop the other flag"),
+        ("--no_masks --maskdir masks", "drop the other flag"),
+        ("--no_masks --recipe paper", "needs --recipe default"),
+    ],
+)
 def test_flags_about_masks_that_make_no_sense(flags, words):
     assert words in refusal("--dataname", "x", *flags.split())
 
@@ -77,9 +90,16 @@ def test_zero_is_a_value_and_not_a_gap():
     assert replace(PointOptions(), raster_n=0).filled(paper_defaults()).raster_n == 0
 
 
-@pytest.mark.parametrize(("flags", "value"), [
-    (["--half_res"], True), (["--half_res", "True"], True), (["--half_res", "False"], False),
-    (["--half_res=false"], False), ([], False)])
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--half_res"], True),
+        (["--half_res", "True"], True),
+        (["--half_res", "False"], False),
+        (["--half_res=false"], False),
+        ([], False),
+    ],
+)
 def test_switches_take_an_optional_truth_value(flags, value):
     assert parse(["--dataname", "lego", *flags]).half_res is value
 
@@ -98,8 +118,9 @@ def test_scene_name_and_background():
 def test_shipped_configs_hold_the_published_values(scene):
     options = parse(["--config", str(CONFIGS / f"{scene}_points.txt")])
     assert (options.dataname, options.data_r, options.splatting_r) == (scene, *PUBLISHED[scene])
-    given = PointOptions(dataname=scene, recipe="paper", data_r=options.data_r, splatting_r=options.splatting_r,
-                    basedir=options.basedir)
+    given = PointOptions(
+        dataname=scene, recipe="paper", data_r=options.data_r, splatting_r=options.splatting_r, basedir=options.basedir
+    )
     assert options == given
 
 
@@ -113,8 +134,18 @@ def test_the_command_line_wins_over_the_config_file(tmp_path):
 
 @pytest.mark.parametrize("folder", ["runs/a", "runs/two words #1", "it's", "C:\\runs\\x = y", "[a", "ünï"])
 def test_the_config_as_run_reads_back_the_same(tmp_path, folder):
-    options = PointOptions(datadir="data", dataname="lego", basedir=folder, data_r=1 / 3, lr2=1e-7, half_res=True,
-                      seed=7, render_only=True, render_test=True, device="cpu")
+    options = PointOptions(
+        datadir="data",
+        dataname="lego",
+        basedir=folder,
+        data_r=1 / 3,
+        lr2=1e-7,
+        half_res=True,
+        seed=7,
+        render_only=True,
+        render_test=True,
+        device="cpu",
+    )
     file = tmp_path / "config.txt"
     file.write_text(to_config_text(options), encoding="utf-8")
     assert parse(["--config", str(file)]) == options
@@ -138,75 +169,81 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
     assert "[default: auto]" in text and "examples: python main.py --dataname demo" in text
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    ("", "no scene was named"),
-    ("--dataname", "--dataname: expected one argument"),
-    ("--dataname x --data-r 0.1", "--data-r is not a flag of this program: did you mean --data_r?"),
-    ("--dataname x --splat 0.1", "--splat is not a flag"),  # no abbreviations
-    ("--dataname x --qqq", "--help lists all flags"),
-    ("--dataname x stray", "not understood: stray"),
-    ("--dataname x -v", "not understood: -v"),
-    ("--dataname x --method points --N_samples 64", "--N_samples applies only to --method nerf (this run uses points)"),
-    ("--dataname x --i_weights 10h", "--i_weights 10h: give a number of steps, 500, or of minutes, 10m"),
-    ("--dataname x --i_weights 0m", "--i_weights 0m: give a number of steps"),
-    ("--dataname x --method points --N_iters 100", "--N_iters applies only to --method nerf (this run uses points)"),
-    ("--dataname x --data_r .1 --N_iters 100", "--data_r applies only to --method points (this run uses nerf)"),
-    ("--dataname x --field grid --lindisp", "--lindisp applies only to --field mlp (this run uses grid)"),
-    ("--dataname x --method points --field mlp", "--field applies only to --method nerf"),
-    ("--dataname x --field mlp --N_rand 0", "--N_rand 0 lets the samples decide"),
-    ("--dataname x --N_samples 2", "--N_samples 2 is out of range"),
-    ("--dataname x --perturb 2", "--perturb 2.0 is out of range"),
-    ("--dataname x --render_factor 4", "--render_factor is a preview's size: give --render_only too"),
-    ("--dataname x --method nerf --epochs 3", "--epochs applies only to --method points"),
-    ("--dataname x --method nerf --recipe paper", "--recipe applies only to --method points"),
-    ("--dataname x --method nerf --no_masks --maskdir masks", "--no_masks trains without masks"),
-    ("--dataname x --method nerf --pc_jitter_amount .1", "--pc_jitter_amount applies only to --method points"),
-    ("--dataname x --method nerf --posFirst YES", "--posFirst applies only to --method points"),
-    ("--dataname x --chunk=4 --grey 1", "--grey has no meaning here"),
-    ("--dataname x --data_r half", "--data_r: 'half' is not a number"),
-    ("--dataname x --data_r nan", "--data_r nan is out of range"),
-    ("--dataname x --data_r 0", "--data_r 0.0 is out of range: give a number above 0 and at most 1"),
-    ("--dataname x --data_r 1.5", "--data_r 1.5 is out of range"),
-    ("--dataname x --lr1 inf", "--lr1 inf is out of range"),
-    ("--dataname x --lr1 -1", "--lr1 -1.0 is out of range"),
-    ("--dataname x --lrexp 1.1", "--lrexp 1.1 is out of range"),
-    ("--dataname x --seed 1.5", "--seed: '1.5' is not a whole number"),
-    ("--dataname x --seed -1", "--seed -1 is out of range: give a number of at least 0"),
-    ("--dataname x --testskip 0", "--testskip 0 is out of range"),
-    ("--dataname x --img_s 3", "--img_s 3 is too small"),
-    ("--dataname x --half_res --img_s 200", "--half_res and --img_s both set the image size"),
-    ("--dataname x --half_res maybe", "--half_res: 'maybe' is neither True nor False"),
-    ("--dataname x --device gpu", "--device gpu is not known: choose one of auto, cpu, cuda, vulkan"),
-    ("--dataname x --recipe fast", "--recipe fast is not known"),
-    ("--dataname x --dataset_type LINEMOD", "--dataset_type LINEMOD is not known: choose one of blender, demo, llff"),
-    ("--dataname x --factor 4 --img_s 200", "--factor, --img_s and --half_res each set the image size"),
-    ("--dataname x --factor 4 --half_res", "--factor, --img_s and --half_res each set the image size"),
-    ("--dataname x --factor 0", "--factor 0 is out of range: give a number of at least 1 and at most 64"),
-    ("--dataname x --llffhold 0", "--llffhold 0 is out of range: give a number of at least 2"),
-    ("--dataname x --dataset_type demo", "--dataset_type demo is the built-in scene, not x"),
-    ("--dataname x --resume --no_reload", "--resume continues a run and --no_reload starts one anew"),
-    ("--dataname x --render_only --no_reload", "--render_only needs a model"),
-    ("--dataname x --render_test", "--render_test says what --render_only renders"),
-    ("--dataname x --basedir=", "--basedir '' is empty"),
-    ("--config nowhere.txt", "--config: cannot open nowhere.txt (No such file or directory)"),
-    ("--config a --config b", "--config is given twice"),
-])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("", "no scene was named"),
+        ("--dataname", "--dataname: expected one argument"),
+        ("--dataname x --data-r 0.1", "--data-r is not a flag of this program: did you mean --data_r?"),
+        ("--dataname x --splat 0.1", "--splat is not a flag"),  # no abbreviations
+        ("--dataname x --qqq", "--help lists all flags"),
+        ("--dataname x stray", "not understood: stray"),
+        ("--dataname x -v", "not understood: -v"),
+        ("--dataname x --method points --N_samples 64", "--N_samples applies only to --method nerf (this run uses points)"),
+        ("--dataname x --i_weights 10h", "--i_weights 10h: give a number of steps, 500, or of minutes, 10m"),
+        ("--dataname x --i_weights 0m", "--i_weights 0m: give a number of steps"),
+        ("--dataname x --method points --N_iters 100", "--N_iters applies only to --method nerf (this run uses points)"),
+        ("--dataname x --data_r .1 --N_iters 100", "--data_r applies only to --method points (this run uses nerf)"),
+        ("--dataname x --field grid --lindisp", "--lindisp applies only to --field mlp (this run uses grid)"),
+        ("--dataname x --method points --field mlp", "--field applies only to --method nerf"),
+        ("--dataname x --field mlp --N_rand 0", "--N_rand 0 lets the samples decide"),
+        ("--dataname x --N_samples 2", "--N_samples 2 is out of range"),
+        ("--dataname x --perturb 2", "--perturb 2.0 is out of range"),
+        ("--dataname x --render_factor 4", "--render_factor is a preview's size: give --render_only too"),
+        ("--dataname x --method nerf --epochs 3", "--epochs applies only to --method points"),
+        ("--dataname x --method nerf --recipe paper", "--recipe applies only to --method points"),
+        ("--dataname x --method nerf --no_masks --maskdir masks", "--no_masks trains without masks"),
+        ("--dataname x --method nerf --pc_jitter_amount .1", "--pc_jitter_amount applies only to --method points"),
+        ("--dataname x --method nerf --posFirst YES", "--posFirst applies only to --method points"),
+        ("--dataname x --chunk=4 --grey 1", "--grey has no meaning here"),
+        ("--dataname x --data_r half", "--data_r: 'half' is not a number"),
+        ("--dataname x --data_r nan", "--data_r nan is out of range"),
+        ("--dataname x --data_r 0", "--data_r 0.0 is out of range: give a number above 0 and at most 1"),
+        ("--dataname x --data_r 1.5", "--data_r 1.5 is out of range"),
+        ("--dataname x --lr1 inf", "--lr1 inf is out of range"),
+        ("--dataname x --lr1 -1", "--lr1 -1.0 is out of range"),
+        ("--dataname x --lrexp 1.1", "--lrexp 1.1 is out of range"),
+        ("--dataname x --seed 1.5", "--seed: '1.5' is not a whole number"),
+        ("--dataname x --seed -1", "--seed -1 is out of range: give a number of at least 0"),
+        ("--dataname x --testskip 0", "--testskip 0 is out of range"),
+        ("--dataname x --img_s 3", "--img_s 3 is too small"),
+        ("--dataname x --half_res --img_s 200", "--half_res and --img_s both set the image size"),
+        ("--dataname x --half_res maybe", "--half_res: 'maybe' is neither True nor False"),
+        ("--dataname x --device gpu", "--device gpu is not known: choose one of auto, cpu, cuda, vulkan"),
+        ("--dataname x --recipe fast", "--recipe fast is not known"),
+        ("--dataname x --dataset_type LINEMOD", "--dataset_type LINEMOD is not known: choose one of blender, demo, llff"),
+        ("--dataname x --factor 4 --img_s 200", "--factor, --img_s and --half_res each set the image size"),
+        ("--dataname x --factor 4 --half_res", "--factor, --img_s and --half_res each set the image size"),
+        ("--dataname x --factor 0", "--factor 0 is out of range: give a number of at least 1 and at most 64"),
+        ("--dataname x --llffhold 0", "--llffhold 0 is out of range: give a number of at least 2"),
+        ("--dataname x --dataset_type demo", "--dataset_type demo is the built-in scene, not x"),
+        ("--dataname x --resume --no_reload", "--resume continues a run and --no_reload starts one anew"),
+        ("--dataname x --render_only --no_reload", "--render_only needs a model"),
+        ("--dataname x --render_test", "--render_test says what --render_only renders"),
+        ("--dataname x --basedir=", "--basedir '' is empty"),
+        ("--config nowhere.txt", "--config: cannot open nowhere.txt (No such file or directory)"),
+        ("--config a --config b", "--config is given twice"),
+    ],
+)
 def test_mistakes_on_the_command_line(argv, words):
     assert words in refusal(*argv.split())
 
 
-@pytest.mark.parametrize(("line", "words"), [
-    ("i_print = 64", "line 2: --i_print has no meaning here"),
-    ("data_R = 0.1", "line 2: --data_R is not a flag of this program: did you mean --data_r?"),
-    ("data_r = much", "--data_r: 'much' is not a number"),
-    ("data_r = 7", "--data_r 7.0 is out of range"),
-    ("data_r", "line 2: data_r needs a value"),
-    ("data_r = [0.1, 0.2]", "line 2: data_r takes one value"),
-    ("dataname = ship", "line 2: dataname is set a second time"),
-    ("config = other.txt", "line 2: --config belongs on the command line"),
-    ("help", "line 2: --help belongs on the command line"),
-    ("= 3", "line 2: cannot read '= 3'"),
-])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("i_print = 64", "line 2: --i_print has no meaning here"),
+        ("data_R = 0.1", "line 2: --data_R is not a flag of this program: did you mean --data_r?"),
+        ("data_r = much", "--data_r: 'much' is not a number"),
+        ("data_r = 7", "--data_r 7.0 is out of range"),
+        ("data_r", "line 2: data_r needs a value"),
+        ("data_r = [0.1, 0.2]", "line 2: data_r takes one value"),
+        ("dataname = ship", "line 2: dataname is set a second time"),
+        ("config = other.txt", "line 2: --config belongs on the command line"),
+        ("help", "line 2: --help belongs on the command line"),
+        ("= 3", "line 2: cannot read '= 3'"),
+    ],
+)
 def test_mistakes_in_a_config_file(tmp_path, line, words):
     file = tmp_path / "bad.txt"
     file.write_text(f"dataname = lego\n{line}\n")
@@ -221,6 +258,7 @@ def test_a_picture_is_not_a_config_file(tmp_path):
 
 def test_options_made_in_code_are_checked_for_type_too():
     from settings.validation import validate
+
     with pytest.raises(InputError, match=r"--seed 1\.5 is not of type int"):
         validate(PointOptions(dataname="x", seed=1.5))
     with pytest.raises(InputError, match="--epochs True is not of type int"):
@@ -231,8 +269,10 @@ def test_options_made_in_code_are_checked_for_type_too():
 
 
 def test_flags_choose_the_method_and_the_field():
-    chosen = {words: parse(["--dataname", "x", *words.split()]) for words in
-              ("", "--N_iters 9", "--N_samples 64", "--field mlp", "--use_viewdirs", "-s", "--chunk 9", "--method nerf")}
+    chosen = {
+        words: parse(["--dataname", "x", *words.split()])
+        for words in ("", "--N_iters 9", "--N_samples 64", "--field mlp", "--use_viewdirs", "-s", "--chunk 9", "--method nerf")
+    }
     points, grid, mlp = ("points", None), ("nerf", "grid"), ("nerf", "mlp")
     assert [(o.method, getattr(o, "field", None)) for o in chosen.values()] == [points, grid, mlp, mlp, mlp, grid, grid, grid]
     assert chosen["--N_iters 9"].basedir == "./logs/x_nerf" and chosen["--N_samples 64"].basedir == "./logs/x_nerf_mlp"

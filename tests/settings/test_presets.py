@@ -11,20 +11,36 @@ from settings.errors import InputError
 CONFIGS = Path(__file__).parents[2] / "configs"
 SYNTHETIC = ("chair", "drums", "ficus", "hotdog", "lego", "materials", "mic", "ship")
 LLFF = ("fern", "flower", "fortress", "horns", "leaves", "orchids", "room", "trex")
-MLP = {"method": "nerf", "protocol": "standard", "field": "mlp", "N_iters": None, "N_rand": 1024, "N_samples": 64,
-       "N_importance": 64, "use_viewdirs": True, "i_weights": "10000"}
+MLP = {
+    "method": "nerf",
+    "protocol": "standard",
+    "field": "mlp",
+    "N_iters": None,
+    "N_rand": 1024,
+    "N_samples": 64,
+    "N_importance": 64,
+    "use_viewdirs": True,
+    "i_weights": "10000",
+}
 RVS = MLP | {"rvs": True, "fine_density": "own", "lrate_coarse": 5e-5, "N_samples": 32, "i_testset": 25000}
 CROPPED = {"no_batching": True, "lrate_decay": 500, "precrop_iters": 500, "precrop_frac": 0.5}
 FILES = {  # suffix of a file's name: (the scenes, what differs from the defaults)
-    "": [(SYNTHETIC, {"method": "nerf", "protocol": "standard", "img_s": 400}),
-         (LLFF, {"method": "nerf", "protocol": "standard", "factor": 8, "llffhold": 8})],
-    "_mlp": [(SYNTHETIC, MLP | CROPPED | {"img_s": 400, "N_importance": 128}),
-             (LLFF, MLP | {"factor": 8, "llffhold": 8, "raw_noise_std": 1.0})],
-    "_rvs": [(SYNTHETIC, RVS | CROPPED | {"img_s": 0}),
-             (("fern", "flower", "horns", "trex"), RVS | {"factor": 4, "llffhold": 8})],
+    "": [
+        (SYNTHETIC, {"method": "nerf", "protocol": "standard", "img_s": 400}),
+        (LLFF, {"method": "nerf", "protocol": "standard", "factor": 8, "llffhold": 8}),
+    ],
+    "_mlp": [
+        (SYNTHETIC, MLP | CROPPED | {"img_s": 400, "N_importance": 128}),
+        (LLFF, MLP | {"factor": 8, "llffhold": 8, "raw_noise_std": 1.0}),
+    ],
+    "_rvs": [
+        (SYNTHETIC, RVS | CROPPED | {"img_s": 0}),
+        (("fern", "flower", "horns", "trex"), RVS | {"factor": 4, "llffhold": 8}),
+    ],
 }
-CASES = [(f"{scene}{suffix}.txt", scene, given)
-         for suffix, groups in FILES.items() for scenes, given in groups for scene in scenes]
+CASES = [
+    (f"{scene}{suffix}.txt", scene, given) for suffix, groups in FILES.items() for scenes, given in groups for scene in scenes
+]
 
 
 def test_all_names_that_were_files_once_are_here():

@@ -40,10 +40,17 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, small_disk):
         append_text(tmp_path / "more.txt", "x" * 200_000)
 
 
-@pytest.mark.parametrize(("code", "advice"), [
-    (errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.EACCES, "another folder"),
-    (errno.EROFS, "another folder"), (errno.ENOENT, "removed while"), (errno.EIO, "another folder"),
-])
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+        (errno.EACCES, "another folder"),
+        (errno.EROFS, "another folder"),
+        (errno.ENOENT, "removed while"),
+        (errno.EIO, "another folder"),
+    ],
+)
 def test_a_file_that_cannot_take_its_place_is_told(tmp_path, monkeypatch, code, advice):
     def failing(*_):
         raise OSError(code, os.strerror(code))
@@ -71,8 +78,12 @@ def test_other_errors_pass(tmp_path):
 
 
 def test_temporary_files_of_killed_runs_are_removed(tmp_path):
-    ours = [".checkpoint.123.partial.pt", ".log.7.partial.txt", "pictures/.000_r_0_30.1dB.99.partial.png",
-            "testset_000500/.001_a.5.partial.png"]
+    ours = [
+        ".checkpoint.123.partial.pt",
+        ".log.7.partial.txt",
+        "pictures/.000_r_0_30.1dB.99.partial.png",
+        "testset_000500/.001_a.5.partial.png",
+    ]
     others = ["checkpoint.pt", ".partial", "notes.partial.txt", "mine/.a.3.partial.txt", ".config.txt"]
     for name in ours + others:
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ def write_group(folder, limit, used, **cached):
 @pytest.mark.parametrize(("free", "expected"), [(10_000, 700), (300, 300)])
 def test_the_narrowest_limit_counts(tmp_path, monkeypatch, free, expected):
     """The job may take 1000 bytes and uses 900, of which 600 are caches of files; its step has no limit, the root 5000."""
+
     class Machine:
         available = free
 

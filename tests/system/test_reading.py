@@ -12,9 +12,23 @@ from system.reading import read_json, reading
 from system.signals import StopRequested
 
 
-@pytest.mark.parametrize("problem", [
-    OSError("no such thing"), OSError(36, "File name too long"), SyntaxError("bad"), ValueError("two\nlines"), struct.error("x"),
-    zlib.error("y"), MemoryError(), RecursionError(), OverflowError(), EOFError(), KeyError(3), RuntimeError("z" * 9999)])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError("no such thing"),
+        OSError(36, "File name too long"),
+        SyntaxError("bad"),
+        ValueError("two\nlines"),
+        struct.error("x"),
+        zlib.error("y"),
+        MemoryError(),
+        RecursionError(),
+        OverflowError(),
+        EOFError(),
+        KeyError(3),
+        RuntimeError("z" * 9999),
+    ],
+)
 def test_everything_becomes_a_sentence(problem):
     with pytest.raises(InputError) as caught, reading("some/file", "is damaged"):
         raise problem
@@ -34,9 +48,16 @@ def test_sentences_stay_in_one_line_whatever_files_are_called():
     assert said == r"the image a\nb\x1b[31m\udc80\u2028.png is missing"
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ('{"a": 1,}', "line 1: not valid JSON"), ('{"a": {"b": 1, "b": 2}}', "the key 'b' is there twice in one object"),
-    ("[" * 200_000, "nested too deeply"), ("\0", "line 1: not valid JSON"), ("", "line 1: not valid JSON")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": 1,}', "line 1: not valid JSON"),
+        ('{"a": {"b": 1, "b": 2}}', "the key 'b' is there twice in one object"),
+        ("[" * 200_000, "nested too deeply"),
+        ("\0", "line 1: not valid JSON"),
+        ("", "line 1: not valid JSON"),
+    ],
+)
 def test_json_that_is_none(tmp_path, text, words):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError) as caught:

@@ -32,8 +32,14 @@ except InputError as told:
 
 
 def start(folder: Path, name: str, seconds: float, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", HOLD, str(folder), name, str(seconds)], cwd=ROOT, text=True,
-                            env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), name, str(seconds)],
+        cwd=ROOT,
+        text=True,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def write_owner(path: Path, **changes) -> None:

@@ -47,8 +47,10 @@ def test_one_ctrl_c_ends_the_training_and_two_the_report_too():
 
 
 def test_the_third_ctrl_c_waits_for_nothing():
-    code = ("import signal; from system import signals; signals.install()\n"
-            "for _ in range(3): signal.raise_signal(signal.SIGINT)\nprint('goes on')")
+    code = (
+        "import signal; from system import signals; signals.install()\n"
+        "for _ in range(3): signal.raise_signal(signal.SIGINT)\nprint('goes on')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
 

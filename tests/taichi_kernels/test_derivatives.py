@@ -52,19 +52,31 @@ def intervals() -> dict[str, Tensor]:
 
 CENTERS = {"centers": 9 * rand(20, 2), "depths": 1 + rand(20, seed=1), "radii": 2 + rand(20, seed=2)}
 OPS: dict[str, tuple[Callable, dict[str, Tensor]]] = {
-    "splat": (lambda *inputs: splat(*inputs, 9, 9, with_depth=True),
-              CENTERS | {"opacities": 0.9 * rand(20, seed=3), "features": rand(20, 3, seed=4)}),
-    "splat_packed": (lambda splats: splat_packed(splats, CENTERS["depths"].to(splats), 9, 9),
-                     {"splats": torch.cat([CENTERS["centers"], CENTERS["radii"][:, None], rand(20, 4)], 1)}),
-    "project_points": (project, {"positions": rand(8, 3), "base": rand(8, 3), "sh": rand(8, 4, 3), "radii": rand(8),
-                                 "opacities": rand(8)}),
-    "composite": (lambda d, c, *ends: composite(d, c, *ends),
-                  {"densities": rand(RAYS, SAMPLES), "colours": rand(RAYS, SAMPLES, 3)} | intervals()),
+    "splat": (
+        lambda *inputs: splat(*inputs, 9, 9, with_depth=True),
+        CENTERS | {"opacities": 0.9 * rand(20, seed=3), "features": rand(20, 3, seed=4)},
+    ),
+    "splat_packed": (
+        lambda splats: splat_packed(splats, CENTERS["depths"].to(splats), 9, 9),
+        {"splats": torch.cat([CENTERS["centers"], CENTERS["radii"][:, None], rand(20, 4)], 1)},
+    ),
+    "project_points": (
+        project,
+        {"positions": rand(8, 3), "base": rand(8, 3), "sh": rand(8, 4, 3), "radii": rand(8), "opacities": rand(8)},
+    ),
+    "composite": (
+        lambda d, c, *ends: composite(d, c, *ends),
+        {"densities": rand(RAYS, SAMPLES), "colours": rand(RAYS, SAMPLES, 3)} | intervals(),
+    ),
     "distortion": (lambda w, *ends: distortion(w, *ends), {"weights": rand(RAYS, SAMPLES)} | intervals()),
-    "draw_from_knots": (lambda t, d: draw_from_knots(t, d, uniforms(d)),
-                        {"knots": knots(), "densities": rand(RAYS, SAMPLES + 1)}),
-    "draw_from_samples": (lambda d, *ends: draw_from_samples(*packed(d, *ends), offsets(d), uniforms(d)),
-                          {"densities": rand(RAYS, SAMPLES)} | intervals()),
+    "draw_from_knots": (
+        lambda t, d: draw_from_knots(t, d, uniforms(d)),
+        {"knots": knots(), "densities": rand(RAYS, SAMPLES + 1)},
+    ),
+    "draw_from_samples": (
+        lambda d, *ends: draw_from_samples(*packed(d, *ends), offsets(d), uniforms(d)),
+        {"densities": rand(RAYS, SAMPLES)} | intervals(),
+    ),
     "encode_grid": (lambda p, table: encode_grid(p, table, LAYOUT), {"positions": rand(9, 3), "table": rand(LAYOUT.rows, 2)}),
     "encode_frequencies": (lambda x: encode_frequencies(x, 4), {"values": rand(9, 3)}),
     "encode_directions": (lambda d: encode_directions(d, 3), {"directions": torch.nn.functional.normalize(rand(9, 3), dim=1)}),

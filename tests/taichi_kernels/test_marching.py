@@ -30,15 +30,14 @@ def run(device, occupied, count=60, **settings):
     levels = len(occupied)
     origins, directions, jitter = (t.to(device) for t in rays(count))
     near, far = box_intersection(origins, directions, outer(levels).to(device))
-    samples = march(
-        origins, directions, near, far, jitter, pack_occupancy(occupied.to(device)), BOX.to(device), **settings,
-    )
+    samples = march(origins, directions, near, far, jitter, pack_occupancy(occupied.to(device)), BOX.to(device), **settings)
     return samples, (origins, directions, near, far, jitter)
 
 
-@pytest.mark.parametrize("levels, settings", [
-    (1, {"step": 0.05}), (1, {"step": 0.2}), (3, {"step": 0.05}), (3, {"step": 0.02, "cone": 0.03, "most_step": 0.6}),
-])
+@pytest.mark.parametrize(
+    "levels, settings",
+    [(1, {"step": 0.05}), (1, {"step": 0.2}), (3, {"step": 0.05}), (3, {"step": 0.02, "cone": 0.03, "most_step": 0.6})],
+)
 @pytest.mark.parametrize("cells, share", [(8, 0.03), (8, 0.5), (16, 0.004)])
 def test_samples_are_those_of_marching_step_by_step(device, levels, settings, cells, share):
     occupied = grid(levels, cells, share)
@@ -105,8 +104,16 @@ def test_rays_along_faces_end(device):
     near, far = box_intersection(origins, directions, BOX.to(device))
     for share in (0.0, 1.0, 0.4):
         occupied = grid(1, 8, share) if 0 < share < 1 else torch.full((1, 8, 8, 8), bool(share))
-        samples = march(origins, directions, near, far, torch.zeros(3, device=device), pack_occupancy(occupied.to(device)),
-                        BOX.to(device), step=0.1)
+        samples = march(
+            origins,
+            directions,
+            near,
+            far,
+            torch.zeros(3, device=device),
+            pack_occupancy(occupied.to(device)),
+            BOX.to(device),
+            step=0.1,
+        )
         if share == 1:
             assert (samples.offsets.diff() >= torch.tensor([30, 30, 20], device=device)).all()
 

@@ -43,13 +43,16 @@ def test_float64(device):
 
 def test_box_worked_by_hand(device):
     box = torch.tensor([[-1.0, -1, -1], [1, 2, 3]], device=device)
-    rays = torch.tensor([
-        [[-3, 0, 0], [2, 0, 0]],  # through, from outside
-        [[0, 0, 0], [0, 1, 0]],  # from inside
-        [[5, 0, 0], [1, 0, 0]],  # away from it
-        [[-3, 5, 0], [1, 0, 0]],  # beside it, along its faces
-        [[0, 0, 7], [0.25, 0.25, -2]],
-    ], device=device)
+    rays = torch.tensor(
+        [
+            [[-3, 0, 0], [2, 0, 0]],  # through, from outside
+            [[0, 0, 0], [0, 1, 0]],  # from inside
+            [[5, 0, 0], [1, 0, 0]],  # away from it
+            [[-3, 5, 0], [1, 0, 0]],  # beside it, along its faces
+            [[0, 0, 7], [0.25, 0.25, -2]],
+        ],
+        device=device,
+    )
     near, far = box_intersection(rays[:, 0].contiguous(), rays[:, 1].contiguous(), box)
     assert near[:2].tolist() == pytest.approx([1, 0]) and far[:2].tolist() == pytest.approx([2, 2])
     assert (far[2:4] == near[2:4]).all()

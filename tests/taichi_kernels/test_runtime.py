@@ -43,7 +43,8 @@ def test_denormals_count_as_zero_in_the_block_and_in_threads_that_started_in_it(
         "    runtime.start_threads()\n"
         "    inside = torch.full((1 << 20,), 2e-30) * 1e-10\n"
         "outside = torch.full((1 << 20,), 2e-30) * 1e-10\n"
-        "print(int((inside != 0).sum()), int((outside != 0).sum()), float(torch.tensor(1e-40) / 2) > 0)")
+        "print(int((inside != 0).sum()), int((outside != 0).sum()), float(torch.tensor(1e-40) / 2) > 0)"
+    )
     inside, outside, here = done.stdout.split()
     assert here == "True", done.stderr
     if inside != "0":
@@ -61,14 +62,23 @@ def test_scipy_is_not_reached_by_the_mode():
         "positions = torch.zeros(18, 3)\n"
         "positions[17, 0] = 1\n"
         "print(cKDTree(positions.numpy()).query(positions.numpy(), workers=2)[1][17])\n"
-        "print(len(paper._filtered_centroids(positions, 0.01)))")
+        "print(len(paper._filtered_centroids(positions, 0.01)))"
+    )
     assert (done.returncode, done.stdout.split()) == (0, ["17", "2"]), done.stderr  # itself; both voxels
 
 
-@pytest.mark.parametrize("variables", [
-    {"HOME": None}, {"HOME": ""}, {"HOME": "/proc/none"}, {"HOME": None, "TMPDIR": "/proc/none"},
-    {"XDG_CACHE_HOME": "not/absolute"}, {"XDG_CACHE_HOME": "/proc/none"},
-], ids=str)
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HOME": None},
+        {"HOME": ""},
+        {"HOME": "/proc/none"},
+        {"HOME": None, "TMPDIR": "/proc/none"},
+        {"XDG_CACHE_HOME": "not/absolute"},
+        {"XDG_CACHE_HOME": "/proc/none"},
+    ],
+    ids=str,
+)
 def test_taichi_starts_without_a_home(variables):
     code = "from taichi_kernels import runtime\nruntime.init('cpu', 1)\nimport os\nprint(os.environ['XDG_CACHE_HOME'])"
     done = ended(code, **({"XDG_CACHE_HOME": None, "MPLCONFIGDIR": None} | variables))

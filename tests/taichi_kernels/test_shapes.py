@@ -3,7 +3,6 @@
 Each function below is an operation behind its signature: letters are sizes that have to agree within one call.
 """
 
-
 import pytest
 import torch
 from beartype import beartype
@@ -30,8 +29,6 @@ typed = jaxtyped(typechecker=beartype)
 LAYOUT = GridLayout.hashed(2, 4, 8, 8)
 
 
-
-
 @typed
 def photometric(image: F32[Tensor, "H W 3"], target: F32[Tensor, "H W 3"]) -> tuple[F32[Tensor, ""], F32[Tensor, ""]]:
     return photometric_loss(image, target)
@@ -39,8 +36,12 @@ def photometric(image: F32[Tensor, "H W 3"], target: F32[Tensor, "H W 3"]) -> tu
 
 @typed
 def project(
-    positions: F32[Tensor, "N 3"], base: F32[Tensor, "N 3"], sh: F32[Tensor, "N 9 3"], radii: F32[Tensor, "N"],
-    opacities: F32[Tensor, "N"], camera: F32[Tensor, "16"],
+    positions: F32[Tensor, "N 3"],
+    base: F32[Tensor, "N 3"],
+    sh: F32[Tensor, "N 9 3"],
+    radii: F32[Tensor, "N"],
+    opacities: F32[Tensor, "N"],
+    camera: F32[Tensor, "16"],
 ) -> tuple[F32[Tensor, "N 7"], F32[Tensor, "N"]]:
     return project_points(positions, base, sh, radii, opacities, camera)
 
@@ -52,22 +53,29 @@ def splat_rows(rows: F32[Tensor, "N 7"], depths: F32[Tensor, "N"]) -> tuple[F32[
 
 @typed
 def splats(
-    centers: F32[Tensor, "N 2"], depths: F32[Tensor, "N"], radii: F32[Tensor, "N"], features: F32[Tensor, "N C"],
+    centers: F32[Tensor, "N 2"], depths: F32[Tensor, "N"], radii: F32[Tensor, "N"], features: F32[Tensor, "N C"]
 ) -> tuple[F32[Tensor, "24 32 C"], F32[Tensor, "24 32"]]:
     return tuple(splat(centers, depths, radii, None, features, 32, 24)[:2])
 
 
 @typed
 def composited(
-    densities: F32[Tensor, "M"], colours: F32[Tensor, "M C"], starts: F32[Tensor, "M"], ends: F32[Tensor, "M"],
-    offsets: Int32[Tensor, "R1"], lengths: F32[Tensor, "R"],
+    densities: F32[Tensor, "M"],
+    colours: F32[Tensor, "M C"],
+    starts: F32[Tensor, "M"],
+    ends: F32[Tensor, "M"],
+    offsets: Int32[Tensor, "R1"],
+    lengths: F32[Tensor, "R"],
 ) -> tuple[F32[Tensor, "R C"], F32[Tensor, "R"], F32[Tensor, "R"], F32[Tensor, "R"], F32[Tensor, "M"]]:
     return tuple(composite(densities, colours, starts, ends, offsets=offsets, lengths=lengths))
 
 
 @typed
 def spread(
-    weights: F32[Tensor, "M"], starts: F32[Tensor, "M"], ends: F32[Tensor, "M"], offsets: Int32[Tensor, "R1"],
+    weights: F32[Tensor, "M"],
+    starts: F32[Tensor, "M"],
+    ends: F32[Tensor, "M"],
+    offsets: Int32[Tensor, "R1"],
     lengths: F32[Tensor, "R"],
 ) -> F32[Tensor, "R"]:
     return distortion(weights, starts, ends, offsets)
@@ -75,7 +83,10 @@ def spread(
 
 @typed
 def visible(
-    densities: F32[Tensor, "M"], starts: F32[Tensor, "M"], ends: F32[Tensor, "M"], offsets: Int32[Tensor, "R1"],
+    densities: F32[Tensor, "M"],
+    starts: F32[Tensor, "M"],
+    ends: F32[Tensor, "M"],
+    offsets: Int32[Tensor, "R1"],
     lengths: F32[Tensor, "R"],
 ) -> tuple[Int64[Tensor, "V"], Int32[Tensor, "R1"], F32[Tensor, "R"]]:
     return tuple(visible_samples(densities, starts, ends, offsets, lengths, torch.ones_like(lengths), least=1e-3))
@@ -83,14 +94,17 @@ def visible(
 
 @typed
 def drawn_from_knots(
-    knots: F32[Tensor, "R K"], densities: F32[Tensor, "R K"], uniforms: F32[Tensor, "R N"],
+    knots: F32[Tensor, "R K"], densities: F32[Tensor, "R K"], uniforms: F32[Tensor, "R N"]
 ) -> tuple[F32[Tensor, "R N"], F32[Tensor, "R"], F32[Tensor, "R N"]]:
     return tuple(draw_from_knots(knots, densities, uniforms))
 
 
 @typed
 def drawn_from_samples(
-    densities: F32[Tensor, "M"], starts: F32[Tensor, "M"], ends: F32[Tensor, "M"], offsets: Int32[Tensor, "R1"],
+    densities: F32[Tensor, "M"],
+    starts: F32[Tensor, "M"],
+    ends: F32[Tensor, "M"],
+    offsets: Int32[Tensor, "R1"],
     uniforms: F32[Tensor, "R N"],
 ) -> tuple[F32[Tensor, "R N"], F32[Tensor, "R"], F32[Tensor, "R N"]]:
     return tuple(draw_from_samples(densities, starts, ends, offsets, uniforms))
@@ -123,7 +137,7 @@ def rays_of(cameras: F32[Tensor, "V 16"], pixels: Int32[Tensor, "R 3"]) -> tuple
 
 @typed
 def in_box(
-    origins: F32[Tensor, "R 3"], directions: F32[Tensor, "R 3"], box: F32[Tensor, "2 3"],
+    origins: F32[Tensor, "R 3"], directions: F32[Tensor, "R 3"], box: F32[Tensor, "2 3"]
 ) -> tuple[F32[Tensor, "R"], F32[Tensor, "R"]]:
     return box_intersection(origins, directions, box)
 

@@ -75,8 +75,18 @@ def test_gradcheck_float64(device, profile, max_layers):
     leaves = [values[n].requires_grad_() for n in names]
 
     def function(centers, radii, opacities, features):
-        image, alpha, _ = splat(centers, values["depths"], radii, opacities, features, 9, 7, profile=profile,
-                                max_layers=max_layers, min_transmittance=0.0)
+        image, alpha, _ = splat(
+            centers,
+            values["depths"],
+            radii,
+            opacities,
+            features,
+            9,
+            7,
+            profile=profile,
+            max_layers=max_layers,
+            min_transmittance=0.0,
+        )
         return image, alpha
 
     assert torch.autograd.gradcheck(function, leaves, eps=1e-7, atol=1e-5, rtol=1e-4)

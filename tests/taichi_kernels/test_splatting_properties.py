@@ -67,7 +67,8 @@ def test_rows_of_a_tile_that_finish_first_hide_what_lies_behind_and_nothing_else
         "centers": torch.stack([8 * torch.rand(front + back, generator=g), rows], 1),
         "depths": torch.cat([1 + torch.rand(front, generator=g), 3 + torch.rand(back, generator=g)]),
         "radii": torch.cat([torch.full((front,), 3.0), torch.full((back,), 1.5)]),
-        "opacities": torch.full((front + back,), 0.95), "features": torch.rand(front + back, 3, generator=g),
+        "opacities": torch.full((front + back,), 0.95),
+        "features": torch.rand(front + back, 3, generator=g),
     }
     results = []
     for function, where in ((splat, device), (twin.splat, torch.device("cpu"))):
@@ -118,8 +119,10 @@ def test_gradients_are_finite_at_extremes(device, profile):
     values = tensors(
         device,
         centers=[[0.0, 0.0], [big, -big], [4.5, 4.5], [4.5, 4.5], [3.0, 3.0], [8.0, 2.0]],
-        depths=[1.0, 2.0, 1e-6, 1e20, 3.0, 3.0], radii=[1e4, 2.0, 1e-3, 3.0, 2.0, 1e-20],
-        opacities=[1e-6, 1.0, 1.0, 1.0, 0.0, 1.0], features=[[1e6], [1.0], [-1e6], [0.5], [1.0], [1.0]],
+        depths=[1.0, 2.0, 1e-6, 1e20, 3.0, 3.0],
+        radii=[1e4, 2.0, 1e-3, 3.0, 2.0, 1e-20],
+        opacities=[1e-6, 1.0, 1.0, 1.0, 0.0, 1.0],
+        features=[[1e6], [1.0], [-1e6], [0.5], [1.0], [1.0]],
     )
     leaves = {k: v.requires_grad_() for k, v in values.items()}
     image, alpha, _ = splat(*leaves.values(), 9, 9, profile=profile)

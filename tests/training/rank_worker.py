@@ -24,8 +24,9 @@ def main(out: str, words: list[str]) -> None:
 
     def step(optimizer, *arguments):
         if not gradients:
-            gradients.extend(value.grad.clone() for group in optimizer.param_groups for value in group["params"]
-                             if value.grad is not None)
+            gradients.extend(
+                value.grad.clone() for group in optimizer.param_groups for value in group["params"] if value.grad is not None
+            )
         return original(optimizer, *arguments)
 
     torch.optim.Adam.step = step
@@ -46,8 +47,10 @@ def main(out: str, words: list[str]) -> None:
             assert not distributed.synchronize(run.model) and distributed.synchronize(run.model)
     left = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
     assert not [name for name in left if "gloo" in name or "tcpstore" in name], left  # what would abort the program as it ends
-    torch.save({"gradients": gradients, "model": run.model.state_dict(), "psnr": [h["train_psnr"] for h in run.history]},
-               f"{out}.{ranks.number()}")
+    torch.save(
+        {"gradients": gradients, "model": run.model.state_dict(), "psnr": [h["train_psnr"] for h in run.history]},
+        f"{out}.{ranks.number()}",
+    )
 
 
 if __name__ == "__main__":

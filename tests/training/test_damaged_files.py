@@ -36,14 +36,19 @@ SCENE = sphere_scene(views=3, width=16, height=12)
 NAMES = SCENE.train.names
 RECIPE, POINTS = choose_recipe(PointOptions(recipe="paper", epochs=8, basedir="unused"), SCENE)
 MLP = FieldOptions(field="mlp", N_samples=8, netdepth=2, netwidth=8, multires=2, basedir="unused").complete()
-FIELDS = {"mlp": MLP} | {
-    field: FieldOptions(field=field, basedir="unused").complete() for field in ("grid", "voxels")}
+FIELDS = {"mlp": MLP} | {field: FieldOptions(field=field, basedir="unused").complete() for field in ("grid", "voxels")}
 
 
 def cloud() -> PointCloud:
     g = torch.Generator().manual_seed(0)
-    return PointCloud(torch.randn(5, 3, generator=g), torch.rand(5, 3, generator=g), torch.randn(5, 9, 3, generator=g), 0.1,
-                      opacity_logits=torch.randn(5, generator=g), log_radii=-torch.rand(5, generator=g))
+    return PointCloud(
+        torch.randn(5, 3, generator=g),
+        torch.rand(5, 3, generator=g),
+        torch.randn(5, 9, 3, generator=g),
+        0.1,
+        opacity_logits=torch.randn(5, generator=g),
+        log_radii=-torch.rand(5, generator=g),
+    )
 
 
 def field(kind: str):
@@ -85,9 +90,18 @@ def save_field(folder, kind):
 def save(folder, task, options):
     """As the loop does, after a step."""
     optimizer = moved(task.model, task.optimizer)
-    save_checkpoint(folder, task.state() | {
-        "optimizer": optimizer.state_dict(), "history": history(), "seconds": task.run.seconds, "finished": False,
-        "learned_from": learned_from(SCENE, options)}, options)
+    save_checkpoint(
+        folder,
+        task.state()
+        | {
+            "optimizer": optimizer.state_dict(),
+            "history": history(),
+            "seconds": task.run.seconds,
+            "finished": False,
+            "learned_from": learned_from(SCENE, options),
+        },
+        options,
+    )
 
 
 def resume(folder, task, options):
@@ -122,14 +136,32 @@ def show_nerf_pytorch(path):
 
 READERS = {  # name of the file, how it is written, and the ways in which it is read
     "points": ("checkpoint.pt", save_points, [resume_points, lambda folder: load_run(folder, None).model]),
-    **{f"{kind} field": ("checkpoint.pt", lambda folder, kind=kind: save_field(folder, kind), [
-        lambda folder, kind=kind: resume_field(folder, kind), lambda folder, kind=kind: look(folder, kind)]) for kind in FIELDS},
-    "cloud's weights": ("weights.pt", lambda folder: save_weights(folder, PointRun(model=cloud()).weights()), [
-        lambda folder: load_weights(folder / "weights.pt", "cpu"), lambda folder: load_run(folder, None).model]),
-    **{f"{kind} weights": ("weights.pt", lambda folder, kind=kind: save_weights(folder, FieldRun(model=field(kind)).weights()), [
-        lambda folder, kind=kind: look(folder, kind)]) for kind in FIELDS},
-    "nerf-pytorch": ("000005.tar", lambda folder: nerf_pytorch_file(folder / "000005.tar"), [
-        lambda folder: show_nerf_pytorch(folder / "000005.tar")]),
+    **{
+        f"{kind} field": (
+            "checkpoint.pt",
+            lambda folder, kind=kind: save_field(folder, kind),
+            [lambda folder, kind=kind: resume_field(folder, kind), lambda folder, kind=kind: look(folder, kind)],
+        )
+        for kind in FIELDS
+    },
+    "cloud's weights": (
+        "weights.pt",
+        lambda folder: save_weights(folder, PointRun(model=cloud()).weights()),
+        [lambda folder: load_weights(folder / "weights.pt", "cpu"), lambda folder: load_run(folder, None).model],
+    ),
+    **{
+        f"{kind} weights": (
+            "weights.pt",
+            lambda folder, kind=kind: save_weights(folder, FieldRun(model=field(kind)).weights()),
+            [lambda folder, kind=kind: look(folder, kind)],
+        )
+        for kind in FIELDS
+    },
+    "nerf-pytorch": (
+        "000005.tar",
+        lambda folder: nerf_pytorch_file(folder / "000005.tar"),
+        [lambda folder: show_nerf_pytorch(folder / "000005.tar")],
+    ),
 }
 
 
@@ -189,8 +221,15 @@ def test_a_damaged_ply(tmp_path_factory, device, data):
         folder.mkdir()
         own = cloud()
         tensors = own.tensors()
-        save_ply(folder / "whole.ply", tensors["positions"], tensors["base"], tensors["sh"], own.opacities().detach(),
-                 tensors["log_radii"].exp(), own.settings())
+        save_ply(
+            folder / "whole.ply",
+            tensors["positions"],
+            tensors["base"],
+            tensors["sh"],
+            own.opacities().detach(),
+            tensors["log_radii"].exp(),
+            own.settings(),
+        )
     whole = (folder / "whole.ply").read_bytes()
     header = whole.index(b"end_header")
     if data.draw(st.booleans()):
@@ -198,12 +237,29 @@ def test_a_damaged_ply(tmp_path_factory, device, data):
     else:  # the header's words
         lines = whole[:header].decode().splitlines()
         at = data.draw(st.integers(0, len(lines) - 1))
-        line = data.draw(st.sampled_from([
-            "", lines[at - 1], "element vertex -1", "element vertex 1000000000", "element face 1000000000", "format ascii 1.0",
-            "format binary_big_endian 1.0", "property list uchar int x", "property float", 'comment setting {"radius": NaN}',
-            'comment setting {"radius": -1}', 'comment setting {"max_layers": "3"}', 'comment setting {"use_sh": 3}',
-            'comment setting {"profile": ["parabola"]}', "comment setting []", "element vertex 4", "property double radius",
-        ]))
+        line = data.draw(
+            st.sampled_from(
+                [
+                    "",
+                    lines[at - 1],
+                    "element vertex -1",
+                    "element vertex 1000000000",
+                    "element face 1000000000",
+                    "format ascii 1.0",
+                    "format binary_big_endian 1.0",
+                    "property list uchar int x",
+                    "property float",
+                    'comment setting {"radius": NaN}',
+                    'comment setting {"radius": -1}',
+                    'comment setting {"max_layers": "3"}',
+                    'comment setting {"use_sh": 3}',
+                    'comment setting {"profile": ["parabola"]}',
+                    "comment setting []",
+                    "element vertex 4",
+                    "property double radius",
+                ]
+            )
+        )
         path.write_bytes("\n".join([*lines[:at], line, *lines[at + 1 :], ""]).encode() + whole[header:])
     read_or_told(path, lambda: _start_cloud(replace(POINTS, ft_path=str(path))))
     shutil.copy(folder / "whole.ply", path)

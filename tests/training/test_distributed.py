@@ -35,8 +35,12 @@ def start(count, out, *words):
     """The processes of `count` ranks."""
     common = os.environ | {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port(), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.training.rank_worker", str(out), *words]
-    return [subprocess.Popen(command, cwd=ROOT, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True,
-                             stderr=subprocess.PIPE) for rank in range(count)]
+    return [
+        subprocess.Popen(
+            command, cwd=ROOT, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True, stderr=subprocess.PIPE
+        )
+        for rank in range(count)
+    ]
 
 
 def results(count, folder, *words):
@@ -83,8 +87,16 @@ def test_a_rank_that_waits_for_others_hears_a_signal(tmp_path, demo_folder):
     """Both the one that the others come to and one that comes too early."""
     words = ["main.py", "--datadir", str(demo_folder), "--img_s", "48", "--basedir", str(tmp_path / "run"), "--threads", "1"]
     common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "LOCAL_RANK": "0", "PYTHONPATH": str(ROOT)}
-    alone = [subprocess.Popen([sys.executable, *words], cwd=ROOT, text=True, stderr=subprocess.PIPE,
-                              env=common | {"RANK": rank, "MASTER_PORT": port()}) for rank in ("0", "1")]
+    alone = [
+        subprocess.Popen(
+            [sys.executable, *words],
+            cwd=ROOT,
+            text=True,
+            stderr=subprocess.PIPE,
+            env=common | {"RANK": rank, "MASTER_PORT": port()},
+        )
+        for rank in ("0", "1")
+    ]
     time.sleep(12)
     for process in alone:
         process.send_signal(signal.SIGUSR1)

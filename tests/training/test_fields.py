@@ -77,8 +77,10 @@ def test_learns_from_pictures_of_several_sizes(tmp_path):
 def test_learns_without_an_alpha_channel(tmp_path):
     """To 29 dB; with a frozen table or frozen layers it stays below 18."""
     scene = sphere_scene("white")
-    flat = [(255 * torch.stack([s.picture(v, "white") for v in range(len(s))])).round().byte().numpy()
-            for s in (scene.train, scene.test)]
+    flat = [
+        (255 * torch.stack([s.picture(v, "white") for v in range(len(s))])).round().byte().numpy()
+        for s in (scene.train, scene.test)
+    ]
     train, test = (replace(s, images=i, alpha=None) for s, i in zip((scene.train, scene.test), flat, strict=True))
     trained = run(tmp_path, replace(scene, train=train, test=test), N_iters=250)
     assert trained.history[-1]["validation_psnr"] > 25, trained.history[-1]
@@ -176,15 +178,30 @@ def test_a_model_that_is_not_finite_does_not_replace_a_checkpoint(tmp_path, monk
 
 
 NETWORK = {
-    "field": "mlp", "N_samples": 12, "N_importance": 12, "netdepth": 3, "netwidth": 32, "netdepth_fine": 3, "netwidth_fine": 32,
-    "multires": 4, "multires_views": 2, "use_viewdirs": True, "N_rand": 128, "lrate": 5e-3,
+    "field": "mlp",
+    "N_samples": 12,
+    "N_importance": 12,
+    "netdepth": 3,
+    "netwidth": 32,
+    "netdepth_fine": 3,
+    "netwidth_fine": 32,
+    "multires": 4,
+    "multires_views": 2,
+    "use_viewdirs": True,
+    "N_rand": 128,
+    "lrate": 5e-3,
 }
 
 
-@pytest.mark.parametrize("flags", [
-    {"field": "voxels"}, {"field": "voxels", "radiance_calls": 4, "two_estimates": True}, {"radiance_calls": 8},
-    {"field": "voxels", "radiance_calls": 0},
-])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"field": "voxels"},
+        {"field": "voxels", "radiance_calls": 4, "two_estimates": True},
+        {"radiance_calls": 8},
+        {"field": "voxels", "radiance_calls": 0},
+    ],
+)
 def test_learns_a_sphere_from_a_few_calls_of_the_radiance(tmp_path, flags):
     trained = run(tmp_path, sphere_scene("white"), N_iters=250, **flags)
     assert trained.history[-1]["validation_psnr"] > 25, trained.history[-1]
@@ -263,8 +280,9 @@ def test_checkpoints_may_come_by_the_clock(tmp_path, monkeypatch):
         clock[0] += 25
 
     monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(loop, "save_checkpoint", lambda folder, state, options: (
-        saved.append(state["step"]), save(folder, state, options)))
+    monkeypatch.setattr(
+        loop, "save_checkpoint", lambda folder, state, options: (saved.append(state["step"]), save(folder, state, options))
+    )
     run(tmp_path, i_weights="1m", callbacks=[BeforeStep(slow)])
     assert saved == [3, 6, 9, 12, 15, 18, 20]
 
@@ -272,9 +290,10 @@ def test_checkpoints_may_come_by_the_clock(tmp_path, monkeypatch):
 RVS = NETWORK | {"rvs": True}
 
 
-@pytest.mark.parametrize("flags", [
-    {}, {"samples_union": False}, {"place_gradients": True}, {"fine_density": "own"}, {"N_importance": 0, "radiance_calls": 8},
-])
+@pytest.mark.parametrize(
+    "flags",
+    [{}, {"samples_union": False}, {"place_gradients": True}, {"fine_density": "own"}, {"N_importance": 0, "radiance_calls": 8}],
+)
 def test_reparameterized_networks_learn_a_sphere(tmp_path, flags):
     """The coarse network has no loss of its own."""
     trained = run(tmp_path, N_iters=150, **(RVS | flags))
@@ -313,9 +332,9 @@ def test_networks_are_never_stuck_on_white(tmp_path, seed, random_bkgd):
     assert view.alpha.cpu()[inside].mean() > 0.5, trained.history[-1]
 
 
-@pytest.mark.parametrize("settings", [
-    {"field": "voxels"}, NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True},
-])
+@pytest.mark.parametrize(
+    "settings", [{"field": "voxels"}, NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True}]
+)
 def test_other_fields_that_are_resumed_end_with_the_same_bits(tmp_path, settings):
     whole = run(tmp_path / "whole", **settings)
     with pytest.raises(Killed):

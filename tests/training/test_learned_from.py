@@ -15,8 +15,9 @@ from settings.errors import InputError
 from tests.scenes import sphere_scene, wall_scene
 from training.learned_from import difference, learned_from
 
-OPTIONS = PointOptions(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=2, refine_n=1,
-                       datadir="scenes/sphere")
+OPTIONS = PointOptions(
+    recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=2, refine_n=1, datadir="scenes/sphere"
+)
 
 
 def run(folder, scene=None, options=OPTIONS):
@@ -33,10 +34,15 @@ def begun(tmp_path_factory, device):
     return folder
 
 
-@pytest.mark.parametrize("paths", [
-    {"datadir": "/elsewhere/sphere"}, {"datadir": "/elsewhere", "dataname": "sphere"}, {"dataset_type": "blender"},
-    {"datadir": None, "dataname": "sphere"},
-])
+@pytest.mark.parametrize(
+    "paths",
+    [
+        {"datadir": "/elsewhere/sphere"},
+        {"datadir": "/elsewhere", "dataname": "sphere"},
+        {"dataset_type": "blender"},
+        {"datadir": None, "dataname": "sphere"},
+    ],
+)
 def test_other_paths_go_on(begun, paths):
     assert run(begun, options=replace(OPTIONS, **paths)).finished
 
@@ -58,8 +64,12 @@ def changed(what):
         poses[4, :, :2] *= -1
     elif what == "focal":
         lenses[0, 0, 0] *= 1.01
-    train = replace(train, images=images, alpha=None if what == "no alpha" else alpha,
-                    cameras=replace(cameras, camera_to_world=poses, intrinsics=lenses))
+    train = replace(
+        train,
+        images=images,
+        alpha=None if what == "no alpha" else alpha,
+        cameras=replace(cameras, camera_to_world=poses, intrinsics=lenses),
+    )
     if what == "fewer":
         train = train.subset(list(range(19)))
     if what == "box":
@@ -69,13 +79,22 @@ def changed(what):
     return sphere_scene(width=32, height=30) if what == "size" else replace(scene, train=train)
 
 
-@pytest.mark.parametrize(("what", "sentence"), [
-    ("picture", "the picture r_3 has changed"), ("order", "the picture r_2 has changed, and 1 more"),
-    ("alpha", "the alpha channel of r_7 has changed"), ("no alpha", "the run began with alpha channels, and now there are none"),
-    ("pose", "the pose of r_4"), ("turned", "the pose of r_4"), ("focal", "the focal length or centre of r_0"),
-    ("fewer", "20 training views, and the scene now has 19"), ("size", "r_0 had 64 x 60 pixels, and now has 32 x 30, and 19 m"),
-    ("box", "the scene's box was"), ("masks", "the run began without masks, and now there are some"),
-])
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("picture", "the picture r_3 has changed"),
+        ("order", "the picture r_2 has changed, and 1 more"),
+        ("alpha", "the alpha channel of r_7 has changed"),
+        ("no alpha", "the run began with alpha channels, and now there are none"),
+        ("pose", "the pose of r_4"),
+        ("turned", "the pose of r_4"),
+        ("focal", "the focal length or centre of r_0"),
+        ("fewer", "20 training views, and the scene now has 19"),
+        ("size", "r_0 had 64 x 60 pixels, and now has 32 x 30, and 19 m"),
+        ("box", "the scene's box was"),
+        ("masks", "the run began without masks, and now there are some"),
+    ],
+)
 def test_other_data_under_the_same_names_are_told(begun, what, sentence):
     """Also to a run that is finished: it would report what it learned from other pictures."""
     with pytest.raises(InputError, match=rf"other data \(.*{sentence}.*\): give the data .*--no_reload"):
@@ -101,8 +120,9 @@ def test_runs_of_earlier_versions_compare_paths(begun, tmp_path):
 
 def test_fields_know_their_data_too(tmp_path):
     scene = wall_scene(views=3, width=16, height=12)
-    options = FieldOptions(field="mlp", N_iters=2, N_samples=4, N_rand=8, netdepth=2, netwidth=8, datadir="a",
-                               basedir="unused").complete()
+    options = FieldOptions(
+        field="mlp", N_iters=2, N_samples=4, N_rand=8, netdepth=2, netwidth=8, datadir="a", basedir="unused"
+    ).complete()
     fit_field(scene, scene.test, options, tmp_path)
     assert fit_field(scene, scene.test, replace(options, datadir="/b/a"), tmp_path).finished
     images = scene.train.images.copy()

@@ -29,10 +29,15 @@ def cloud() -> PointCloud:
     return PointCloud(torch.zeros(4, 3), torch.full((4, 3), 0.5), torch.zeros(4, 9, 3), 0.1, log_radii=torch.full((4,), -2.0))
 
 
-@pytest.mark.parametrize(("name", "place", "value", "sentence"), [
-    ("base", (2, 1), math.nan, r"base\[2, 1\] is nan"), ("positions", (0, 2), math.inf, r"positions\[0, 2\] is inf"),
-    ("sh", (3, 8, 0), -math.inf, r"sh\[3, 8, 0\] is -inf"), ("log_radii", (1,), 1e30, r"log_radii\[1\] is 1e\+30"),
-])
+@pytest.mark.parametrize(
+    ("name", "place", "value", "sentence"),
+    [
+        ("base", (2, 1), math.nan, r"base\[2, 1\] is nan"),
+        ("positions", (0, 2), math.inf, r"positions\[0, 2\] is inf"),
+        ("sh", (3, 8, 0), -math.inf, r"sh\[3, 8, 0\] is -inf"),
+        ("log_radii", (1,), 1e30, r"log_radii\[1\] is 1e\+30"),
+    ],
+)
 def test_a_value_that_is_none_is_named(tmp_path, name, place, value, sentence):
     spoiled = cloud()
     with torch.no_grad():
@@ -42,10 +47,21 @@ def test_a_value_that_is_none_is_named(tmp_path, name, place, value, sentence):
         load_weights(tmp_path / "weights.pt", "cpu")
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("radius", -0.1), ("radius", math.nan), ("radius", math.inf), ("radius", "0.1"), ("max_layers", 1.5), ("max_layers", -1),
-    ("profile", "box"), ("sh_per", 3), ("use_sh", "no"), ("use_sh", 1),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("radius", -0.1),
+        ("radius", math.nan),
+        ("radius", math.inf),
+        ("radius", "0.1"),
+        ("max_layers", 1.5),
+        ("max_layers", -1),
+        ("profile", "box"),
+        ("sh_per", 3),
+        ("use_sh", "no"),
+        ("use_sh", 1),
+    ],
+)
 def test_settings_that_are_none_are_named(tmp_path, name, value):
     state = cloud_state(cloud())
     state["settings"][name] = value

@@ -61,9 +61,10 @@ def test_views_with_an_empty_mask_are_left_out(scene, amount):
     assert (spoilt.carving.alpha[~good] == 0).all()  # the scene keeps what it was given
 
 
-@pytest.mark.parametrize("steps, background", [
-    ([("affine", 0.2)], "black"), ([("holes", 0.3)], "white"), ([("missing", 1.0)], "white"), ([("empty", 0.7)], "black"),
-])
+@pytest.mark.parametrize(
+    "steps, background",
+    [([("affine", 0.2)], "black"), ([("holes", 0.3)], "white"), ([("missing", 1.0)], "white"), ([("empty", 0.7)], "black")],
+)
 def test_masks_that_contradict_each_other_give_way_to_the_photographs(steps, background):
     scene = damaged(sphere_scene(background, views=30), *steps)
     found = outlines(scene)

@@ -24,9 +24,7 @@ from tests.training.hooks import Killed, kill_before, signal_before
 from training.callbacks import settled
 from training.checkpoint import save_weights, weights_size
 
-_SMALL = PointOptions(
-    recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=5, refine_n=1, lr_s=0.03,
-)
+_SMALL = PointOptions(recipe="paper", data_r=0.002, splatting_r=0.05, basedir="unused", epochs=5, refine_n=1, lr_s=0.03)
 
 
 def run(folder, scene=None, options=_SMALL, callbacks=()):
@@ -40,7 +38,8 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    "recipe, background, floor", [("default", "black", 27), ("default", "white", 29), ("paper", "black", 18)])
+    "recipe, background, floor", [("default", "black", 27), ("default", "white", 29), ("paper", "black", 18)]
+)
 def test_learns_a_sphere(tmp_path, recipe, background, floor):
     """In 400 steps; frozen positions or colours stay below the floor."""
     trained = run(tmp_path, sphere_scene(background), replace(_SMALL, recipe=recipe, data_r=0.003, epochs=20))

@@ -21,8 +21,19 @@ from taichi_kernels import runtime
 from tests.scenes import sphere_scene
 
 SMALL = {"levels": 3, "coarsest": 8, "finest": 64, "log2_rows": 12}
-NETWORK = {"field": "mlp", "N_rand": 601, "N_samples": 16, "N_importance": 17, "use_viewdirs": True, "multires": 6, "N_iters": 3,
-           "netdepth": 6, "netwidth": 36, "netdepth_fine": 6, "netwidth_fine": 36}  # 39, 36 and 27 columns
+NETWORK = {
+    "field": "mlp",
+    "N_rand": 601,
+    "N_samples": 16,
+    "N_importance": 17,
+    "use_viewdirs": True,
+    "multires": 6,
+    "N_iters": 3,
+    "netdepth": 6,
+    "netwidth": 36,
+    "netdepth_fine": 6,
+    "netwidth_fine": 36,
+}  # 39, 36 and 27 columns
 TRAININGS = {
     "points": {"method": "points", "epochs": 5, "max_points": 40_000, "data_r": 0.5},
     "grid": {"N_rand": 4001, "N_iters": 14, "mixed_precision": True},
@@ -36,7 +47,9 @@ TRAININGS = {
 def main(out: str, threads: str) -> None:
     runtime.init("cpu", int(threads))
     grid_start._SHAPES = {
-        "grid": lambda finest: GridShape(**SMALL), "voxels": lambda finest: VoxelShape(**SMALL, density_coarsest=8)}
+        "grid": lambda finest: GridShape(**SMALL),
+        "voxels": lambda finest: VoxelShape(**SMALL, density_coarsest=8),
+    }
     grid_steps._PRUNE_FROM, grid_steps._EVERY, grid_steps._ALL_CELLS_UNTIL = 8, 2, 9  # all cells, then some more than once
     scene, found = sphere_scene("white", views=6), {}
     nothing = scene.train.subset([])

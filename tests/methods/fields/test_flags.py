@@ -150,12 +150,16 @@ def test_networks_multiply_in_the_precision_that_is_asked_for():
         assert not task(**flags | {"mixed_precision": False}).model.in_bfloat16
 
 
-@pytest.mark.parametrize(("flags", "promise"), [
-    ({}, {"reparameterized": True, "union": True, "correcting": True, "through_places": False}),
-    ({"samples_union": False}, {"union": False}), ({"place_gradients": True}, {"through_places": True}),
-    ({"fine_density": "own"}, {"correcting": False, "union": False, "through_places": True}),
-    ({"N_importance": 0, "radiance_calls": 8}, {"estimated": True, "importance": 8}),
-])
+@pytest.mark.parametrize(
+    ("flags", "promise"),
+    [
+        ({}, {"reparameterized": True, "union": True, "correcting": True, "through_places": False}),
+        ({"samples_union": False}, {"union": False}),
+        ({"place_gradients": True}, {"through_places": True}),
+        ({"fine_density": "own"}, {"correcting": False, "union": False, "through_places": True}),
+        ({"N_importance": 0, "radiance_calls": 8}, {"estimated": True, "importance": 8}),
+    ],
+)
 def test_flags_of_reparameterization_choose_the_sampler(flags, promise):
     sampling = task(**RVS | flags).model.sampling
     assert {name: getattr(sampling, name) for name in promise} == promise
