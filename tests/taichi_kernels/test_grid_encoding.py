@@ -28,7 +28,9 @@ def test_agrees_with_twin(device, layout, features, count):
         (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
         results.append([out.detach(), positions.grad, table.grad])
     (out, to_positions, to_table), (twin_out, twin_positions, twin_table) = results
-    assert torch.allclose(out, twin_out, atol=2e-3) and torch.allclose(to_table, twin_table, atol=2e-3)
+    assert ((out - twin_out).abs().amax(0) < 1e-6 * twin_out.abs().amax(0)).all()  # column by column
+    # a row's gradient sums what all its points give, in another order
+    assert ((to_table - twin_table).abs().amax(0) < 1e-4 * twin_table.abs().amax(0)).all()
     # the slope jumps at the faces of cells, and float32 puts a few places on the other side
     wrong = ((to_positions - twin_positions).abs() > 1e-3 * max(max(r) for r in layout.resolutions)).any(1)
     assert wrong.float().mean() < 1e-3

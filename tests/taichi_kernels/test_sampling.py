@@ -23,7 +23,7 @@ def test_inverse_agrees_with_twin(device, rays, count, samples):
     got = inverse_cdf(edges, weights, u).cpu().numpy()
     want = twin.inverse_cdf(edges.cpu(), weights.cpu(), u.cpu())
     # a uniform number at a step of the curve may be met on its other side
-    assert (np.abs(got - want) > 1e-3).mean() < 2e-3
+    assert (np.abs(got - want) > 1e-4).mean() < 2e-3
     assert (np.diff(got, axis=1) >= 0).all()
 
 
@@ -53,7 +53,7 @@ def test_ends_of_the_unit_interval(device):
 def test_weights_of_every_size(device, scale):
     edges, weights = bins(50, 16, device)
     u = stratified(50, 32, None, device)
-    assert torch.allclose(inverse_cdf(edges, weights, u), inverse_cdf(edges, weights * scale, u), atol=1e-2)
+    assert torch.allclose(inverse_cdf(edges, weights, u), inverse_cdf(edges, weights * scale, u), atol=3e-3)
 
 
 def test_strata(device):
