@@ -97,10 +97,10 @@ def main(argv: list[str]) -> int:
         scene = datasets.load(options)
         views, _ = evaluation_views(scene, options.protocol)
         folder = Path(options.basedir or "").expanduser()
-        model = load_field_run(scene, options, folder).model
+        model: Any = load_field_run(scene, options, folder).model
         if not (folder / CHECKPOINT).is_file():
             raise InputError(f"{folder} holds no {CHECKPOINT}, which alone knows the cells that were open in training")
-        if not isinstance(model, MarchedField) or own.views < 1:
+        if not hasattr(model, "occupancy") or own.views < 1:
             raise InputError("it takes a run of --field grid, and at least one of its --views")
     except InputError as mistake:
         print(f"marching: {mistake}", file=sys.stderr)

@@ -34,7 +34,6 @@ from methods.command_line import parse
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
 from methods.fields.task import FieldTask
-from models.marched_field import MarchedField
 from system.files import write_json
 from system.progress import progress
 from taichi_kernels import runtime
@@ -136,7 +135,7 @@ class _Trial:
         """What the trained model shows with other numbers of calls."""
         model, found = self.model, {}
         for calls in CALLS:
-            if isinstance(model, MarchedField):
+            if hasattr(model, "occupancy"):
                 kept, model.radiance_samples = model.radiance_samples, calls
                 found[calls], model.radiance_samples = self.psnr(), kept
             elif calls > 2:
@@ -147,7 +146,7 @@ class _Trial:
     @torch.no_grad()
     def calls_a_ray(self) -> dict[str, float]:
         """Samples of a ray that meets any: in occupied cells, and not hidden."""
-        if not isinstance(self.model, MarchedField):
+        if not hasattr(self.model, "occupancy"):
             return {}
         rays = self.model.to_model_space(self.shown.rays)
         whole, seen = self.model.sample(rays), self.model.visible_samples(rays)[0]

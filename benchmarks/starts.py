@@ -11,6 +11,7 @@ import argparse
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
@@ -50,8 +51,7 @@ def trained(scene, options, kind: str) -> SampledField:
     task = FieldTask(scene, scene.test, options)
     task.start()
     task.batches = RayBatches(scene.train, "white", "cpu")
-    model = task.model
-    assert isinstance(model, SampledField) and model.fine is not None
+    model: Any = task.model
     if kind != "clear":
         for field in (model.coarse, model.fine):
             field.shape = replace(field.shape, density_shift=SHIFTS[kind])
