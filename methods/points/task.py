@@ -96,6 +96,7 @@ class PointTask(Task):
         for few.use_sh in (False, True):
             image, _ = few.composite(self.cameras, 0)
             photometric_loss(image, self.scene.train.picture(0, self.scene.background).to(image.device))[0].backward()
+        _optimizer(few, self._stage).step()  # the first optimizer of a process loads much of Torch
         with torch.no_grad():
             few.render(self.cameras, 0)
 
