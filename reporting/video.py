@@ -108,10 +108,10 @@ def _writer(path: Path, frames_per_second: float) -> Iterator[Any]:
 
 @contextmanager
 def _encoding() -> Iterator[None]:
-    """An error of the encoder becomes an EncoderError, unless it says that the disk is full."""
+    """An error of the encoder, or that it is not installed, becomes an EncoderError; that the disk is full does not."""
     try:
         yield
-    except (OSError, RuntimeError) as problem:
+    except (OSError, RuntimeError, ImportError) as problem:
         if isinstance(problem, OSError) and problem.errno in FULL:
             raise
         raise EncoderError((str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]) from problem

@@ -58,7 +58,7 @@ def sample_pdf(bins, weights, count):
     weights = weights + 1e-5
     cdf = torch.cumsum(weights / weights.sum(-1, keepdim=True), -1)
     cdf = torch.cat([torch.zeros_like(cdf[:, :1]), cdf], -1)
-    u = torch.linspace(0, 1, count, dtype=cdf.dtype).expand(len(cdf), count).contiguous()
+    u = torch.linspace(0, 1, count, dtype=cdf.dtype, device=cdf.device).expand(len(cdf), count).contiguous()
     above = torch.searchsorted(cdf, u, right=True).clamp(max=cdf.shape[1] - 1)
     below = (torch.searchsorted(cdf, u, right=True) - 1).clamp_min(0)
     low, high = cdf.gather(1, below), cdf.gather(1, above)

@@ -128,6 +128,16 @@ def test_video_has_its_frames_at_its_size_and_plays_in_browsers(tmp_path):
     assert 3.0 <= facts["depth_near"] < facts["depth_far"] <= 4.0
 
 
+def test_without_an_encoder_installed_a_remark_stands_for_the_video(tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise ImportError("The `FFMPEG` plugin is not installed.")
+
+    monkeypatch.setattr(video.imageio, "get_writer", missing)
+    orbit = FakeModel(small_split(6, width=35, height=23)), ring_of_cameras(6, 35, 23), BOUNDS, "white", 2.5
+    facts, remark = video.try_orbit(tmp_path / "orbit.mp4", *orbit)
+    assert facts is None and "FFMPEG" in remark and list(tmp_path.iterdir()) == []
+
+
 def test_frame_shows_depth_on_a_fixed_scale_and_the_background_where_nothing_is():
     alpha = torch.tensor([[1.0, 1.0, 0.0]])
     depth = torch.tensor([[2.0, 4.0, 0.0]])

@@ -157,4 +157,4 @@ def test_exponentials_to_the_last_digits(device):
     want = -torch.expm1(-x.float().double())
     assert ((out.weights[:, 0].cpu().double() - want) / want).abs().max() < 5e-7
     rows = composite(x.float().to(device)[None], zero[None, :, None], zero[None], zero[None] + 1)
-    assert rows.weights.isfinite().all() and rows.weights.sum() == pytest.approx(1, abs=1e-5)
+    assert rows.weights.isfinite().all() and rows.weights.sum().item() == pytest.approx(1, abs=1e-5)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from taichi_kernels import runtime
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 from taichi_kernels.grid_encoding.cpu import BLOCK
 from tests.reference import grid_encoding as twin
@@ -28,7 +29,10 @@ def test_agrees_with_twin(device, layout, features, count):
         (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
         results.append([out.detach(), positions.grad, table.grad])
     (out, to_positions, to_table), (twin_out, twin_positions, twin_table) = results
-    assert ((out - twin_out).abs().amax(0) < 1e-6 * twin_out.abs().amax(0)).all()  # column by column
+    # Column by column. A place in its cell, x R - floor(x R), is a fused operation on a GPU, rounded once instead of twice.
+    sides = torch.tensor([max(r) for r in layout.resolutions], device=device).repeat_interleave(features)
+    rounding = 1e-6 + (1e-7 * sides if runtime.is_gpu() else 0)
+    assert ((out - twin_out).abs().amax(0) < rounding * twin_out.abs().amax(0)).all()
     # a row's gradient sums what all its points give, in another order
     assert ((to_table - twin_table).abs().amax(0) < 1e-4 * twin_table.abs().amax(0)).all()
     # the slope jumps at the faces of cells, and float32 puts a few places on the other side
