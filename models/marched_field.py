@@ -14,6 +14,7 @@ from models.ray_model import RayModel
 from models.rays import Ndc, Rays, ndc_from
 from models.volume import RayRendering
 from models.voxel_field import VoxelField
+from taichi_kernels import runtime
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.inverse_transform import draw_from_samples
@@ -24,9 +25,10 @@ from taichi_kernels.visibility import visible_samples
 SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
 LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
 _TRAINING_ONLY = ("occupancy.density", "occupancy.open")  # tensors that are not needed to look at a field
-_FIRST_SAMPLES = 4  # of a ray that is walked along; twice as many with every further round
+_FIRST_SAMPLES = 4  # of a ray that is walked along on a CPU; twice as many with every further round
 _ESTIMATED = 4096  # rays whose colours are estimated at a time: a bound on memory
 _AT_ONCE = 1 << 18  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
+_AT_ONCE_ON_GPU = 1 << 22  # from the first round on: hidden samples cost a GPU less than the start of another round
 
 
 FIELDS = {field.kind: field for field in (GridField, VoxelField)}
@@ -216,7 +218,9 @@ class MarchedField(RayModel):
         are seen, the features there, and the transmittance before the first.
         """
         shift = self._shift(rays.direction_norms) if shift is None else shift
-        clear, most = torch.ones_like(rays.direction_norms), _FIRST_SAMPLES
+        clear = torch.ones_like(rays.direction_norms)
+        at_once = _AT_ONCE_ON_GPU if runtime.is_gpu() else _AT_ONCE
+        most = max(at_once // max(len(rays), 1), _FIRST_SAMPLES) if runtime.is_gpu() else _FIRST_SAMPLES
         at, far = self.occupancy.interval(rays.origins, rays.directions)
         alive = torch.nonzero(far > at)[:, 0]
         while len(alive):
@@ -233,7 +237,7 @@ class MarchedField(RayModel):
             assert samples.reached is not None
             clear[alive], at[alive] = seen.transmittance, samples.reached
             alive = alive[(samples.reached < far[alive]) & (seen.transmittance > least)]
-            shift, most = torch.zeros_like(shift), max(min(2 * most, _AT_ONCE // max(len(alive), 1)), _FIRST_SAMPLES)
+            shift, most = torch.zeros_like(shift), max(min(2 * most, at_once // max(len(alive), 1)), _FIRST_SAMPLES)
 
     @staticmethod
     def _shift(like: Tensor, generator: torch.Generator | None = None, jitter: float = 1.0) -> Tensor:
