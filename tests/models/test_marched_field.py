@@ -92,7 +92,7 @@ def test_rays_that_miss_call_nothing(device):
 def test_depth_of_the_ball(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rendering = marched.render(cameras, 0)
-    middle = rendering.depth[cameras.height // 2, cameras.width // 2]
+    middle = rendering.depth[cameras.height // 2, cameras.width // 2].item()
     assert middle == pytest.approx(4 - 0.75, abs=0.03)  # 4 away; the density rises to 200 around 0.7
 
 
@@ -177,7 +177,8 @@ def test_rounds_are_bounded(device, monkeypatch):
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
     rounds = lambda: [(len(r[0]), len(r[1].rays)) for r in marched.march_rounds(rays, least=1e-3)]  # noqa: E731
     whole, image = rounds(), marched.render(cameras, 1).image
-    monkeypatch.setattr("models.marched_field._AT_ONCE", 5000)
+    for bound in ("_AT_ONCE", "_AT_ONCE_ON_GPU"):
+        monkeypatch.setattr(f"models.marched_field.{bound}", 5000)
     bounded = rounds()
     assert len(bounded) > len(whole) and sum(n for _, n in bounded) == sum(n for _, n in whole)
     assert all(samples <= max(5000, 4 * alive) for alive, samples in bounded)
