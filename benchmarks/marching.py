@@ -40,7 +40,9 @@ def counted(model: MarchedField, rays: Rays) -> tuple[torch.Tensor, dict[str, in
     found = map(model.render_rays, parts)
     shown = torch.cat([torch.cat([part.colour, part.transmittance[:, None]], 1) for part in found])
     del field.encode
-    seen = sum(len(samples.rays) for part in parts for _, samples, _, _ in model.march_rounds(part, least=SEEN_TRANSMITTANCE))
+    seen = sum(
+        len(samples.rays) for part in parts for _, samples, _, _ in model.march_rounds(part, min_transmittance=SEEN_TRANSMITTANCE)
+    )
     occupied = sum(len(model.sample(part).rays) for part in parts)
     return shown, {"in occupied cells": occupied, "evaluated": sum(evaluated), "seen": seen}
 

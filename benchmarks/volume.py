@@ -91,7 +91,10 @@ def weights_along_rays() -> dict[str, tuple]:
 
     return {
         "distortion": (backward(lambda w: distortion(w, starts, ends), weights), backward(theirs, weights)),
-        "visibility": (lambda: visible_samples(flat[0], flat[1], flat[2], offsets, lengths, lengths, least=1e-3), by_cumsum),
+        "visibility": (
+            lambda: visible_samples(flat[0], flat[1], flat[2], offsets, lengths, lengths, min_transmittance=1e-3),
+            by_cumsum,
+        ),
     }
 
 

@@ -120,10 +120,12 @@ class MarchedField(RayModel):
         *,
         stretch: float = 1.0,
         jitter: float = 1.0,
-        least: float = LEARNED_TRANSMITTANCE,
+        min_transmittance: float = LEARNED_TRANSMITTANCE,
     ) -> tuple[Samples, Tensor]:
         """Those of the samples of `sample` that are not hidden, and the density's features there (M, L F)."""
-        walk = self.march_rounds(rays, self._shift(rays.direction_norms, generator, jitter), stretch=stretch, least=least)
+        walk = self.march_rounds(
+            rays, self._shift(rays.direction_norms, generator, jitter), stretch=stretch, min_transmittance=min_transmittance
+        )
         parts = [(alive[some.rays.long()].int(), *some[2:5], features) for alive, some, features, _ in walk]
         if not parts:
             nothing = self.sample(rays[torch.arange(0)])
@@ -196,11 +198,14 @@ class MarchedField(RayModel):
         """What rays in the model's coordinates show."""
         if self.radiance_samples:  # a whole ray's samples are needed at once
             parts = [rays[first : first + _ESTIMATED] for first in range(0, len(rays), _ESTIMATED)]
-            found = [self.render_monte_carlo(part, *self.visible_samples(part, least=SEEN_TRANSMITTANCE))[0] for part in parts]
+            found = [
+                self.render_monte_carlo(part, *self.visible_samples(part, min_transmittance=SEEN_TRANSMITTANCE))[0]
+                for part in parts
+            ]
             return RayRendering(*(torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True)))
         colour, transmittance, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
         transmittance += 1
-        for alive, samples, features, left in self.march_rounds(rays, least=SEEN_TRANSMITTANCE):
+        for alive, samples, features, left in self.march_rounds(rays, min_transmittance=SEEN_TRANSMITTANCE):
             found = self.render_samples(rays[alive], samples, features)
             assert found.depth is not None
             colour[alive] += left[:, None] * found.colour
@@ -210,9 +215,9 @@ class MarchedField(RayModel):
 
     @torch.no_grad()
     def march_rounds(
-        self, rays: Rays, shift: Tensor | None = None, *, stretch: float = 1.0, least: float
+        self, rays: Rays, shift: Tensor | None = None, *, stretch: float = 1.0, min_transmittance: float
     ) -> Iterator[tuple[Tensor, Samples, Tensor, Tensor]]:
-        """Samples from front to back, some of each ray and then twice as many, until a ray's transmittance is below `least`.
+        """Samples from front to back, some of each ray and then more, until its transmittance is below `min_transmittance`.
 
         shift: as `sample` chooses it, half a step where left out. Yields the numbers of the rays that went on, their samples that
         are seen, the features there, and the transmittance before the first.
@@ -231,12 +236,18 @@ class MarchedField(RayModel):
             features = self.field.encode(samples.positions)
             densities = self.field.density(samples.positions, features)
             seen = visible_samples(
-                densities, samples.t_starts, samples.t_ends, samples.offsets, some.direction_norms, left, least=least
+                densities,
+                samples.t_starts,
+                samples.t_ends,
+                samples.offsets,
+                some.direction_norms,
+                left,
+                min_transmittance=min_transmittance,
             )
             yield alive, samples.select(seen), features[seen.index], left
             assert samples.reached is not None
             clear[alive], at[alive] = seen.transmittance, samples.reached
-            alive = alive[(samples.reached < far[alive]) & (seen.transmittance > least)]
+            alive = alive[(samples.reached < far[alive]) & (seen.transmittance > min_transmittance)]
             shift, most = torch.zeros_like(shift), max(min(2 * most, at_once // max(len(alive), 1)), _FIRST_SAMPLES)
 
     @staticmethod

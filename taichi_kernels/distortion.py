@@ -5,7 +5,7 @@ With weights w_i on intervals of middles m_i and widths d_i, all in units of t:
     L = sum_ij w_i w_j |m_i - m_j| + 1/3 sum_i w_i^2 d_i
       = 2 sum_i w_i (m_i W_i - M_i) + 1/3 sum_i w_i^2 d_i,   W_i = sum_{j < i} w_j,   M_i = sum_{j < i} w_j m_j
 
-the mean distance of two places that are drawn by the weights. One pass over a ray's samples, forward and backward. Source: Barron
+the mean distance of two t that are drawn by the weights. One pass over a ray's samples, forward and backward. Source: Barron
 et al. 2022 (mip-NeRF 360), eq. 15; Sun et al. 2022 for the sums.
 """
 
@@ -27,38 +27,38 @@ def _kernels(dtype):
     offsets_type = ti.types.ndarray(dtype=ti.i32, ndim=1)
 
     @ti.kernel
-    def forward(weights: scalars, starts: scalars, ends: scalars, offsets: offsets_type, out: scalars):  # (M,) ..., (R,) out
+    def forward(weights: scalars, t_starts: scalars, t_ends: scalars, offsets: offsets_type, out: scalars):  # (M,) ..., (R,) out
         for r in range(offsets.shape[0] - 1):
             before, moment, total = ti.cast(0.0, dtype), ti.cast(0.0, dtype), ti.cast(0.0, dtype)
-            origin = starts[ti.min(offsets[r], starts.shape[0] - 1)]  # sums of places near 0 lose fewer digits
+            origin = t_starts[ti.min(offsets[r], t_starts.shape[0] - 1)]  # sums of t near 0 lose fewer digits
             for k in range(offsets[r], offsets[r + 1]):
-                w, middle = weights[k], 0.5 * (starts[k] + ends[k]) - origin
-                total += w * (2.0 * (middle * before - moment) + w * (ends[k] - starts[k]) / 3.0)
+                w, middle = weights[k], 0.5 * (t_starts[k] + t_ends[k]) - origin
+                total += w * (2.0 * (middle * before - moment) + w * (t_ends[k] - t_starts[k]) / 3.0)
                 before += w
                 moment += w * middle
             out[r] = total
 
     @ti.kernel
     def backward(
-        weights: scalars, starts: scalars, ends: scalars, offsets: offsets_type,  # (M,) ..., (R + 1,)
+        weights: scalars, t_starts: scalars, t_ends: scalars, offsets: offsets_type,  # (M,) ..., (R + 1,)
         grad: scalars,  # (R,)
-        grad_weights: scalars, grad_starts: scalars, grad_ends: scalars,  # (M,) out
+        grad_weights: scalars, grad_t_starts: scalars, grad_t_ends: scalars,  # (M,) out
     ):
         for r in range(offsets.shape[0] - 1):
             behind, later = ti.cast(0.0, dtype), ti.cast(0.0, dtype)  # sums of w and of w m over the samples from here on
-            origin = starts[ti.min(offsets[r], starts.shape[0] - 1)]
+            origin = t_starts[ti.min(offsets[r], t_starts.shape[0] - 1)]
             for k in range(offsets[r], offsets[r + 1]):
                 behind += weights[k]
-                later += weights[k] * (0.5 * (starts[k] + ends[k]) - origin)
+                later += weights[k] * (0.5 * (t_starts[k] + t_ends[k]) - origin)
             before, moment = ti.cast(0.0, dtype), ti.cast(0.0, dtype)
             for k in range(offsets[r], offsets[r + 1]):
-                w, width, middle = weights[k], ends[k] - starts[k], 0.5 * (starts[k] + ends[k]) - origin
+                w, width, middle = weights[k], t_ends[k] - t_starts[k], 0.5 * (t_starts[k] + t_ends[k]) - origin
                 behind -= w
                 later -= w * middle
                 spread = middle * (before - behind) - moment + later
                 grad_weights[k] = grad[r] * (2.0 * spread + 2.0 / 3.0 * w * width)
-                place, stretch = grad[r] * w * (before - behind), grad[r] * w * w / 3.0
-                grad_starts[k], grad_ends[k] = place - stretch, place + stretch
+                shift, stretch = grad[r] * w * (before - behind), grad[r] * w * w / 3.0
+                grad_t_starts[k], grad_t_ends[k] = shift - stretch, shift + stretch
                 before += w
                 moment += w * middle
 
@@ -67,8 +67,8 @@ def _kernels(dtype):
 
 class _Distortion(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weights, starts, ends, offsets):
-        inputs = [t.detach().contiguous() for t in (weights, starts, ends, offsets)]
+    def forward(ctx, weights, t_starts, t_ends, offsets):
+        inputs = [t.detach().contiguous() for t in (weights, t_starts, t_ends, offsets)]
         out = weights.new_zeros(len(offsets) - 1)
         if weights.numel():
             _kernels(taichi_type(weights))[0](*inputs, out)
@@ -85,18 +85,18 @@ class _Distortion(torch.autograd.Function):
         return *results, None
 
 
-def distortion(weights: Tensor, starts: Tensor, ends: Tensor, offsets: Tensor | None = None) -> Tensor:
+def distortion(weights: Tensor, t_starts: Tensor, t_ends: Tensor, offsets: Tensor | None = None) -> Tensor:
     """The distortion (R,), in t, of each ray's weights; see the module's docstring.
 
-    Packed samples: weights, starts and ends (M,), ascending along each ray, and offsets (R + 1,) int32 as `composite` takes them;
-    a ray may have none. Dense samples: the same without offsets, as (R, N). Differentiable in all three. Raises ValueError on
-    shapes that do not fit.
+    Packed samples: weights, t_starts and t_ends (M,), ascending along each ray, and offsets (R + 1,) int32 as `composite` takes
+    them; a ray may have none. Dense samples: the same without offsets, as (R, N). Differentiable in all three. Raises ValueError
+    on shapes that do not fit.
     """
     shape = weights.shape
-    if starts.shape != shape or ends.shape != shape or len(shape) != (2 if offsets is None else 1):
-        shapes = ", ".join(str(tuple(t.shape)) for t in (weights, starts, ends))
-        raise ValueError(f"expected weights, starts and ends (M,) with offsets, or (R, N) without; got {shapes}")
+    if t_starts.shape != shape or t_ends.shape != shape or len(shape) != (2 if offsets is None else 1):
+        shapes = ", ".join(str(tuple(t.shape)) for t in (weights, t_starts, t_ends))
+        raise ValueError(f"expected weights, t_starts and t_ends (M,) with offsets, or (R, N) without; got {shapes}")
     runtime.ensure_init()
     if offsets is None:
         offsets = torch.arange(shape[0] + 1, dtype=torch.int32, device=weights.device) * shape[1]
-    return _Distortion.apply(*(t.reshape(-1) for t in (weights, starts, ends)), offsets)
+    return _Distortion.apply(*(t.reshape(-1) for t in (weights, t_starts, t_ends)), offsets)

@@ -1,9 +1,9 @@
 """Marching rays through a grid of occupied cells: samples only where something may be.
 
 The grid has levels of cells^3 bits. Level 0 covers a box, level k the box made 2^k times larger about its centre. A ray goes from
-`near` in steps of h = min(max(cone |d| t, step), most_step) world units, the first of them shifted by a share `jitter` of a step;
-the interval [t, t + h / |d|] is a sample if the cell at its middle is occupied. The cell is that of the finest level that holds
-the place and whose cells are not smaller than the step. Empty cells, and empty blocks of 8^3 cells, are left in one leap, onto
+`near` in steps of h = min(max(cone |d| t, step), most_step) world units, the first of them shifted by `jitter` times a step; the
+interval [t, t + h / |d|] is a sample if the cell at its middle is occupied. The cell is that of the finest level that holds
+it and whose cells are not smaller than the step. Empty cells, and empty blocks of 8^3 cells, are left in one leap, onto
 the same lattice of steps: the samples are those of marching step by step. Source: Müller et al. 2022, appendix E.
 """
 
@@ -40,7 +40,7 @@ class Samples(NamedTuple):
     t_starts: Tensor  # (M,)
     t_ends: Tensor  # (M,)
     positions: Tensor  # (M, 3) world: the middles
-    reached: Tensor | None  # (R,) t: where marching ended, `far` or, where `most` samples were found, the end of the last
+    reached: Tensor | None  # (R,) t: where marching ended, `far` or, if `most` samples were found, the end of the last
 
     def select(self, seen: VisibleSamples) -> "Samples":
         """The samples that are seen."""

@@ -1,8 +1,8 @@
-"""Places along rays: even, stratified, linear in inverse depth, and by the inverse of a piecewise-constant density.
+"""Samples along rays: even, stratified, linear in inverse depth, and by the inverse of a piecewise-constant density.
 
-Stratified samples are one in each of N equal parts of [0, 1], s = (i + u_i) / N, and the place is t = near (1 - s) + far s, or
-1/t = (1 - s)/near + s/far where disparity counts. Inverse-CDF samples invert F(t), the share of the weights before t: with
-F(e_j) = sum_{i < j} w_i / sum w and linear in between, t = F^-1(u). Where a ray's weights are all zero, F is even over the ray.
+Stratified samples are one in each of N equal parts of [0, 1], s = (i + u_i) / N, at t = near (1 - s) + far s, or
+1/t = (1 - s)/near + s/far, evenly in disparity. Inverse-CDF samples invert F(t), the fraction of the weights before t: with
+F(e_j) = sum_{i < j} w_i / sum w and linear in between, t = F^-1(u). If a ray's weights are all zero, F is even over the ray.
 Source: Mildenhall et al. 2020, sections 4 and 5.2.
 """
 
@@ -25,7 +25,7 @@ def _inverse_kernel(dtype):
         edges: rows,  # (R, N + 1), ascending
         weights: rows,  # (R, N)
         uniforms: rows,  # (R, K) in [0, 1], ascending
-        places: rows,  # (R, K) out
+        drawn: rows,  # (R, K) out
     ):
         for r in range(weights.shape[0]):
             bins = weights.shape[1]
@@ -42,10 +42,10 @@ def _inverse_kernel(dtype):
                         before += own
                         i += 1
                         own = ti.max(weights[r, i], 0.0)
-                    share = ti.min(ti.max((wanted - before) / ti.max(own, 1e-30), 0.0), 1.0)
-                    places[r, k] = edges[r, i] + share * (edges[r, i + 1] - edges[r, i])
+                    fraction = ti.min(ti.max((wanted - before) / ti.max(own, 1e-30), 0.0), 1.0)
+                    drawn[r, k] = edges[r, i] + fraction * (edges[r, i + 1] - edges[r, i])
                 else:
-                    places[r, k] = edges[r, 0] + u * (edges[r, bins] - edges[r, 0])
+                    drawn[r, k] = edges[r, 0] + u * (edges[r, bins] - edges[r, 0])
 
     return invert
 
@@ -58,12 +58,12 @@ def stratified(rays: int, count: int, generator: torch.Generator | None, device)
     return (torch.arange(count, device=device) + noise) / count
 
 
-def along(near: Tensor, far: Tensor, shares: Tensor, *, disparity: bool = False) -> Tensor:
-    """Places (R, N) in t at shares (R, N) of the way from near (R,) to far (R,), evenly in t or in 1/t."""
+def along(near: Tensor, far: Tensor, fractions: Tensor, *, disparity: bool = False) -> Tensor:
+    """The t (R, N) at fractions (R, N) of the way from near (R,) to far (R,), evenly in t or in 1/t."""
     near, far = near[:, None], far[:, None]
     if disparity:
-        return 1 / ((1 - shares) / near + shares / far)
-    return near + (far - near) * shares
+        return 1 / ((1 - fractions) / near + fractions / far)
+    return near + (far - near) * fractions
 
 
 def inverse_cdf(edges: Tensor, weights: Tensor, uniforms: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def inverse_cdf(edges: Tensor, weights: Tensor, uniforms: Tensor) -> Tensor:
         raise ValueError(f"expected edges (R, N + 1), weights (R, N) and uniforms (R, K); got {shapes}")
     runtime.ensure_init()
     inputs = [t.detach().contiguous() for t in (edges, weights, uniforms)]
-    places = torch.empty_like(inputs[2])
-    if places.numel():
-        _inverse_kernel(taichi_type(weights))(*inputs, places)
-    return places
+    drawn = torch.empty_like(inputs[2])
+    if drawn.numel():
+        _inverse_kernel(taichi_type(weights))(*inputs, drawn)
+    return drawn

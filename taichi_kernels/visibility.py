@@ -27,19 +27,19 @@ class VisibleSamples(NamedTuple):
 
 @ti.kernel
 def _count(
-    densities: _FLOATS, starts: _FLOATS, ends: _FLOATS,  # (M,)
+    densities: _FLOATS, t_starts: _FLOATS, t_ends: _FLOATS,  # (M,)
     offsets: _INTS,  # (R + 1,)
     lengths: _FLOATS,  # (R,)
-    least: float,
-    clear: _FLOATS,  # (R,) in: T_0, out: behind the last sample that is seen
+    min_transmittance: float,
+    transmittance: _FLOATS,  # (R,) in: T_0, out: behind the last sample that is seen
     counts: _INTS,  # (R,) out: how many of a ray's samples are seen
 ):
     for r in range(lengths.shape[0]):
-        left, k, end = clear[r], offsets[r], offsets[r + 1]
-        while k < end and left > least:
-            left *= ti.exp(-densities[k] * lengths[r] * (ends[k] - starts[k]))
+        left, k, end = transmittance[r], offsets[r], offsets[r + 1]
+        while k < end and left > min_transmittance:
+            left *= ti.exp(-densities[k] * lengths[r] * (t_ends[k] - t_starts[k]))
             k += 1
-        counts[r], clear[r] = k - offsets[r], left
+        counts[r], transmittance[r] = k - offsets[r], left
 
 
 @ti.kernel
@@ -50,24 +50,27 @@ def _list(offsets: _INTS, kept: _INTS, index: _LONGS):  # (R + 1,), (R + 1,), (M
 
 
 def visible_samples(
-    densities: Tensor, starts: Tensor, ends: Tensor, offsets: Tensor, lengths: Tensor, clear: Tensor, *, least: float
+    densities: Tensor, t_starts: Tensor, t_ends: Tensor, offsets: Tensor, lengths: Tensor, transmittance: Tensor,
+    *, min_transmittance: float,
 ) -> VisibleSamples:
-    """The samples before which their ray's transmittance is above `least`; see the module's docstring.
+    """The samples before which their ray's transmittance is above `min_transmittance`; see the module's docstring.
 
-    densities (M,) >= 0 per world unit, starts and ends (M,) in t, packed by offsets (R + 1,) int32; lengths (R,): world units per
-    t; clear (R,): T_0, the transmittance before each ray's first sample. float32; nothing is differentiable. Raises ValueError on
+    densities (M,) >= 0 per world unit, t_starts and t_ends (M,), packed by offsets (R + 1,) int32; lengths (R,): world units per
+    t; transmittance (R,): T_0, that before each ray's first sample. float32; nothing is differentiable. Raises ValueError on
     shapes that do not fit.
     """
     rays, count = len(lengths), len(densities)
-    if any(t.shape != (count,) for t in (densities, starts, ends)) or offsets.shape != (rays + 1,) or clear.shape != (rays,):
-        shapes = ", ".join(str(tuple(t.shape)) for t in (densities, starts, ends, offsets, lengths, clear))
-        raise ValueError(f"expected densities, starts and ends (M,), offsets (R + 1,), lengths and clear (R,); got {shapes}")
+    packed = all(t.shape == (count,) for t in (densities, t_starts, t_ends))
+    if not packed or offsets.shape != (rays + 1,) or transmittance.shape != (rays,):
+        shapes = ", ".join(str(tuple(t.shape)) for t in (densities, t_starts, t_ends, offsets, lengths, transmittance))
+        raise ValueError(f"expected densities, t_starts, t_ends (M,), offsets (R + 1,), lengths and T_0 (R,); got {shapes}")
     runtime.ensure_init()
-    left, inputs = clear.detach().clone(), [t.detach().contiguous() for t in (densities, starts, ends, offsets, lengths)]
+    inputs = [t.detach().contiguous() for t in (densities, t_starts, t_ends, offsets, lengths)]
+    left = transmittance.detach().clone()
     kept = torch.zeros(rays + 1, dtype=torch.int32, device=densities.device)
     if count:
         counts = torch.empty_like(kept[1:])
-        _count(*inputs, least, left, counts)
+        _count(*inputs, min_transmittance, left, counts)
         torch.cumsum(counts, 0, dtype=torch.int32, out=kept[1:])
     index = torch.empty(int(kept[-1]), dtype=torch.int64, device=densities.device)
     if len(index):

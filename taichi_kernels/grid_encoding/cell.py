@@ -8,20 +8,20 @@ import taichi as ti
 
 @ti.func
 def cell_of(position, cells):
-    """The cell, and the place in it from 0 to 1, of a coordinate in the unit interval; what lies outside is moved to its end."""
-    place = ti.min(ti.max(position, 0.0), 1.0) * cells
-    cell = ti.min(ti.cast(place, ti.i32), cells - 1)
-    return cell, place - cell
+    """The cell of a coordinate in the unit interval, and the fraction of the cell before it; outside, those of the near end."""
+    scaled = ti.min(ti.max(position, 0.0), 1.0) * cells
+    cell = ti.min(ti.cast(scaled, ti.i32), cells - 1)
+    return cell, scaled - cell
 
 
 @ti.func
 def surroundings(p, layout: ti.template(), level):
-    """The rows (8,) of the vertices around p in one level, and p's place (3,) between them. See `GridLayout`."""
+    """The rows (8,) of the vertices around p in one level, and p's fraction (3,) of the way between them. See `GridLayout`."""
     rx, ry, rz, first, mask = layout[level, 0], layout[level, 1], layout[level, 2], layout[level, 3], layout[level, 4]
     x, fx = cell_of(p[0], rx)
     y, fy = cell_of(p[1], ry)
     z, fz = cell_of(p[2], rz)
-    # what a vertex adds to the row along each axis: the row is the sum of the three, or where the level is hashed their xor
+    # what a vertex adds to the row along each axis: the row is the sum of the three, or their xor if the level is hashed
     stride_y = ti.select(mask != 0, ti.u32(2654435761), ti.cast(rx + 1, ti.u32))
     stride_z = ti.select(mask != 0, ti.u32(805459861), ti.cast((rx + 1) * (ry + 1), ti.u32))
     low = ti.Vector([ti.cast(x, ti.u32), ti.cast(y, ti.u32) * stride_y, ti.cast(z, ti.u32) * stride_z])
@@ -35,17 +35,17 @@ def surroundings(p, layout: ti.template(), level):
 
 
 @ti.func
-def corner_weight(c: ti.template(), place):
-    """The share of corner c in the interpolation."""
-    other = 1.0 - place
-    return (place if c & 1 else other)[0] * (place if c >> 1 & 1 else other)[1] * (place if c >> 2 else other)[2]
+def corner_weight(c: ti.template(), fraction):
+    """The weight of corner c in the interpolation."""
+    other = 1.0 - fraction
+    return (fraction if c & 1 else other)[0] * (fraction if c >> 1 & 1 else other)[1] * (fraction if c >> 2 else other)[2]
 
 
 @ti.func
-def slope(values, place):
-    """Gradient with respect to the place of the interpolation between values (8,) at the corners."""
-    x, y, z = place[0], place[1], place[2]
-    total = 0.0 * place
+def slope(values, fraction):
+    """Gradient with respect to the fraction of the interpolation between values (8,) at the corners."""
+    x, y, z = fraction[0], fraction[1], fraction[2]
+    total = 0.0 * fraction
     for c in ti.static(range(4)):
         wx, wy = (x if c & 1 else 1.0 - x), (y if c >> 1 & 1 else 1.0 - y)
         total[2] += wx * wy * (values[4 + c] - values[c])
@@ -62,7 +62,7 @@ def slope(values, place):
 
 @ti.func
 def inside(p, layout: ti.template(), level):
-    """Cells per unit along each axis, 0 where p is outside: the factors from a gradient in the cell to one in the cube."""
+    """Cells per unit along each axis, 0 if p is outside: the factors from a gradient in the cell to one in the cube."""
     factors = 0.0 * p
     for a in ti.static(range(3)):
         factors[a] = ti.select((p[a] >= 0.0) & (p[a] <= 1.0), layout[level, a], 0)

@@ -3,7 +3,7 @@
 Rows and weights of the corners of a few samples are worked out together, in local arrays, which the compiler vectorises; the
 reads and writes of the table that follow can't be.
 
-The gradient to the table needs no atomics: a worker owns whole levels, or a share of a level's rows where there are more workers
+The gradient to the table needs no atomics: a worker owns whole levels, or a part of a level's rows if there are more workers
 than levels, and adds its samples in their order. The sums are the same for any number of workers.
 """
 
@@ -19,20 +19,20 @@ _LANES = 16  # samples whose corners are worked out together
 
 
 @ti.func
-def corners_of(positions: ti.template(), first, layout: ti.template(), level, around: ti.template(), shares: ti.template()):
+def corners_of(positions: ti.template(), first, layout: ti.template(), level, around: ti.template(), weights: ti.template()):
     """The rows around the samples from `first` on, and their weights, (8, lanes) each; the last sample's past the end."""
     for i in range(_LANES):
-        rows_of_one, place = surroundings(positions[ti.min(first + i, positions.shape[0] - 1)], layout, level)
+        rows_of_one, fraction = surroundings(positions[ti.min(first + i, positions.shape[0] - 1)], layout, level)
         for c in ti.static(range(8)):
             around[c * _LANES + i] = rows_of_one[c]
-            shares[c * _LANES + i] = corner_weight(c, place)
+            weights[c * _LANES + i] = corner_weight(c, fraction)
 
 
 @cache
 def kernels(dtype, features: int):
     """(encode, table gradient, position gradient)."""
     corners = ti.types.vector(8, dtype)
-    many_rows, many_shares = ti.types.vector(8 * _LANES, ti.i32), ti.types.vector(8 * _LANES, dtype)
+    many_rows, many_weights = ti.types.vector(8 * _LANES, ti.i32), ti.types.vector(8 * _LANES, dtype)
     row, points, rows, samples, layouts = array_types(dtype, features)
 
     @ti.kernel
@@ -45,18 +45,18 @@ def kernels(dtype, features: int):
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
-                around, shares = many_rows(0), many_shares(0.0)
+                around, weights = many_rows(0), many_weights(0.0)
                 start = turn // WORKER_STRIDE * BLOCK
                 while start < positions.shape[0]:
                     end = ti.min(start + BLOCK, positions.shape[0])
                     for level in range(layout.shape[0]):
                         first = start
                         while first < end:
-                            corners_of(positions, first, layout, level, around, shares)
+                            corners_of(positions, first, layout, level, around, weights)
                             for i in range(ti.min(_LANES, end - first)):
                                 total = row(0.0)
                                 for c in ti.static(range(8)):
-                                    total += shares[c * _LANES + i] * table[around[c * _LANES + i]]
+                                    total += weights[c * _LANES + i] * table[around[c * _LANES + i]]
                                 out[first + i, level] = total
                             first += _LANES
                     start += workers * BLOCK
@@ -70,18 +70,18 @@ def kernels(dtype, features: int):
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
-                around, shares = many_rows(0), many_shares(0.0)
+                around, weights = many_rows(0), many_weights(0.0)
                 task = turn // WORKER_STRIDE
                 while task < layout.shape[0] * parts:
                     level, part, first = task // parts, task % parts, 0
                     while first < positions.shape[0]:
-                        corners_of(positions, first, layout, level, around, shares)
+                        corners_of(positions, first, layout, level, around, weights)
                         for i in range(ti.min(_LANES, positions.shape[0] - first)):
                             g = grad[first + i, level]
                             for c in ti.static(range(8)):
                                 r = around[c * _LANES + i]
                                 if r & (parts - 1) == part:
-                                    grad_table[r] = grad_table[r] + shares[c * _LANES + i] * g
+                                    grad_table[r] = grad_table[r] + weights[c * _LANES + i] * g
                         first += _LANES
                     task += workers
 
@@ -98,11 +98,11 @@ def kernels(dtype, features: int):
                     for level in range(layout.shape[0]):
                         for s in range(start, ti.min(start + BLOCK, positions.shape[0])):
                             p, g = positions[s], grad[s, level]
-                            around, place = surroundings(p, layout, level)
+                            around, fraction = surroundings(p, layout, level)
                             values = corners(0.0)
                             for c in ti.static(range(8)):
                                 values[c] = g.dot(table[around[c]])
-                            grad_positions[s] = grad_positions[s] + inside(p, layout, level) * slope(values, place)
+                            grad_positions[s] = grad_positions[s] + inside(p, layout, level) * slope(values, fraction)
                     start += workers * BLOCK
 
     return encode, table_gradient, position_gradient

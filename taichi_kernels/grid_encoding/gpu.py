@@ -23,20 +23,20 @@ def kernels(dtype, features: int):
     @ti.kernel
     def encode(positions: points, table: rows, layout: layouts, out: samples):
         for s, level in out:
-            around, place = surroundings(positions[s], layout, level)
+            around, fraction = surroundings(positions[s], layout, level)
             total = row(0.0)
             for c in ti.static(range(8)):
-                total += corner_weight(c, place) * table[around[c]]
+                total += corner_weight(c, fraction) * table[around[c]]
             out[s, level] = total
 
     @ti.kernel
     def table_gradient(positions: points, layout: layouts, grad: samples, scale: dtype, sums: integers):
         for s, level in grad:
-            around, place = surroundings(positions[s], layout, level)
+            around, fraction = surroundings(positions[s], layout, level)
             g = grad[s, level] * scale
             for c in ti.static(range(8)):
                 for f in ti.static(range(features)):
-                    ti.atomic_add(sums[around[c], f], ti.cast(corner_weight(c, place) * g[f], ti.i64))
+                    ti.atomic_add(sums[around[c], f], ti.cast(corner_weight(c, fraction) * g[f], ti.i64))
 
     @ti.kernel
     def position_gradient(positions: points, table: rows, layout: layouts, grad: samples, grad_positions: points):
@@ -44,11 +44,11 @@ def kernels(dtype, features: int):
             p = positions[s]
             total = 0.0 * p
             for level in range(layout.shape[0]):
-                around, place = surroundings(p, layout, level)
+                around, fraction = surroundings(p, layout, level)
                 g, values = grad[s, level], corners(0.0)
                 for c in ti.static(range(8)):
                     values[c] = g.dot(table[around[c]])
-                total += inside(p, layout, level) * slope(values, place)
+                total += inside(p, layout, level) * slope(values, fraction)
             grad_positions[s] = total
 
     return encode, table_gradient, position_gradient

@@ -10,37 +10,37 @@ from taichi_kernels.grid_encoding import cpu, gpu
 from taichi_kernels.grid_encoding.layout import GridLayout
 
 
-def _encode(positions: Tensor, table: Tensor, places: Tensor) -> Tensor:
+def _encode(positions: Tensor, table: Tensor, layout_table: Tensor) -> Tensor:
     features = table.shape[1]
-    out = positions.new_empty(len(positions), len(places), features)
+    out = positions.new_empty(len(positions), len(layout_table), features)
     kernels = (gpu if runtime.is_gpu() else cpu).kernels(taichi_type(positions), features)
     workers = [] if runtime.is_gpu() else [runtime.workers()]
     if len(positions):
-        kernels[0](positions, table, places, out, *workers)
+        kernels[0](positions, table, layout_table, out, *workers)
     return out.flatten(1)
 
 
-def _table_gradient(positions: Tensor, places: Tensor, grad: Tensor, table: Tensor) -> Tensor:
+def _table_gradient(positions: Tensor, layout_table: Tensor, grad: Tensor, table: Tensor) -> Tensor:
     features = table.shape[1]
     if runtime.is_gpu():
         sums, scale = torch.zeros(table.shape, dtype=torch.int64, device=table.device), gpu.scale_for(grad)
         if scale:
-            gpu.kernels(taichi_type(positions), features)[1](positions, places, grad, scale, sums)
+            gpu.kernels(taichi_type(positions), features)[1](positions, layout_table, grad, scale, sums)
         return (sums.double() / (scale or 1.0)).to(table.dtype)
     total, workers = torch.zeros_like(table), runtime.workers()
-    # workers on a level, a power of two: 1 where there are not more workers than levels
-    parts = 1 << max(0, (workers // len(places)).bit_length() - 1)
+    # workers on a level, a power of two: 1 unless there are more workers than levels
+    parts = 1 << max(0, (workers // len(layout_table)).bit_length() - 1)
     if len(positions):
-        cpu.kernels(taichi_type(positions), features)[1](positions, places, grad, total, workers, parts)
+        cpu.kernels(taichi_type(positions), features)[1](positions, layout_table, grad, total, workers, parts)
     return total
 
 
-def _position_gradient(positions: Tensor, table: Tensor, places: Tensor, grad: Tensor) -> Tensor:
+def _position_gradient(positions: Tensor, table: Tensor, layout_table: Tensor, grad: Tensor) -> Tensor:
     total = torch.zeros_like(positions)
     kernels = (gpu if runtime.is_gpu() else cpu).kernels(taichi_type(positions), table.shape[1])
     workers = [] if runtime.is_gpu() else [runtime.workers()]
     if len(positions):
-        kernels[2](positions, table, places, grad, total, *workers)
+        kernels[2](positions, table, layout_table, grad, total, *workers)
     return total
 
 
@@ -56,18 +56,18 @@ class _EncodeGrid(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        positions, table, places = (t.detach().contiguous() for t in ctx.saved_tensors)
-        grad = grad.contiguous().view(len(positions), len(places), table.shape[1])
+        positions, table, layout_table = (t.detach().contiguous() for t in ctx.saved_tensors)
+        grad = grad.contiguous().view(len(positions), len(layout_table), table.shape[1])
         to_positions, to_table = ctx.needs_input_grad[:2]
-        grad_positions = _position_gradient(positions, table, places, grad) if to_positions else None
-        return grad_positions, _table_gradient(positions, places, grad, table) if to_table else None, None, None
+        grad_positions = _position_gradient(positions, table, layout_table, grad) if to_positions else None
+        return grad_positions, _table_gradient(positions, layout_table, grad, table) if to_table else None, None, None
 
 
 def encode_grid(positions: Tensor, table: Tensor, layout: GridLayout, *, known: Tensor | None = None) -> Tensor:
     """Trilinear interpolation of every level's features, (N, L F): level by level, F features each.
 
     positions (N, 3) in the unit cube (what lies outside is moved to its face, and gets no gradient in that axis); table
-    (layout.rows, F) float; known: the result, where it has been computed before and only its gradient is wanted. Differentiable
+    (layout.rows, F) float; known: the result, if it has been computed before and only its gradient is wanted. Differentiable
     in positions and table, not in known. Raises ValueError on shapes that do not fit.
     """
     if positions.ndim != 2 or positions.shape[1] != 3 or table.ndim != 2 or table.shape[0] != layout.rows:

@@ -175,7 +175,7 @@ def test_rounds_are_bounded(device, monkeypatch):
     """A bound on a round's samples changes nothing but the rounds."""
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
-    rounds = lambda: [(len(r[0]), len(r[1].rays)) for r in marched.march_rounds(rays, least=1e-3)]  # noqa: E731
+    rounds = lambda: [(len(r[0]), len(r[1].rays)) for r in marched.march_rounds(rays, min_transmittance=1e-3)]  # noqa: E731
     whole, image = rounds(), marched.render(cameras, 1).image
     for bound in ("_AT_ONCE", "_AT_ONCE_ON_GPU"):
         monkeypatch.setattr(f"models.marched_field.{bound}", 5000)

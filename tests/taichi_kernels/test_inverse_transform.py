@@ -268,5 +268,5 @@ def test_nothing_to_do_and_wrong_shapes(device):
         draw_from_knots(t, s, torch.zeros(3, 2, device=device), lengths=torch.ones(2, device=device))
     with pytest.raises(ValueError, match="one type"):
         draw_from_knots(t, s, torch.zeros(3, 2, device=device, dtype=torch.float64))
-    with pytest.raises(ValueError, match="expected densities, starts"):
+    with pytest.raises(ValueError, match="expected densities, t_starts"):
         draw_from_samples(s[0], t[0], t[0, :-1], torch.tensor([0, 4], dtype=torch.int32), torch.zeros(1, 2))

@@ -89,7 +89,7 @@ def visible(
     offsets: Int32[Tensor, "R1"],
     lengths: F32[Tensor, "R"],
 ) -> tuple[Int64[Tensor, "V"], Int32[Tensor, "R1"], F32[Tensor, "R"]]:
-    return tuple(visible_samples(densities, starts, ends, offsets, lengths, torch.ones_like(lengths), least=1e-3))
+    return tuple(visible_samples(densities, starts, ends, offsets, lengths, torch.ones_like(lengths), min_transmittance=1e-3))
 
 
 @typed
