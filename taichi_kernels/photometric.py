@@ -16,7 +16,7 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
-from taichi_kernels.common.types import taichi_type
+from taichi_kernels.common.types import array, taichi_type
 from taichi_kernels.runtime import WORKER_STRIDE
 
 _SHIFTS = (1, 2, 3)
@@ -47,6 +47,24 @@ def _cpu_kernel(dtype, target_type):
     def one_from(y, first):
         return ti.select(y >= first, ti.cast(1.0, dtype), ti.cast(0.0, dtype))
 
+    @ti.func
+    def next_row(row0: array, row1: array, row2: array, row3: array):
+        """What was in row0 goes to row1, and so on; row0 is to be overwritten."""
+        for x in range(_CHUNK):
+            row3[x], row2[x], row1[x] = row2[x], row1[x], row0[x]
+
+    @ti.func
+    def load_errors(image: array, target: array, y, start, raw: array, shot: array, row: array):
+        """A row of the picture, of the photograph and of their difference, from `_HALO` values before `start` on."""
+        first, last = ti.max(start - _HALO, 0), ti.min(start + _CHUNK + _HALO, image.shape[1])
+        for j in range(first, last):
+            raw[j - start + _HALO] = image[y, j]
+        for j in range(first, last):
+            shot[j - start + _HALO] = target[y, j]
+        for j in range(first - start + _HALO, last - start + _HALO):
+            clamped = ti.min(ti.max(raw[j], 0.0), 1.0)
+            row[j] = clamped - ti.cast(shot[j], dtype) * target_scale
+
     @ti.kernel
     def loss(
         image: array2, target: targets,  # (H, 3 W)
@@ -63,7 +81,6 @@ def _cpu_kernel(dtype, target_type):
                 while part < sums.shape[0]:
                     start = part * _CHUNK
                     size = ti.min(_CHUNK, width - start)
-                    first, last = ti.max(start - _HALO, 0), ti.min(start + _CHUNK + _HALO, width)
                     raw, row = halo(0.0), halo(0.0)  # the picture's values and its errors, with the neighbours left and right
                     shot = bytes_(0) if ti.static(target_type == ti.u8) else halo(0.0)
                     row1, row2, row3 = chunk(0.0), chunk(0.0), chunk(0.0)  # errors of the rows above
@@ -73,16 +90,10 @@ def _cpu_kernel(dtype, target_type):
                     for y in range(height + 3):
                         for x in range(_CHUNK):
                             row3[x], row2[x], row1[x] = row2[x], row1[x], row[x + _HALO]
-                            grad3[x], grad2[x], grad1[x] = grad2[x], grad1[x], grad0[x]
-                            pass3[x], pass2[x], pass1[x] = pass2[x], pass1[x], pass0[x]
+                        next_row(grad0, grad1, grad2, grad3)
+                        next_row(pass0, pass1, pass2, pass3)
                         if y < height:
-                            for j in range(first, last):
-                                raw[j - start + _HALO] = image[y, j]
-                            for j in range(first, last):
-                                shot[j - start + _HALO] = target[y, j]
-                            for j in range(first - start + _HALO, last - start + _HALO):
-                                clamped = ti.min(ti.max(raw[j], 0.0), 1.0)
-                                row[j] = clamped - ti.cast(shot[j], dtype) * target_scale
+                            load_errors(image, target, y, start, raw, shot, row)
                             # the first rows have no rows above: their differences count zero
                             in1, in2, in3 = one_from(y, 1), one_from(y, 2), one_from(y, 3)
                             v1, v2, v3 = row_weights[0] * in1, row_weights[1] * in2, row_weights[2] * in3

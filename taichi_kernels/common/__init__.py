@@ -1,1 +1,1 @@
-"""What the kernels share: array types, rows of cameras and splats by name, the loop of CPU workers, exponentials, derivatives."""
+"""What several kernels need: types, rows of cameras and splats by name, exponentials, derivatives."""

@@ -1,7 +1,9 @@
-"""Taichi's types for Torch's tensors."""
+"""Taichi's types for Torch's tensors and for the arguments of functions."""
 
 import taichi as ti
 from torch import Tensor
+
+array = ti.template()  # annotation of a ti.func's argument that is not copied: an ndarray, or a local vector to write to
 
 
 def taichi_type(tensor: Tensor):

@@ -4,7 +4,8 @@ from functools import cache
 
 import taichi as ti
 
-from taichi_kernels.inverse_transform.forward import TINY, array
+from taichi_kernels.common.types import array
+from taichi_kernels.inverse_transform.forward import TINY
 
 
 @cache

@@ -11,8 +11,8 @@ from functools import cache
 import taichi as ti
 
 from taichi_kernels.common.exponentials import one_minus_exp, one_minus_exp_f32
+from taichi_kernels.common.types import array
 
-array = ti.template()  # of an argument that is not copied
 TINY = 1e-30  # a density times a length, below which there is nothing
 
 

@@ -14,6 +14,7 @@ from functools import cache
 import taichi as ti
 
 from taichi_kernels.common.splat_rows import COLUMN, FEATURES, OPACITY, RADIUS, ROW
+from taichi_kernels.common.types import array
 from taichi_kernels.runtime import WORKER_STRIDE
 from taichi_kernels.splatting.profiles import SUPPORT, profile_scale, profile_slope, profile_value
 
@@ -55,6 +56,69 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
             result = 1.0 / (radius * radius)
         return result
 
+    @ti.func
+    def outside_is_finished(trans: array, left, above, width, height):
+        """Pixels of the tile that lie outside the picture have no transmittance left."""
+        if left + TILE_WIDTH > width or above + TILE_HEIGHT > height:
+            for p in range(_TILE):
+                inside = left + p % TILE_WIDTH < width and above + p // TILE_WIDTH < height
+                trans[p] = ti.select(inside, 1.0, 0.0)
+
+    @ti.func
+    def composite_splat(
+        first, last, u, v, inv_r2, gain, feature: array, min_transmittance, max_layers,
+        column_of: array, row_of: array, trans: array, layers: array, sum0: array, sum1: array, sum2: array, sum3: array,
+    ):
+        """Add one splat to the pixels of the tile's rows from first to last; (u, v): its centre, from the first pixel's."""
+        for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
+            dx, dy = column_of[p] - u, row_of[p] - v
+            alpha = at_most_one(gain * profile_value(kind, (dx * dx + dy * dy) * inv_r2))
+            before = trans[p]
+            live = before >= min_transmittance
+            if ti.static(limited):
+                live = live & (layers[p] < max_layers)
+                layers[p] += ti.select(live & (alpha > 0.0), 1, 0)
+            weight = ti.select(live, before * alpha, 0.0)
+            sum0[p] += weight * feature[0]
+            if ti.static(channels > 1):
+                sum1[p] += weight * feature[1]
+            if ti.static(channels > 2):
+                sum2[p] += weight * feature[2]
+            if ti.static(channels > 3):
+                sum3[p] += weight * feature[3]
+            trans[p] = before - weight
+
+    @ti.func
+    def unfinished_rows(trans: array, layers: array, min_transmittance, max_layers):
+        """(first, last, bits): the rows in which a pixel is not finished yet; -1 as the last if there are none."""
+        top, bottom, live_rows = TILE_HEIGHT, -1, 0
+        for y in range(TILE_HEIGHT):
+            unfinished = 0
+            for x in range(TILE_WIDTH):
+                live = trans[y * TILE_WIDTH + x] >= min_transmittance
+                if ti.static(limited):
+                    live = live & (layers[y * TILE_WIDTH + x] < max_layers)
+                unfinished += ti.select(live, 1, 0)
+            if unfinished > 0:
+                top, bottom, live_rows = ti.min(top, y), y, live_rows | 1 << y
+        return top, bottom, live_rows
+
+    @ti.func
+    def store(
+        image: array, transmittance: array, left, above, trans: array, sum0: array, sum1: array, sum2: array, sum3: array
+    ):
+        for y in range(ti.min(TILE_HEIGHT, image.shape[0] - above)):
+            for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
+                p = y * TILE_WIDTH + x
+                image[above + y, left + x, 0] = sum0[p]
+                if ti.static(channels > 1):
+                    image[above + y, left + x, 1] = sum1[p]
+                if ti.static(channels > 2):
+                    image[above + y, left + x, 2] = sum2[p]
+                if ti.static(channels > 3):
+                    image[above + y, left + x, 3] = sum3[p]
+                transmittance[above + y, left + x] = trans[p]
+
     @ti.kernel
     def forward(
         splats: rows,  # (N, 4 + C): column, row, radius (px), opacity, features
@@ -75,10 +139,7 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                 while tile < tiles:
                     left, above = (tile % tiles_x) * TILE_WIDTH, (tile // tiles_x) * TILE_HEIGHT
                     trans = pixels(1.0)
-                    if left + TILE_WIDTH > image.shape[1] or above + TILE_HEIGHT > image.shape[0]:
-                        for p in range(_TILE):  # what lies outside the picture is finished
-                            inside = left + p % TILE_WIDTH < image.shape[1] and above + p // TILE_WIDTH < image.shape[0]
-                            trans[p] = ti.select(inside, 1.0, 0.0)
+                    outside_is_finished(trans, left, above, image.shape[1], image.shape[0])
                     layers = counts(0)
                     sum0, sum1, sum2, sum3 = pixels(0.0), pixels(0.0), pixels(0.0), pixels(0.0)
                     k, end = tile_start[tile], tile_start[tile + 1]
@@ -99,52 +160,41 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                             first, last = 0, -1
                         spans[k] = first | (last + 1) << 8
                         v -= 0.5
-                        for p in range(first * TILE_WIDTH, (last + 1) * TILE_WIDTH):
-                            dx, dy = column_of[p] - u, row_of[p] - v
-                            alpha = at_most_one(gain * profile_value(kind, (dx * dx + dy * dy) * inv_r2))
-                            before = trans[p]
-                            live = before >= min_transmittance
-                            if ti.static(limited):
-                                live = live & (layers[p] < max_layers)
-                                layers[p] += ti.select(live & (alpha > 0.0), 1, 0)
-                            weight = ti.select(live, before * alpha, 0.0)
-                            sum0[p] += weight * feature[0]
-                            if ti.static(channels > 1):
-                                sum1[p] += weight * feature[1]
-                            if ti.static(channels > 2):
-                                sum2[p] += weight * feature[2]
-                            if ti.static(channels > 3):
-                                sum3[p] += weight * feature[3]
-                            trans[p] = before - weight
+                        composite_splat(first, last, u, v, inv_r2, gain, feature, min_transmittance, max_layers,
+                                        column_of, row_of, trans, layers, sum0, sum1, sum2, sum3)
                         k += 1
                         if k == check:
                             check = k + _CHECK_EVERY
-                            top, bottom, live_rows = TILE_HEIGHT, -1, 0
-                            for y in range(TILE_HEIGHT):
-                                unfinished = 0
-                                for x in range(TILE_WIDTH):
-                                    live = trans[y * TILE_WIDTH + x] >= min_transmittance
-                                    if ti.static(limited):
-                                        live = live & (layers[y * TILE_WIDTH + x] < max_layers)
-                                    unfinished += ti.select(live, 1, 0)
-                                if unfinished > 0:
-                                    top, bottom, live_rows = ti.min(top, y), y, live_rows | 1 << y
+                            top, bottom, live_rows = unfinished_rows(trans, layers, min_transmittance, max_layers)
                             if live_rows == 0:
                                 stop = k
                     for rest in range(k, end):
                         spans[rest] = 0
-                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - above)):
-                        for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
-                            p = y * TILE_WIDTH + x
-                            image[above + y, left + x, 0] = sum0[p]
-                            if ti.static(channels > 1):
-                                image[above + y, left + x, 1] = sum1[p]
-                            if ti.static(channels > 2):
-                                image[above + y, left + x, 2] = sum2[p]
-                            if ti.static(channels > 3):
-                                image[above + y, left + x, 3] = sum3[p]
-                            transmittance[above + y, left + x] = trans[p]
+                    store(image, transmittance, left, above, trans, sum0, sum1, sum2, sum3)
                     tile += workers
+
+    @ti.func
+    def load(
+        image: array, transmittance: array, grad_image: array, grad_alpha: array, left, above,
+        grads_alpha: array, behind: array, grad0: array, grad1: array, grad2: array, grad3: array,
+    ):
+        """Each pixel's gradients, and `behind`: what all splats of the pixel are worth to the loss."""
+        for y in range(ti.min(TILE_HEIGHT, image.shape[0] - above)):
+            for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
+                p = y * TILE_WIDTH + x
+                alpha_grad = grad_alpha[above + y, left + x]
+                grads_alpha[p] = alpha_grad
+                total = alpha_grad * (1.0 - transmittance[above + y, left + x])
+                for c in ti.static(range(channels)):
+                    total += grad_image[above + y, left + x, c] * image[above + y, left + x, c]
+                grad0[p] = grad_image[above + y, left + x, 0]
+                if ti.static(channels > 1):
+                    grad1[p] = grad_image[above + y, left + x, 1]
+                if ti.static(channels > 2):
+                    grad2[p] = grad_image[above + y, left + x, 2]
+                if ti.static(channels > 3):
+                    grad3[p] = grad_image[above + y, left + x, 3]
+                behind[p] = total
 
     @ti.kernel
     def backward(
@@ -171,22 +221,8 @@ def splat_kernels(dtype, channels: int, kind: int, limited: bool):
                     grad0, grad1, grad2, grad3 = pixels(0.0), pixels(0.0), pixels(0.0), pixels(0.0)
                     grads_alpha = pixels(0.0)
                     behind = pixels(0.0)
-                    for y in range(ti.min(TILE_HEIGHT, image.shape[0] - above)):
-                        for x in range(ti.min(TILE_WIDTH, image.shape[1] - left)):
-                            p = y * TILE_WIDTH + x
-                            alpha_grad = grad_alpha[above + y, left + x]
-                            grads_alpha[p] = alpha_grad
-                            total = alpha_grad * (1.0 - transmittance[above + y, left + x])
-                            for c in ti.static(range(channels)):
-                                total += grad_image[above + y, left + x, c] * image[above + y, left + x, c]
-                            grad0[p] = grad_image[above + y, left + x, 0]
-                            if ti.static(channels > 1):
-                                grad1[p] = grad_image[above + y, left + x, 1]
-                            if ti.static(channels > 2):
-                                grad2[p] = grad_image[above + y, left + x, 2]
-                            if ti.static(channels > 3):
-                                grad3[p] = grad_image[above + y, left + x, 3]
-                            behind[p] = total
+                    load(image, transmittance, grad_image, grad_alpha, left, above,
+                         grads_alpha, behind, grad0, grad1, grad2, grad3)
                     for k in range(tile_start[tile], tile_start[tile + 1]):
                         grad = splat_row(0.0)
                         span = spans[k]
