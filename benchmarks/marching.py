@@ -1,4 +1,4 @@
-"""What marching past empty cells and stopping at opaque places saves in a trained field, and what it changes in the pictures.
+"""What marching past empty cells and stopping at opaque samples saves in a trained field, and what it changes in the pictures.
 
     python -m benchmarks.marching --method nerf --datadir nerf_synthetic/lego --basedir runs/lego_nerf [--views 2]
 

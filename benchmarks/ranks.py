@@ -96,12 +96,12 @@ def main() -> None:
         return messages(options.messages)
     if options.threads < 2:
         parser.error("--threads: each of two ranks needs one")
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place, "messages.json")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "messages.json")
         for process in started(2, 1, ["-m", "benchmarks.ranks", "--messages", str(file)]):
             process.wait()
         sums = json.loads(file.read_text(encoding="utf-8"))
-        runs = [train(count, options.threads, options.flags, Path(place, str(count))) for count in (1, 2)]
+        runs = [train(count, options.threads, options.flags, Path(folder, str(count))) for count in (1, 2)]
     print("| ranks x threads | steps | ms a step | training, s | PSNR, dB |\n|-|-|-|-|-|")
     for run in runs:
         print(

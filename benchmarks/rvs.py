@@ -216,7 +216,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     runtime.init("cpu", options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    scenes = {Path(place).name: load(place, options) for place in options.scene}
+    scenes = {Path(folder).name: load(folder, options) for folder in options.scene}
     todo = [
         (name, task)
         for seed in range(options.seeds)

@@ -53,13 +53,13 @@ class Waves:
 # ---- a density and its approximations
 
 
-def opacity_curve(knots: Tensor, densities: Tensor, places: Tensor) -> Tensor:
-    """F at places (K,): the opacity of the ray that ends there, of densities at knots (N,), linear, or of its bins (N - 1,)."""
+def opacity_curve(knots: Tensor, densities: Tensor, t_values: Tensor) -> Tensor:
+    """F at t_values (K,): the opacity of the ray that ends there, of densities at knots (N,), linear, or of its bins (N - 1,)."""
     linear = len(densities) == len(knots)
-    bins = (torch.searchsorted(knots, places, right=True) - 1).clamp(0, len(knots) - 2)
+    bins = (torch.searchsorted(knots, t_values, right=True) - 1).clamp(0, len(knots) - 2)
     left, right = (densities[:-1], densities[1:]) if linear else (densities, densities)
     before = torch.cat([knots.new_zeros(1), ((left + right) / 2 * knots.diff()).cumsum(0)])
-    inside = places - knots[bins]
+    inside = t_values - knots[bins]
     slope = (right - left)[bins] / knots.diff()[bins]
     return -torch.expm1(-(before[bins] + inside * (left[bins] + slope * inside / 2)))
 
@@ -67,8 +67,8 @@ def opacity_curve(knots: Tensor, densities: Tensor, places: Tensor) -> Tensor:
 def approximations(seed: int = 112, coarse: int = 8, samples: int = 8) -> dict:
     """A random density on [0, 2], and what few knots make of it: one value a bin, and linear in between.
 
-    For each of the three: knots, densities, the opacity's curve on `t`, and `samples` even numbers with the places where the
-    opacity is that share of the whole.
+    For each of the three: knots, densities, the opacity's curve on `t`, and `samples` even numbers with the t at which the
+    opacity is that fraction of the whole.
     """
     generator = torch.Generator().manual_seed(seed)
     waves = Waves.random(4, generator)
@@ -80,15 +80,15 @@ def approximations(seed: int = 112, coarse: int = 8, samples: int = 8) -> dict:
         "one value a bin": (few, density((few[1:] + few[:-1]) / 2)),
         "linear": (few, density(few)),
     }
-    shares, found = stratified(1, samples, None, "cpu").double(), {}
+    uniforms, found = stratified(1, samples, None, "cpu").double(), {}
     for name, (knots, values) in made.items():
-        drawn = draw_from_knots(knots[None], values[None], shares)
+        drawn = draw_from_knots(knots[None], values[None], uniforms)
         found[name] = {
             "knots": knots,
             "densities": values,
             "opacity": opacity_curve(knots, values, t),
-            "places": drawn.t[0],
-            "shares": shares[0] * drawn.opacity,
+            "t": drawn.t[0],
+            "opacities": uniforms[0] * drawn.opacity,
         }
     return {"t": t, "made": found}
 
@@ -119,28 +119,28 @@ def colour(densities: Tensor) -> float:
 def estimates(estimator: str, densities: Tensor, count: int, repeats: int, generator: torch.Generator) -> Tensor:
     """(repeats,) estimates of the colour, each from `count` calls of the radiance."""
     if "stratified" in estimator:
-        shares = stratified(repeats, count, generator, "cpu").double()
+        uniforms = stratified(repeats, count, generator, "cpu").double()
     else:
-        shares = torch.rand(repeats, count, generator=generator).double().sort(1).values
-    return contributions(estimator, densities, shares).mean(1)
+        uniforms = torch.rand(repeats, count, generator=generator).double().sort(1).values
+    return contributions(estimator, densities, uniforms).mean(1)
 
 
-def contributions(estimator: str, densities: Tensor, shares: Tensor) -> Tensor:
+def contributions(estimator: str, densities: Tensor, uniforms: Tensor) -> Tensor:
     """What each of the numbers (R, K) in [0, 1], ascending, says of the colour: an estimate is their mean."""
     knots = torch.linspace(0, 1, len(densities) + 1, dtype=torch.float64)
     if "uniform" in estimator:  # importance weights: the density of the light that ends there
-        bins = (shares * len(densities)).long().clamp(max=len(densities) - 1)
-        clear = 1 - opacity_curve(knots, densities, shares.flatten()).view_as(shares)
-        return densities[bins] * clear * radiance(shares)
-    drawn = draw_from_knots(knots.expand(len(shares), -1), densities.expand(len(shares), -1), shares)
+        bins = (uniforms * len(densities)).long().clamp(max=len(densities) - 1)
+        clear = 1 - opacity_curve(knots, densities, uniforms.flatten()).view_as(uniforms)
+        return densities[bins] * clear * radiance(uniforms)
+    drawn = draw_from_knots(knots.expand(len(uniforms), -1), densities.expand(len(uniforms), -1), uniforms)
     return drawn.opacity[:, None] * radiance(drawn.t)
 
 
 def exact_deviation(estimator: str, densities: Tensor, count: int, parts: int = 2**20) -> float:
     """The standard deviation of `estimates`, by quadrature over `parts` of [0, 1]: sqrt(variance / count), the variance that of
     one contribution over the whole interval, or the mean of those over its `count` equal strata."""
-    shares = ((torch.arange(parts, dtype=torch.float64) + 0.5) / parts)[None]
-    rows = contributions(estimator, densities, shares).view(count if "stratified" in estimator else 1, -1)
+    uniforms = ((torch.arange(parts, dtype=torch.float64) + 0.5) / parts)[None]
+    rows = contributions(estimator, densities, uniforms).view(count if "stratified" in estimator else 1, -1)
     return math.sqrt(float(rows.var(1, correction=0).mean()) / count)
 
 
@@ -166,12 +166,12 @@ def deviations(repeats: int = 4096, counts=COUNTS, seed: int = 111) -> dict:
 # ---- a density from colours
 
 
-def expected_loss(difference: Tensor, places: Tensor) -> float:
+def expected_loss(difference: Tensor, t_values: Tensor) -> float:
     """1024 E (int c d(F - F*))^2 over the random radiances c of `recovery`, of which E c(t) c(t') = exp(-2 pi^2 (t - t')^2) / 2.
 
-    difference (n,): of the opacities' increments around places (n,).
+    difference (n,): of the opacities' increments around t_values (n,).
     """
-    covariance = torch.exp(-2 * (math.pi * (places[:, None] - places)) ** 2) / 2
+    covariance = torch.exp(-2 * (math.pi * (t_values[:, None] - t_values)) ** 2) / 2
     return 1024 * float(difference @ covariance @ difference)
 
 
@@ -203,8 +203,8 @@ def recovery(steps: int = 20_000, seed: int = 100, samples: int = 8, *, independ
             snapshots.append(F.softplus(raw.detach()))
         wave = Waves.random(32, generator)
         wanted = estimate(truth, wave(truth.t)[..., None])[0, 0]
-        shares = stratified(2, samples, generator, "cpu").double()
-        drawn = draw_from_knots(knots.expand(2, -1), F.softplus(raw).expand(2, -1), shares)
+        uniforms = stratified(2, samples, generator, "cpu").double()
+        drawn = draw_from_knots(knots.expand(2, -1), F.softplus(raw).expand(2, -1), uniforms)
         one, two = estimate(drawn, wave(drawn.t)[..., None])[:, 0] - wanted
         optimizer.zero_grad(set_to_none=True)
         (1024 * one * (two if independent else one)).backward()
@@ -236,10 +236,10 @@ def draw_approximations(found: dict):
         else:
             left.stairs(one["densities"], one["knots"], label=name, baseline=None, **shade)
         right.plot(found["t"], one["opacity"], label=name, **shade)
-        right.plot(one["places"], one["shares"], "o", markersize=4, **shade)
-        right.vlines(one["places"], 0, one["shares"], linewidth=0.5, **shade)
+        right.plot(one["t"], one["opacities"], "o", markersize=4, **shade)
+        right.vlines(one["t"], 0, one["opacities"], linewidth=0.5, **shade)
     left.set(xlabel="t", ylabel="density", title="a density and two approximations")
-    right.set(xlabel="t", ylabel="opacity F(t)", title="their opacities, and samples at even shares")
+    right.set(xlabel="t", ylabel="opacity F(t)", title="their opacities, and samples at even fractions")
     left.legend()
     return figure
 

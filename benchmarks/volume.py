@@ -125,7 +125,7 @@ def encodings() -> dict[str, tuple]:
 
 
 def sampling() -> dict[str, tuple]:
-    """128 places a ray by the weights of 62 bins, without gradients."""
+    """128 samples a ray by the weights of 62 bins, without gradients."""
     edges, weights = (2 + 4 * rand(RAYS, 63)).sort(1).values, rand(RAYS, 62, seed=1) ** 8
     even = torch.linspace(0, 1, 128, device=edges.device).expand(RAYS, 128).contiguous()
     return {
@@ -138,10 +138,10 @@ def sampling() -> dict[str, tuple]:
 
 def reparameterized() -> dict[str, tuple]:
     """64 samples a ray by the inverse of its opacity, of densities at 64 knots, with their gradient."""
-    knots, shares = (2 + 4 * rand(RAYS, 64)).sort(1).values, (torch.arange(64) + rand(RAYS, 64, seed=1).cpu()) / 64
-    shares, densities = shares.to(knots), 3 * rand(RAYS, 64, seed=2)
+    knots, uniforms = (2 + 4 * rand(RAYS, 64)).sort(1).values, (torch.arange(64) + rand(RAYS, 64, seed=1).cpu()) / 64
+    uniforms, densities = uniforms.to(knots), 3 * rand(RAYS, 64, seed=2)
     ours, theirs = (
-        backward(lambda s, f=f: f(knots, s, shares)[0], densities) for f in (draw_from_knots, inverse_twin.draw_from_knots)
+        backward(lambda s, f=f: f(knots, s, uniforms)[0], densities) for f in (draw_from_knots, inverse_twin.draw_from_knots)
     )
     return {f"inverse opacity, {RAYS:,} x 64 -> 64": (ours, theirs)}
 

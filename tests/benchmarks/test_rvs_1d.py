@@ -59,8 +59,8 @@ def test_estimators_have_no_bias(kind):
 def test_approximations_share_what_the_curves_say():
     found = rvs_1d.approximations()
     for one in found["made"].values():
-        again = rvs_1d.opacity_curve(one["knots"], one["densities"], one["places"])
-        assert torch.allclose(again, one["shares"], atol=1e-9)
+        again = rvs_1d.opacity_curve(one["knots"], one["densities"], one["t"])
+        assert torch.allclose(again, one["opacities"], atol=1e-9)
 
 
 def test_a_density_is_found_from_colours():

@@ -26,9 +26,9 @@ def encode_grid(positions, table, layout):
     levels = []
     for resolution, (first, _) in zip(layout.resolutions, first_rows(layout), strict=True):
         cells = torch.tensor(resolution, device=positions.device)
-        place = positions.clamp(0, 1) * cells
-        low = torch.minimum(place.detach().floor().long(), cells - 1)
-        f = place - low
+        scaled = positions.clamp(0, 1) * cells
+        low = torch.minimum(scaled.detach().floor().long(), cells - 1)
+        f = scaled - low
         x, y, z = low.unbind(1)
         planes = []
         for dz in (0, 1):

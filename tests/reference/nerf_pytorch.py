@@ -54,7 +54,7 @@ def integrate(raw, z, directions, white):
 
 
 def sample_pdf(bins, weights, count):
-    """`count` places, even in the distribution of the weights (R, N) in bins with edges (R, N + 1)."""
+    """`count` t, even in the distribution of the weights (R, N) in bins with edges (R, N + 1)."""
     weights = weights + 1e-5
     cdf = torch.cumsum(weights / weights.sum(-1, keepdim=True), -1)
     cdf = torch.cat([torch.zeros_like(cdf[:, :1]), cdf], -1)

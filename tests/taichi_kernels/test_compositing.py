@@ -128,7 +128,7 @@ def test_shapes_that_do_not_fit_are_told(device):
 
 @pytest.mark.parametrize("counts", [[4, 0, 6, 1], [16] * 5, [15, 17, 33, 700]])
 def test_what_is_not_asked_for_changes_nothing_else(device, counts):
-    """Without depth, without gradients to places or of weights: the same colours and the same gradients."""
+    """Without depth, without gradients to t or of weights: the same colours and the same gradients."""
     (densities, colours, starts, ends), offsets, lengths = packed(counts, 3, torch.float32, device)
     kept = []
     for plain in (True, False):

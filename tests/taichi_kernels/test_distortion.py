@@ -1,4 +1,4 @@
-"""The distortion of weights along rays: against its twin, worked by hand, and against places drawn by the weights."""
+"""The distortion of weights along rays: against its twin, worked by hand, and against t drawn by the weights."""
 
 import pytest
 import torch
@@ -45,8 +45,8 @@ def test_is_the_mean_distance_of_two_places():
     (weights, starts, ends), offsets = packed([30], torch.float64, "cpu")
     weights = weights / weights.sum()
     draw = torch.multinomial(weights, 400_000, replacement=True, generator=torch.Generator().manual_seed(0)).view(2, -1)
-    places = starts[draw] + torch.rand(draw.shape, generator=torch.Generator().manual_seed(1)) * (ends - starts)[draw]
-    apart = float((places[0] - places[1]).abs().mean())
+    drawn = starts[draw] + torch.rand(draw.shape, generator=torch.Generator().manual_seed(1)) * (ends - starts)[draw]
+    apart = float((drawn[0] - drawn[1]).abs().mean())
     assert distortion(weights, starts, ends, offsets).item() == pytest.approx(apart, rel=0.01)
 
 

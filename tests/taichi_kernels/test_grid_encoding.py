@@ -36,7 +36,7 @@ def test_agrees_with_twin(device, layout, features, count):
     assert ((out - twin_out).abs().amax(0) < rounding * twin_out.abs().amax(0)).all()
     # a row's gradient sums what all its points give, in another order
     assert ((to_table - twin_table).abs().amax(0) < 1e-4 * twin_table.abs().amax(0)).all()
-    # the slope jumps at the faces of cells, and float32 puts a few places on the other side
+    # the slope jumps at the faces of cells, and float32 puts a few positions on the other side
     wrong = ((to_positions - twin_positions).abs() > 1e-3 * max(max(r) for r in layout.resolutions)).any(1)
     assert wrong.float().mean() < 1e-3
 

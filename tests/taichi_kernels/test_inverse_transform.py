@@ -24,9 +24,9 @@ def uniforms(rays, count, device, dtype=torch.float32, seed=1):
     return torch.rand(rays, count, generator=torch.Generator().manual_seed(seed), dtype=dtype).sort(1).values.to(device)
 
 
-def thickness_upto(knots, densities, lengths, places):
-    """Phi(t) and Phi(far) of linear densities, in float64, by quadrature of the spline between all the places and knots."""
-    t, s, x = knots.double().cpu(), densities.double().cpu(), places.double().cpu()
+def thickness_upto(knots, densities, lengths, x):
+    """Phi(t) and Phi(far) of linear densities, in float64, by quadrature of the spline between all of x and the knots."""
+    t, s, x = knots.double().cpu(), densities.double().cpu(), x.double().cpu()
     scale = (lengths.double().cpu() if lengths is not None else torch.ones(len(t)))[:, None]
     bins = (torch.searchsorted(t, x.contiguous(), right=True) - 1).clamp(0, t.shape[1] - 2)
     a, b, s_a, s_b = (v.gather(1, bins + i) for v, i in ((t, 0), (t, 1), (s, 0), (s, 1)))
@@ -40,16 +40,16 @@ def thickness_upto(knots, densities, lengths, places):
 @pytest.mark.parametrize("linear", [True, False])
 def test_agrees_with_twin(device, rays, knots, samples, linear):
     t, s, lengths = spline(rays, knots, device, linear=linear)
-    s = s + 0.1  # where there is nearly no density, places are a matter of rounding
+    s = s + 0.1  # where there is nearly no density, t is a matter of rounding
     u = uniforms(rays, samples, device)
     results = []
     for function, dtype in ((draw_from_knots, torch.float32), (twin.draw_from_knots, torch.float64)):
         leaves = [v.to(dtype).cpu().requires_grad_() if dtype == torch.float64 else v.clone().requires_grad_() for v in (t, s)]
         more = [v.to(dtype).to(leaves[0].device) for v in (u, lengths)]
-        places, opacity = function(*leaves, more[0], lengths=more[1])[:2]
-        weights = torch.linspace(-1, 1, places.numel(), dtype=dtype, device=places.device).view_as(places)
-        ((places * weights).sum() + 3 * (opacity * weights[:, 0]).sum()).backward()
-        results.append([v.detach().cpu().double() for v in (places, opacity, leaves[0].grad, leaves[1].grad)])
+        drawn, opacity = function(*leaves, more[0], lengths=more[1])[:2]
+        weights = torch.linspace(-1, 1, drawn.numel(), dtype=dtype, device=drawn.device).view_as(drawn)
+        ((drawn * weights).sum() + 3 * (opacity * weights[:, 0]).sum()).backward()
+        results.append([v.detach().cpu().double() for v in (drawn, opacity, leaves[0].grad, leaves[1].grad)])
     for got, want, tolerance in zip(*results, (1e-4, 1e-5, 2e-3, 2e-3), strict=True):
         assert (got - want).abs().max() < tolerance * max(1.0, float(want.abs().max()))
 
@@ -110,9 +110,9 @@ def test_samples_ascend_where_the_logarithm_changes_its_formula(device):
     s = s.to(device).requires_grad_()
     opacity = draw_from_knots(t, s, torch.zeros(rays, 1, device=device)).opacity.detach().double().cpu()
     u = (0.2 / opacity[:, None] + torch.arange(-32, 32) * 2.0**-25).float().to(device)
-    places, _, _ = draw_from_knots(t, s, u)
-    places.sum().backward()
-    assert (places.diff() >= -1e-6).all() and s.grad.isfinite().all()
+    drawn, _, _ = draw_from_knots(t, s, u)
+    drawn.sum().backward()
+    assert (drawn.diff() >= -1e-6).all() and s.grad.isfinite().all()
     assert (t.grad.sum(1) - 64).abs().max() < 1e-3  # a ray moves, and its samples with it
 
 
@@ -131,13 +131,13 @@ def test_the_distribution_function_at_the_samples(device, dtype, tolerance, knot
     t, s, lengths = spline(300, knots, device, dtype, scale=scale)
     s[:, 0] += 0.01 * scale
     u = uniforms(300, 50, device, dtype)
-    places, opacity, _ = draw_from_knots(t, s, u, lengths=lengths)
-    phi, total = thickness_upto(t, s, lengths, places)
+    drawn, opacity, _ = draw_from_knots(t, s, u, lengths=lengths)
+    phi, total = thickness_upto(t, s, lengths, drawn)
     y = -torch.expm1(-total)
     assert (opacity.cpu().double() - y).abs().max() < tolerance
-    rounding = places.abs().cpu().double() * torch.finfo(dtype).eps * s.amax().cpu() * 2  # of the place itself
+    rounding = drawn.abs().cpu().double() * torch.finfo(dtype).eps * s.amax().cpu() * 2  # of t itself
     error = (-torch.expm1(-phi) - u.cpu().double() * y[:, None]).abs()
-    assert (error < tolerance + rounding).all() and (places.diff(dim=1) >= 0).all()
+    assert (error < tolerance + rounding).all() and (drawn.diff(dim=1) >= 0).all()
     if scale < 1e-3:  # nearly empty rays keep relative precision
         assert (error < 1e3 * torch.finfo(dtype).eps * y.max().item() + rounding).all()
 
@@ -145,9 +145,9 @@ def test_the_distribution_function_at_the_samples(device, dtype, tolerance, knot
 def test_rays_without_density_are_sampled_evenly(device):
     t = torch.tensor([[2.0, 2.5, 4.0]], device=device, requires_grad=True)
     s = torch.zeros(1, 3, device=device, requires_grad=True)
-    places, opacity, _ = draw_from_knots(t, s, torch.tensor([[0.0, 0.25, 1.0]], device=device))
-    assert places.tolist() == [[2, 2.5, 4]] and opacity.tolist() == [0]
-    (places.sum() + opacity.sum()).backward()
+    drawn, opacity, _ = draw_from_knots(t, s, torch.tensor([[0.0, 0.25, 1.0]], device=device))
+    assert drawn.tolist() == [[2, 2.5, 4]] and opacity.tolist() == [0]
+    (drawn.sum() + opacity.sum()).backward()
     assert s.grad.isfinite().all() and s.grad[0, 1].item() == pytest.approx(1.0)  # of the opacity: half of both bins' widths
     assert t.grad.tolist() == [[1.75, 0, 1.25]]
 
@@ -156,8 +156,8 @@ def test_long_rays_without_density(device):
     """The same where there are many bins and many samples."""
     t = torch.linspace(0, 1, 256, device=device)[None].requires_grad_()
     s = torch.zeros(1, 255, device=device, requires_grad=True)
-    places, opacity, _ = draw_from_knots(t, s, torch.linspace(0, 1, 256, device=device)[None])
-    (places.sum() + opacity.sum()).backward()
+    drawn, opacity, _ = draw_from_knots(t, s, torch.linspace(0, 1, 256, device=device)[None])
+    (drawn.sum() + opacity.sum()).backward()
     assert t.grad[0, [0, -1]].tolist() == pytest.approx([128, 128], rel=1e-5) and (t.grad[0, 1:-1] == 0).all()
     assert s.grad.sum().item() == pytest.approx(1, rel=1e-4)
 
@@ -170,49 +170,49 @@ def test_one_opaque_bin(device, solid):
     s[0, 6] = solid
     s.requires_grad_()
     u = stratified(1, 64, None, device)
-    places, opacity, _ = draw_from_knots(t, s, u)
+    drawn, opacity, _ = draw_from_knots(t, s, u)
     before = 1 - math.exp(-0.3)
     assert opacity.item() == 1
     fog = u < before
-    assert torch.allclose(places[fog], -2 * torch.log1p(-u[fog]), atol=1e-6)
-    assert ((places[~fog] >= 0.6 - 1e-6) & (places[~fog] < 0.6 + 10 / solid + 1e-6)).all()
-    places.sum().backward()
+    assert torch.allclose(drawn[fog], -2 * torch.log1p(-u[fog]), atol=1e-6)
+    assert ((drawn[~fog] >= 0.6 - 1e-6) & (drawn[~fog] < 0.6 + 10 / solid + 1e-6)).all()
+    drawn.sum().backward()
     assert s.grad.isfinite().all() and t.grad.isfinite().all()
     assert t.grad.sum().item() == pytest.approx(64, rel=1e-4)  # all knots moved together move all samples
 
 
 def test_gradients_where_a_third_of_the_knots_have_no_density(device):
-    """In single precision beside the twin's in double, of places that lie where there is some."""
+    """In single precision beside the twin's in double, of samples where there is some."""
     t, s, lengths = spline(400, 24, device)
     u = uniforms(400, 8, device)
     results = []
     for function, dtype in ((draw_from_knots, torch.float32), (twin.draw_from_knots, torch.float64)):
         where = device if dtype == torch.float32 else "cpu"
         leaf = s.detach().to(where, dtype).clone().requires_grad_()
-        places, opacity = function(t.to(where, dtype), leaf, u.to(where, dtype), lengths=lengths.to(where, dtype))[:2]
-        (opacity[:, None] * torch.sin(places)).sum().backward()
-        results.append((places.detach().cpu().double(), leaf.grad.cpu().double()))
+        drawn, opacity = function(t.to(where, dtype), leaf, u.to(where, dtype), lengths=lengths.to(where, dtype))[:2]
+        (opacity[:, None] * torch.sin(drawn)).sum().backward()
+        results.append((drawn.detach().cpu().double(), leaf.grad.cpu().double()))
     (got, grads), (want, wanted) = results
     assert (got - want).abs().max() < 5e-3 and grads.isfinite().all()
     close = ((grads - wanted).abs() < 1e-2 * (1 + wanted.abs())).all(1)
-    assert close.float().mean() > 0.97  # the others have a place at the edge of an empty bin, where its slope is infinite
+    assert close.float().mean() > 0.97  # the others have a sample at the edge of an empty bin, where its slope is infinite
 
 
 def test_rates_are_the_density_at_the_places(device):
     t, s, lengths = spline(300, 12, device)
-    places, _, rates = draw_from_knots(t, s + 0.1, uniforms(300, 7, device), lengths=lengths)
-    bins = (torch.searchsorted(t, places.contiguous(), right=True) - 1).clamp(0, 10)
-    share = (places - t.gather(1, bins)) / (t.gather(1, bins + 1) - t.gather(1, bins))
-    density = (s + 0.1).gather(1, bins) * (1 - share) + (s + 0.1).gather(1, bins + 1) * share
+    drawn, _, rates = draw_from_knots(t, s + 0.1, uniforms(300, 7, device), lengths=lengths)
+    bins = (torch.searchsorted(t, drawn.contiguous(), right=True) - 1).clamp(0, 10)
+    fraction = (drawn - t.gather(1, bins)) / (t.gather(1, bins + 1) - t.gather(1, bins))
+    density = (s + 0.1).gather(1, bins) * (1 - fraction) + (s + 0.1).gather(1, bins + 1) * fraction
     assert torch.allclose(rates, density * lengths[:, None], rtol=2e-3, atol=2e-3)
 
 
 def test_bins_without_density_hold_no_sample(device):
     t = torch.tensor([[0.0, 1, 2, 3, 4]], device=device)
     s = torch.tensor([[0.0, 1, 0, 2]], device=device)
-    places = draw_from_knots(t, torch.cat([s, s[:, :0]], 1), torch.linspace(0, 1, 101, device=device)[None]).t
-    assert (((places >= 1) & (places <= 2)) | ((places >= 3) & (places <= 4))).all()
-    assert places[0, 0] == 1 and places[0, -1].item() == pytest.approx(4, abs=1e-5)
+    drawn = draw_from_knots(t, torch.cat([s, s[:, :0]], 1), torch.linspace(0, 1, 101, device=device)[None]).t
+    assert (((drawn >= 1) & (drawn <= 2)) | ((drawn >= 3) & (drawn <= 4))).all()
+    assert drawn[0, 0] == 1 and drawn[0, -1].item() == pytest.approx(4, abs=1e-5)
     end = draw_from_knots(t, torch.tensor([[0.0, 1, 0, 0]], device=device), torch.tensor([[1.0]], device=device)).t
     assert end.item() == pytest.approx(2, abs=1e-6)  # not in the empty bins behind
 
@@ -231,16 +231,16 @@ def test_an_expectation_is_the_composite_and_so_is_its_gradient(device):
     t, s, _ = spline(30, 12, device)
     s = (s + 0.05).requires_grad_()
     count = 4096
-    places, opacity, _ = draw_from_knots(t, s, stratified(30, count, None, device).contiguous())
-    estimate = opacity * torch.sin(3 * places).mean(1)
+    drawn, opacity, _ = draw_from_knots(t, s, stratified(30, count, None, device).contiguous())
+    estimate = opacity * torch.sin(3 * drawn).mean(1)
     estimate.sum().backward()
     fine = torch.linspace(0, 1, 20_001, dtype=torch.float64)
     again = s.detach().cpu().double().requires_grad_()
     knots = t.cpu().double()
     x = knots[:, :1] + (knots[:, -1:] - knots[:, :1]) * fine
     bins = (torch.searchsorted(knots, x.contiguous(), right=True) - 1).clamp(0, 10)
-    share = (x - knots.gather(1, bins)) / (knots.gather(1, bins + 1) - knots.gather(1, bins))
-    density = again.gather(1, bins) * (1 - share) + again.gather(1, bins + 1) * share
+    fraction = (x - knots.gather(1, bins)) / (knots.gather(1, bins + 1) - knots.gather(1, bins))
+    density = again.gather(1, bins) * (1 - fraction) + again.gather(1, bins + 1) * fraction
     steps = x.diff(dim=1)
     phi = torch.cat([torch.zeros(30, 1), ((density[:, 1:] + density[:, :-1]) / 2 * steps).cumsum(1)], 1)
     middle = torch.sin(3 * (x[:, 1:] + x[:, :-1]) / 2)

@@ -22,8 +22,8 @@ def outer(levels):
     return torch.stack([center - half * 2 ** (levels - 1), center + half * 2 ** (levels - 1)])
 
 
-def grid(levels, cells, share, seed=1):
-    return torch.rand(levels, cells, cells, cells, generator=torch.Generator().manual_seed(seed)) < share
+def grid(levels, cells, fraction, seed=1):
+    return torch.rand(levels, cells, cells, cells, generator=torch.Generator().manual_seed(seed)) < fraction
 
 
 def run(device, occupied, count=60, **settings):
@@ -38,9 +38,9 @@ def run(device, occupied, count=60, **settings):
     "levels, settings",
     [(1, {"step": 0.05}), (1, {"step": 0.2}), (3, {"step": 0.05}), (3, {"step": 0.02, "cone": 0.03, "most_step": 0.6})],
 )
-@pytest.mark.parametrize("cells, share", [(8, 0.03), (8, 0.5), (16, 0.004)])
-def test_samples_are_those_of_marching_step_by_step(device, levels, settings, cells, share):
-    occupied = grid(levels, cells, share)
+@pytest.mark.parametrize("cells, fraction", [(8, 0.03), (8, 0.5), (16, 0.004)])
+def test_samples_are_those_of_marching_step_by_step(device, levels, settings, cells, fraction):
+    occupied = grid(levels, cells, fraction)
     samples, inputs = run(device, occupied, **settings)
     lookup = (lambda level, x, y, z: bool(occupied[level, z, y, x]), cells, levels)
     wrong = total = 0
@@ -102,8 +102,8 @@ def test_rays_along_faces_end(device):
     origins = torch.tensor([[-3.0, -0.5, 0.5], [0.5, -4, 0.5], [0.5, -0.5, 4]], device=device)
     directions = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, -1]], device=device)
     near, far = box_intersection(origins, directions, BOX.to(device))
-    for share in (0.0, 1.0, 0.4):
-        occupied = grid(1, 8, share) if 0 < share < 1 else torch.full((1, 8, 8, 8), bool(share))
+    for fraction in (0.0, 1.0, 0.4):
+        occupied = grid(1, 8, fraction) if 0 < fraction < 1 else torch.full((1, 8, 8, 8), bool(fraction))
         samples = march(
             origins,
             directions,
@@ -114,7 +114,7 @@ def test_rays_along_faces_end(device):
             BOX.to(device),
             step=0.1,
         )
-        if share == 1:
+        if fraction == 1:
             assert (samples.offsets.diff() >= torch.tensor([30, 30, 20], device=device)).all()
 
 

@@ -74,7 +74,7 @@ def test_ends_lie_on_the_box(device):
 
 
 def test_ndc_keeps_pixels_and_turns_depth_over(device):
-    """What lies on a ray keeps its place on the screen, x / z; t is 1 - 1 / depth."""
+    """What lies on a ray keeps its position on the screen, x / z; t is 1 - 1 / depth."""
     pose = torch.eye(3, 4)
     pose[2, 3] = 0.2
     packed = pack_camera(torch.tensor([[50.0, 0, 20], [0, 60.0, 15], [0, 0, 1]]), pose)[None].to(device)

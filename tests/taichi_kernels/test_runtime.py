@@ -53,7 +53,7 @@ def test_denormals_count_as_zero_in_the_block_and_in_threads_that_started_in_it(
 
 
 def test_scipy_is_not_reached_by_the_mode():
-    """17 points in one place and one beside it: SciPy's tree of them splits for ever where denormals count as zero."""
+    """17 points at one position and one beside it: SciPy's tree of them splits for ever if denormals count as zero."""
     done = ended(
         "import main, torch\n"
         "main.startup.start_device('cpu', 2)\n"

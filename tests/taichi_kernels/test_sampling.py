@@ -31,8 +31,8 @@ def test_samples_are_distributed_as_the_weights(device):
     edges = torch.tensor([[0.0, 1, 1.5, 4, 5]], device=device).expand(100, 5)
     weights = torch.tensor([[1.0, 0, 2, 5]], device=device).expand(100, 4)
     samples = inverse_cdf(edges, weights, stratified(100, 800, torch.Generator().manual_seed(0), device)).flatten()
-    shares = torch.histogram(samples.cpu(), torch.tensor([0.0, 1, 1.5, 4, 5]))[0] / 80_000
-    assert shares.tolist() == pytest.approx([1 / 8, 0, 2 / 8, 5 / 8], abs=2e-4)
+    fractions = torch.histogram(samples.cpu(), torch.tensor([0.0, 1, 1.5, 4, 5]))[0] / 80_000
+    assert fractions.tolist() == pytest.approx([1 / 8, 0, 2 / 8, 5 / 8], abs=2e-4)
     # even inside each bin: no bias in the offset
     assert samples[samples < 1].mean().item() == pytest.approx(0.5, abs=1e-3)
     assert samples[samples >= 4].mean().item() == pytest.approx(4.5, abs=1e-3)
@@ -65,9 +65,9 @@ def test_strata(device):
 
 def test_even_in_depth_or_in_disparity(device):
     near, far = torch.tensor([2.0, 1], device=device), torch.tensor([6.0, 100], device=device)
-    shares = torch.tensor([[0.0, 0.5, 1]], device=device).expand(2, 3)
-    assert along(near, far, shares).tolist() == [[2, 4, 6], [1, 50.5, 100]]
-    inverse = 1 / along(near, far, shares, disparity=True)
+    fractions = torch.tensor([[0.0, 0.5, 1]], device=device).expand(2, 3)
+    assert along(near, far, fractions).tolist() == [[2, 4, 6], [1, 50.5, 100]]
+    inverse = 1 / along(near, far, fractions, disparity=True)
     assert torch.allclose(inverse, torch.tensor([[0.5, 1 / 3, 1 / 6], [1, 0.505, 0.01]], device=device))
 
 
