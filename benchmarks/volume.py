@@ -24,12 +24,14 @@ from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
 from taichi_kernels.rays import box_intersection, camera_rays
 from taichi_kernels.sampling import inverse_cdf
 from taichi_kernels.visibility import visible_samples
 from tests.reference import grid_encoding as grid_twin
+from tests.reference import integrated_frequencies as integrated_twin
 from tests.reference import inverse_transform as inverse_twin
 from tests.reference import nerf_pytorch
 
@@ -112,13 +114,16 @@ def grid() -> dict[str, tuple]:
 
 
 def encodings() -> dict[str, tuple]:
-    """Frequencies of 65,536 positions and harmonics of as many directions."""
+    """Frequencies of 65,536 positions, plain and integrated, and harmonics of as many directions."""
     points = 4 * rand(POINTS, 3) - 2
-    directions = torch.nn.functional.normalize(points, dim=1)
+    directions, spread = torch.nn.functional.normalize(points, dim=1), 1e-3 * rand(POINTS, 3, seed=1)
     return {
         "frequencies, 10 octaves": (
             backward(lambda x: encode_frequencies(x, 10), points),
             backward(lambda x: nerf_pytorch.encode(x, 10), points),
+        ),
+        "integrated frequencies, 16 octaves": tuple(
+            backward(lambda m, f=f: f(m, spread, 16), points) for f in (encode_gaussians, integrated_twin.encode_gaussians)
         ),
         "spherical harmonics, degree 3, forward": (lambda: encode_directions(directions, 3), None),
     }

@@ -17,6 +17,7 @@ from taichi_kernels.frequencies import encode_frequencies
 from taichi_kernels.grid_encoding import encode_grid
 from taichi_kernels.grid_encoding.layout import GridLayout
 from taichi_kernels.hull import carve_hull
+from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots, draw_from_samples
 from taichi_kernels.photometric import photometric_loss
 from taichi_kernels.projection import project_points
@@ -126,6 +127,11 @@ def frequencies(values: F32[Tensor, "N 3"]) -> F32[Tensor, "N 15"]:
 
 
 @typed
+def integrated(means: F32[Tensor, "N 3"], variances: F32[Tensor, "N 3"]) -> F32[Tensor, "N 12"]:
+    return encode_gaussians(means, variances, 2)
+
+
+@typed
 def harmonics(directions: F32[Tensor, "N 3"]) -> F32[Tensor, "N 16"]:
     return encode_directions(directions)
 
@@ -183,6 +189,7 @@ CASES = {
     "inverse_cdf": lambda: (from_histogram, knots(), torch.rand(4, 6), uniforms()),
     "encode_grid": lambda: (grid_features, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2)),
     "encode_frequencies": lambda: (frequencies, torch.rand(5, 3)),
+    "encode_gaussians": lambda: (integrated, torch.rand(5, 3), torch.rand(5, 3)),
     "encode_directions": lambda: (harmonics, torch.nn.functional.normalize(torch.rand(5, 3), dim=1)),
     "camera_rays": lambda: (rays_of, camera()[None], torch.zeros(5, 3, dtype=torch.int32)),
     "box_intersection": lambda: (in_box, torch.rand(5, 3), torch.rand(5, 3), torch.tensor([[-1.0] * 3, [1.0] * 3])),
