@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from taichi_kernels import runtime
 from taichi_kernels.frequencies import encode_frequencies
 from taichi_kernels.integrated_frequencies import encode_gaussians
 from tests.reference import integrated_frequencies as twin
@@ -30,6 +31,8 @@ def test_agrees_with_twin(device, count, axes, octaves):
 
 
 def test_gradcheck_float64(device):
+    if runtime.device() == "vulkan":
+        pytest.skip("Vulkan has no exp of float64")
     means, variances = gaussians(4, 3, torch.float64, device, seed=1)
     leaves = [means.requires_grad_(), variances.clamp(1e-3, 0.5).requires_grad_()]
     assert torch.autograd.gradcheck(lambda m, v: encode_gaussians(m, v, 4), leaves, atol=1e-4)
