@@ -9,8 +9,10 @@ from methods.fields import grid_steps
 from methods.fields.options import FieldOptions
 from methods.fields.task import FieldTask
 from taichi_kernels.distortion import distortion
+from tests.methods.fields.small_fields import NETWORK, RVS
 from tests.scenes import sphere_scene
-from tests.training.test_fields import NETWORK, RVS, small_steps  # noqa: F401  small fields
+
+pytestmark = pytest.mark.usefixtures("small_steps")
 
 SCENE = sphere_scene("white")
 
