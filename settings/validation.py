@@ -9,7 +9,7 @@ from settings.errors import InputError
 from settings.options import Options, settings_of
 from settings.setting import plain_type
 
-LARGEST_WHOLE = 2**31 - 1  # what kernels count with
+LARGEST_WHOLE = 2**31 - 1  # the largest number that kernels count to
 
 
 def validate(options: Options) -> None:
