@@ -16,7 +16,7 @@ from taichi_kernels import runtime
 
 @pytest.fixture(scope="session", autouse=True)
 def device() -> torch.device:
-    """Start Taichi once; where tensors must live."""
+    """Start Taichi once; returns the device of the kernels' tensors."""
     runtime.init(os.environ.get("RADIANCE_DEVICE", "cpu"))
     return runtime.torch_device()
 

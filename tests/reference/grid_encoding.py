@@ -26,9 +26,9 @@ def encode_grid(positions, table, layout):
     levels = []
     for resolution, (first, _) in zip(layout.resolutions, first_rows(layout), strict=True):
         cells = torch.tensor(resolution, device=positions.device)
-        place = positions.clamp(0, 1) * cells
-        low = torch.minimum(place.detach().floor().long(), cells - 1)
-        f = place - low
+        in_cells = positions.clamp(0, 1) * cells
+        low = torch.minimum(in_cells.detach().floor().long(), cells - 1)
+        f = in_cells - low
         x, y, z = low.unbind(1)
         planes = []
         for dz in (0, 1):

@@ -14,18 +14,18 @@ def draw_from_knots(knots, densities, uniforms, *, lengths=None):
 
 def draw_from_samples(densities, starts, ends, offsets, uniforms, *, lengths=None):
     """The same of packed intervals, one ray after the other."""
-    places, opacity = [], []
+    t, opacity = [], []
     for r in range(len(offsets) - 1):
         own = slice(int(offsets[r]), int(offsets[r + 1]))
         if offsets[r] == offsets[r + 1]:
-            places.append(torch.zeros_like(uniforms[r : r + 1]))
+            t.append(torch.zeros_like(uniforms[r : r + 1]))
             opacity.append(uniforms.new_zeros(1))
             continue
-        part = [t[own][None] for t in (starts, ends, densities, densities)]
+        part = [values[own][None] for values in (starts, ends, densities, densities)]
         found = _draw(*part, uniforms[r : r + 1], None if lengths is None else lengths[r : r + 1])
-        places.append(found[0])
+        t.append(found[0])
         opacity.append(found[1])
-    return torch.cat(places), torch.cat(opacity)
+    return torch.cat(t), torch.cat(opacity)
 
 
 def _draw(starts, ends, left, right, uniforms, lengths):
@@ -39,7 +39,7 @@ def _draw(starts, ends, left, right, uniforms, lengths):
     pick = lambda values: values.expand(*starts.shape).gather(1, bins)  # noqa: E731
     base, slope = pick(at_a), pick(at_b - at_a)
     rest = wanted - (pick(upto) - (base + slope / 2))
-    share = 2 * rest / (base + torch.sqrt((base**2 + 2 * slope * rest).clamp(min=1e-300)))
-    places = pick(starts) + (pick(ends) - pick(starts)) * share
+    fraction = 2 * rest / (base + torch.sqrt((base**2 + 2 * slope * rest).clamp(min=1e-300)))
+    t = pick(starts) + (pick(ends) - pick(starts)) * fraction
     even = starts[:, :1] + uniforms * (ends[:, -1:] - starts[:, :1])
-    return torch.where(total > 0, places, even), -torch.expm1(-total[:, 0])
+    return torch.where(total > 0, t, even), -torch.expm1(-total[:, 0])

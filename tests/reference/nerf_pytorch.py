@@ -1,4 +1,4 @@
-"""What nerf-pytorch shows of a scene, in plain torch: network, rays, samples and sums, written from its formulas."""
+"""nerf-pytorch's renderer in plain torch: network, rays, samples and sums, written from its formulas."""
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ def integrate(raw, z, directions, white):
 
 
 def sample_pdf(bins, weights, count):
-    """`count` places, even in the distribution of the weights (R, N) in bins with edges (R, N + 1)."""
+    """`count` values of t, even in the distribution of the weights (R, N) in bins with edges (R, N + 1)."""
     weights = weights + 1e-5
     cdf = torch.cumsum(weights / weights.sum(-1, keepdim=True), -1)
     cdf = torch.cat([torch.zeros_like(cdf[:, :1]), cdf], -1)

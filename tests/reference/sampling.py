@@ -12,8 +12,8 @@ def inverse_cdf(edges, weights, uniforms):
             continue
         kept = np.flatnonzero(weight)  # bins without weight are no part of the curve
         low, high = edge[kept], edge[kept + 1]
-        share = np.concatenate([[0], np.cumsum(weight[kept] / weight.sum())])
-        bins = np.clip(np.searchsorted(share, u, side="left") - 1, 0, len(kept) - 1)
-        inside = (u - share[bins]) / (share[bins + 1] - share[bins])
+        cdf = np.concatenate([[0], np.cumsum(weight[kept] / weight.sum())])
+        bins = np.clip(np.searchsorted(cdf, u, side="left") - 1, 0, len(kept) - 1)
+        inside = (u - cdf[bins]) / (cdf[bins + 1] - cdf[bins])
         rows.append(low[bins] + np.clip(inside, 0, 1) * (high - low)[bins])
     return np.stack(rows)

@@ -1,4 +1,4 @@
-"""What cannot be written, or must not be, leaves the last good checkpoint."""
+"""If a file cannot be written, or must not be, the last good checkpoint is kept."""
 
 import math
 import shutil

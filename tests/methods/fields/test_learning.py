@@ -66,7 +66,7 @@ def test_learns_a_sphere_from_a_few_calls_of_the_radiance(tmp_path, flags):
     save_weights(tmp_path, trained.weights())
     (tmp_path / "checkpoint.pt").unlink()
     again = shown(tmp_path).model  # without a word about the field or its calls
-    assert again.kind == flags.get("field", "grid") and again.radiance_samples == trained.model.radiance_samples
+    assert again.field_word == flags.get("field", "grid") and again.radiance_samples == trained.model.radiance_samples
     assert torch.allclose(again.render(cameras, 0).image, image, atol=1e-6)
 
 
@@ -78,11 +78,11 @@ def test_reparameterized_networks_learn_a_sphere(tmp_path, flags):
     """The coarse network has no loss of its own."""
     trained = run(tmp_path, N_iters=150, **(RVS | flags))
     assert trained.history[-1]["validation_psnr"] > 20, trained.history
-    if flags.get("fine_density") != "own":  # which learns where the sphere is in many more steps
+    if flags.get("fine_density") != "own":  # which needs many more steps to find the sphere
         rays = trained.model.to_model_space(RayBatches(sphere_scene().test, "white", "cpu").draw(300, torch.Generator()).rays)
-        places = torch.linspace(2, 6, 40).expand(300, -1)
-        density, _ = trained.model._at(trained.model.coarse, rays, places, None, 0.0)
-        inside = (rays.origins[:, None] + places[..., None] * rays.directions[:, None]).norm(dim=-1) < 0.7
+        t = torch.linspace(2, 6, 40).expand(300, -1)
+        density, _ = trained.model._at(trained.model.coarse, rays, t, None, 0.0)
+        inside = (rays.origins[:, None] + t[..., None] * rays.directions[:, None]).norm(dim=-1) < 0.7
         assert density[inside].mean() > 10 * density[~inside].mean()
     save_weights(tmp_path, trained.weights())
     (tmp_path / "checkpoint.pt").unlink()
@@ -104,7 +104,7 @@ def test_networks_learn_a_sphere(tmp_path):
 
 @pytest.mark.parametrize(("seed", "random_bkgd"), [(0, False), (1, False), (0, True)])
 def test_networks_are_never_stuck_on_white(tmp_path, seed, random_bkgd):
-    """A small thing on white, which ends with an alpha of 0.7 to 0.9; of a network that starts as a fog of 0.7, 0.002 is left."""
+    """A small object on white ends with an alpha of 0.7 to 0.9; if the network starts as a fog of 0.7, it ends with 0.002."""
     scene = sphere_scene("white", radius=0.35)
     trained = run(tmp_path, scene, N_iters=120, seed=seed, random_bkgd=random_bkgd, **NETWORK)
     view = trained.model.render(scene.test.cameras, 0, "white")
@@ -128,7 +128,7 @@ def test_precision_by_itself(tmp_path, monkeypatch):
 
 
 def test_distortion_by_itself(tmp_path):
-    """In normalised device coordinates it has a weight where the user gives none, in the world it has not."""
+    """In normalised device coordinates it has a weight if the user gives none; in the world it has not."""
     table = lambda scene, name, **more: run(tmp_path / name, scene, N_iters=4, **more).model.field.table  # noqa: E731
     wall, sphere = wall_scene(), sphere_scene("white")
     assert torch.equal(table(wall, "a"), table(wall, "b", distortion=0.01))

@@ -59,7 +59,7 @@ def test_a_network_that_was_saved_alone(tmp_path):
         picture(tmp_path / "alone.pt")
 
 
-def test_networks_that_are_not_known_apart_are_told(tmp_path):
+def test_networks_that_cannot_be_told_apart_are_reported(tmp_path):
     coarse, fine = networks()
     torch.save({"first": coarse, "second": fine}, tmp_path / "two.pt")
     with pytest.raises(InputError, match=r"two\.pt: it holds 2 networks .*do not say which one is fine"):

@@ -17,9 +17,9 @@ def test_rays_have_the_colours_of_their_pixels(background, sizes):
         pixel, _ = split.cameras.project((batch.rays.origins + 3 * batch.rays.directions)[ray : ray + 1], view)
         column, row = pixel[0] - 0.5
         assert max(abs(column - column.round()), abs(row - row.round())) < 1e-3  # each passes through a pixel's centre
-        place = int(row.round()), int(column.round())
-        alpha = float(split.alpha[view][place]) / 255
-        straight = torch.from_numpy(split.images[view][place]).float() / 255
+        index = int(row.round()), int(column.round())
+        alpha = float(split.alpha[view][index]) / 255
+        straight = torch.from_numpy(split.images[view][index]).float() / 255
         torch.testing.assert_close(batch.colours[ray], straight * alpha + batch.background[ray] * (1 - alpha))
     assert batch.background.std(0).min() > 0.2 if background == "random" else batch.background.unique().numel() == 1
 
@@ -37,6 +37,6 @@ def test_one_view_and_the_middle():
     batch = RayBatches(split, "white", "cpu").draw(300, torch.Generator().manual_seed(0), one_view=True, middle=0.25)
     assert batch.rays.origins.unique(dim=0).shape[0] == 1
     view = int((split.cameras.centers - batch.rays.origins[0]).norm(dim=1).argmin())
-    places, _ = split.cameras.project(batch.rays.origins + batch.rays.directions, view)
+    pixels, _ = split.cameras.project(batch.rays.origins + batch.rays.directions, view)
     middle = torch.tensor([split.cameras.width / 2, split.cameras.height / 2])
-    assert ((places - middle).abs() <= middle * 0.25 + 0.5).all()
+    assert ((pixels - middle).abs() <= middle * 0.25 + 0.5).all()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("small_steps")
 
 @pytest.mark.parametrize(("after", "mixed"), [(3, False), (12, False), (19, False), (12, True)])
 def test_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch, after, mixed):
-    """Cut off between checkpoints, as by kill -9; then run again, on a machine that is another in what it does fast."""
+    """Cut off between checkpoints, as by kill -9; then run again, on a machine whose fast precision is another."""
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: mixed)
     whole = run(tmp_path / "whole", mixed_precision=None)
     assert whole.model.in_bfloat16 is mixed
@@ -53,7 +53,7 @@ def test_interrupted_runs_keep_their_checkpoint(tmp_path):
     assert kept.interrupted and kept.options["N_iters"] == 20
 
 
-def test_weights_hold_what_is_shown(tmp_path):
+def test_weights_give_the_same_picture(tmp_path):
     trained = run(tmp_path)
     size = save_weights(tmp_path, trained.weights())
     assert size == (tmp_path / "weights.pt").stat().st_size < (tmp_path / "checkpoint.pt").stat().st_size
@@ -63,7 +63,7 @@ def test_weights_hold_what_is_shown(tmp_path):
     assert torch.equal(model.render(cameras, 0).image, trained.model.render(cameras, 0).image)
 
 
-def test_mistakes_are_told(tmp_path):
+def test_mistakes_are_reported(tmp_path):
     with pytest.raises(InputError, match="--resume"):
         run(tmp_path, resume=True)
     with pytest.raises(InputError, match="holds neither"):
@@ -105,8 +105,8 @@ def test_a_model_that_is_not_finite_does_not_replace_a_checkpoint(tmp_path, monk
     assert run(tmp_path).finished
 
 
-def test_what_an_earlier_version_left_open_is_filled_in(tmp_path):
-    """A run whose options knew nothing of calls goes on; one whose optimizer was another is told so."""
+def test_options_of_an_earlier_version_are_completed(tmp_path):
+    """A run whose options had no calls goes on; one with another optimizer is reported."""
     options = OPTIONS.complete()
     run(tmp_path / "grid", N_iters=20)
     path = tmp_path / "grid" / "checkpoint.pt"
@@ -138,8 +138,8 @@ def test_cut_off_between_steps_ends_with_the_same_bits(tmp_path, flags):
 
 
 @pytest.mark.parametrize("where", ["validation", "snapshots"])
-def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, where):
-    """The validation of an epoch, and what is saved after each step: both once for each in the end, and the same bits."""
+def test_cut_off_after_a_step_does_the_rest_later(tmp_path, monkeypatch, where):
+    """The validation of an epoch, and the snapshot after each step: in the end each was made once, with the same bits."""
     whole, called, told, original = run(tmp_path / "whole"), [], [], FieldTask.validation_psnr
 
     def interrupted():
@@ -164,7 +164,7 @@ def test_cut_off_after_a_step_makes_what_it_left_undone(tmp_path, monkeypatch, w
 
 
 def test_checkpoints_may_come_by_the_clock(tmp_path, monkeypatch):
-    """Every step takes 25 seconds of a made clock: a minute has gone by with every third."""
+    """Every step takes 25 seconds of a simulated clock: every third step, a minute has passed."""
     clock, saved, save = [0.0], [], loop.save_checkpoint
 
     def slow(number, task):

@@ -25,8 +25,8 @@ def test_silhouettes_do_not_know_colours():
     assert byte < 1e-6
 
 
-def test_what_is_black_before_black_becomes_opaque(tmp_path):
-    """Colours alone say nothing about it; the alpha channel does."""
+def test_black_surfaces_before_black_become_opaque(tmp_path):
+    """Colours alone cannot tell; the alpha channel can."""
     scene = sphere_scene()
     scene = replace(scene, train=replace(scene.train, images=np.zeros_like(scene.train.images)))
     opacities = []

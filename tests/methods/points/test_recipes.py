@@ -26,7 +26,7 @@ def test_learns_a_sphere(tmp_path, recipe, background, floor):
 
 
 @pytest.mark.parametrize("seen", ["alpha", "no alpha"])
-def test_the_papers_recipe_carves_what_is_not_black(tmp_path, seen):
+def test_the_papers_recipe_takes_everything_that_is_not_black(tmp_path, seen):
     """It needs no alpha channel: RGB pictures on black are carved as RGBA ones are, and pictures without black are refused."""
     scene = sphere_scene()
     if seen == "no alpha":

@@ -93,7 +93,7 @@ def test_other_flags_do_not_continue_a_run(tmp_path):
 
 @pytest.mark.parametrize("recipe", ["paper", "default"])
 def test_a_run_that_is_lengthened_goes_on(tmp_path, recipe):
-    """A finished one in its last stage; one that was stopped, in the stage that it was in. Never a shorter one."""
+    """A finished one in its last stage; one that was stopped, in the stage that it was in. A shorter run is refused."""
     options = replace(SMALL, recipe=recipe)
     ended = run(tmp_path / "ended", options=options)
     longer = run(tmp_path / "ended", options=replace(options, epochs=8))
@@ -114,7 +114,7 @@ def test_damaged_checkpoint_is_named(tmp_path):
 
 
 def test_parameters_that_are_not_finite_stop_the_run(tmp_path):
-    """Points that are not a number vanish from the picture, so the loss alone would not tell."""
+    """Points that are not a number vanish from the picture, so the loss alone would not show it."""
     start = run(tmp_path / "a", options=replace(SMALL, epochs=1)).cloud
     with torch.no_grad():
         start.positions[3, 1] = math.nan

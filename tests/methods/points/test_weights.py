@@ -20,7 +20,7 @@ def cloud() -> PointCloud:
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value", "sentence"),
+    ("name", "index", "value", "sentence"),
     [
         ("base", (2, 1), math.nan, r"base\[2, 1\] is nan"),
         ("positions", (0, 2), math.inf, r"positions\[0, 2\] is inf"),
@@ -28,10 +28,10 @@ def cloud() -> PointCloud:
         ("log_radii", (1,), 1e30, r"log_radii\[1\] is 1e\+30"),
     ],
 )
-def test_a_value_that_is_none_is_named(tmp_path, name, place, value, sentence):
+def test_an_invalid_value_is_named(tmp_path, name, index, value, sentence):
     spoiled = cloud()
     with torch.no_grad():
-        getattr(spoiled, name)[place] = value
+        getattr(spoiled, name)[index] = value
     save_weights(tmp_path, PointRun(model=spoiled).weights())
     with pytest.raises(InputError, match=rf"weights\.pt: {sentence}"):
         load_weights(tmp_path / "weights.pt", "cpu")
@@ -52,7 +52,7 @@ def test_a_value_that_is_none_is_named(tmp_path, name, place, value, sentence):
         ("use_sh", 1),
     ],
 )
-def test_settings_that_are_none_are_named(tmp_path, name, value):
+def test_invalid_settings_are_named(tmp_path, name, value):
     state = cloud_state(cloud())
     state["settings"][name] = value
     torch.save({"format": 3, "cloud": state}, tmp_path / "weights.pt")
@@ -67,14 +67,14 @@ def test_objects_of_other_programs_are_not_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"", "it is empty"), (b"\x89PNG\r\n", "it is no file that torch.save wrote")])
-def test_files_of_another_kind_are_told(tmp_path, content, words):
+def test_files_of_another_format_are_reported(tmp_path, content, words):
     (tmp_path / "model.pt").write_bytes(content)
     with pytest.raises(InputError, match=rf"model\.pt: {words}$"):
         load_weights(tmp_path / "model.pt", "cpu")
 
 
 def test_files_of_earlier_torch_versions_are_read(tmp_path):
-    """They are no archives, and have no checksums."""
+    """They are not archives, and have no checksums."""
     torch.save({"format": 3, "cloud": cloud_state(cloud())}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert load_weights(tmp_path / "old.pt", "cpu").point_count() == 4
 
