@@ -18,7 +18,7 @@ GROUPS = {  # of flags, in the order of the help; the methods' groups come befor
     "run": "where results go, and what to do with a run that is already there",
     "machine": "where the work is done",
 }
-SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
+SMALLEST_IMAGE = 8  # px; in smaller pictures the gradient loss has hardly any neighbours to compare
 SIZES = ("img_s", "half_res", "factor")  # flags that each set the image size
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # now: loaded after the ranks have met, defaults of its functions would keep their group alive
+import torch.distributed.nn  # now: if loaded after the ranks have met, defaults of its functions would keep their group alive
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
@@ -24,7 +24,7 @@ from settings.errors import InputError
 from system import ranks, signals
 
 _MEETING = 1800.0  # seconds until all ranks have come
-_PATIENCE = timedelta(days=1)  # with a rank that does not answer, and is not known to have ended: the first one makes pictures
+_PATIENCE = timedelta(days=1)  # how long to wait for a rank that does not answer: the first one may be making pictures
 _state = {"stop": ""}  # the signal by which all ranks stop
 
 
@@ -45,7 +45,7 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        dist.destroy_process_group()  # with its threads, which would abort a program that ends before they rest
+        dist.destroy_process_group()  # also ends its threads, which would abort the program if they still ran at its end
 
 
 def _rendezvous() -> Store:
@@ -136,7 +136,7 @@ def all_reduce(parameters: list[nn.Parameter], values: list[float]) -> list[floa
     gradients = [value.grad for value in parameters if value.grad is not None]
     message = torch.cat([gradient.reshape(-1) for gradient in gradients])
     with _lost_rank():
-        dist.all_reduce(numbers)  # first, and between CPUs: a rank that is gone is noticed here
+        dist.all_reduce(numbers)  # first, and between CPUs: a lost rank is noticed here
         dist.all_reduce(message)
     sums = message.split([gradient.numel() for gradient in gradients])
     for gradient, total in zip(gradients, sums, strict=True):

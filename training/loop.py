@@ -76,7 +76,7 @@ class _Loop:
                     task.run.finished = True
                     self._save()
         except signals.StopRequested:
-            if hasattr(task, "optimizer"):  # else nothing has changed since the checkpoint
+            if hasattr(task, "optimizer"):  # otherwise nothing has changed since the checkpoint
                 self._save()
             distributed.barrier()
             if not signals.ends_training_only():
@@ -139,7 +139,7 @@ class _Loop:
             callback.after_row(task, run.history)
 
     def _checkpoint_due(self, recorded: bool) -> bool:
-        if self.task.finished:  # the last one says so, and comes when all is done
+        if self.task.finished:  # the last checkpoint comes at the end, in `go`
             return False
         if self.task.checkpoint_interval is None:
             return recorded

@@ -48,7 +48,7 @@ class PointTask(Task):
         self.scene, self.validation, self.options, self.recipe = scene, validation, options, recipe
         self.first_cloud, self.on_start = cloud, on_start
         self.cameras = scene.train.cameras
-        self.over_black = [scene.train.over_black(view) for view in range(len(scene.train))]  # once, not in every step
+        self.over_black = [scene.train.over_black(view) for view in range(len(scene.train))]  # computed once, not in every step
         self.stage_begun: int | None = None  # the stage of the present optimizer
         self.last = False  # whether the present epoch is the last one of its stage
 
@@ -61,7 +61,7 @@ class PointTask(Task):
             state = self._lengthened(state)
         self.run = PointRun.resumed(state, self.recipe, len(self.scene.train))
         self._choose_views()
-        if self.run.epoch or self.run.views_done:  # else the next stage makes its own
+        if self.run.epoch or self.run.views_done:  # otherwise the next stage makes its own
             self._begin_stage()
             check_optimizer(state["optimizer"], self.optimizer)
             self.optimizer.load_state_dict(state["optimizer"])
