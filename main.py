@@ -24,7 +24,7 @@ from system.files import check_writable, writing_into
 
 
 def main(argv: list[str]) -> int:
-    """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 where SIGTERM, SIGUSR1 or
+    """Run the program with these words; returns the exit code: 0, 2 for a mistake in the input, 75 if SIGTERM, SIGUSR1 or
     SIGHUP stopped it (of ranks that stop together, the first one's), 130 for Ctrl-C, 1 if another rank is lost."""
     with signals.handled():
         return _ended(argv)
@@ -39,7 +39,7 @@ def _ended(argv: list[str]) -> int:
         print(f"{name}: interrupted. Progress is saved; run the same command again to continue", file=sys.stderr)
         return signals.INTERRUPTED
     except InputError as mistake:
-        if os.environ.get("RADIANCE_TRACEBACK"):  # for whoever looks for a fault of the program's
+        if os.environ.get("RADIANCE_TRACEBACK"):  # for finding errors of the program
             raise
         print(f"{name}: {mistake}", file=sys.stderr)
         return 2
@@ -54,8 +54,8 @@ def _ended(argv: list[str]) -> int:
 
 
 def run(argv: list[str]) -> None:
-    """Train (or load), report, and print the closing lines, of several ranks in the first alone. Raises InputError for the user's
-    mistakes, and StopRequested where the program is told to stop."""
+    """Train (or load), report, and print the closing lines, on the first rank alone. Raises InputError for the user's
+    mistakes, and StopRequested if the program is told to stop."""
     options = parse(argv)
     ranks.check()
     if options.device in ("auto", "cuda"):
@@ -105,7 +105,7 @@ def _learn_and_report(options) -> None:
 
 
 def _record(scene, evaluation, protocol, options, folder, run, size, device, own):
-    """Everything that the report is made of. Flags are those that the model was made with, not those it is looked at with."""
+    """Everything that the report is made of. Flags are those that the model was made with, not those of this rendering."""
     from reporting import RunRecord
     from taichi_kernels import runtime
 

@@ -1,7 +1,7 @@
 """Ways to represent and learn a scene: one folder a method, which holds all that is its own.
 
-A package in this folder whose `METHOD` is a `Method` is found by itself: its flags, its words in tables of runs and its training
-need no line elsewhere. docs/adding_a_method.md builds one.
+A package in this folder whose `METHOD` is a `Method` is found automatically: its flags, its names in tables of runs and its
+training need no line elsewhere. docs/adding_a_method.md builds one.
 """
 
 import importlib
@@ -25,7 +25,7 @@ class Method:
     """A method: its flags, and where its code is."""
 
     options: type[Options]  # whose default of `method` is the method's name
-    help: str  # what it is, for --help
+    help: str  # a description for --help
     code: str  # the module that has `learn`, see `learn` below; it is loaded when the method is run
     groups: dict[str, str] = field(default_factory=dict)  # headings of its own groups of flags
     variants: dict[str, list[str]] = field(default_factory=dict)  # words for tables of runs, and their flags; else its name
@@ -45,7 +45,7 @@ def all_methods() -> dict[str, Method]:
 
 
 def table_words() -> dict[str, list[str]]:
-    """What tables of runs call the methods, and the flags that each word stands for."""
+    """The methods' names in tables of runs, and the flags that each name stands for."""
     return {
         word: ["--method", name, *flags]
         for name, method in all_methods().items()

@@ -24,7 +24,7 @@ examples:
 def parse(argv: list[str]) -> Options:
     """Options from the command line's words (without the program's name) and the config file they may name.
 
-    The command line wins over the config file. Flags of one method choose it where --method is not given. Without --basedir the
+    The command line wins over the config file. Without --method, flags of one method choose it. Without --basedir the
     run's folder is named after the scene, the method and its variant. Raises InputError for anything that is not understood;
     `--help` prints and exits by SystemExit(0).
     """
@@ -71,7 +71,7 @@ def all_settings() -> dict[str, Field]:
             DEFAULT,
             f"what represents the scene: {words}",
             choices=tuple(methods),
-            absent=f"{DEFAULT}; another method where one of its flags is given",
+            absent=f"{DEFAULT}; another method if one of its flags is given",
         ),
     )
     defaults = ", ".join(f"{method.options.protocol} for {name}" for name, method in methods.items())
@@ -85,7 +85,7 @@ def _named(name: str, field: Field) -> Field:
 
 
 def _owners(flag: str) -> list[str]:
-    """The methods that have a flag; none where all have it."""
+    """The methods that have a flag; an empty list if all have it."""
     found = [name for name, method in all_methods().items() if flag in settings_of(method.options)]
     return [] if len(found) == len(all_methods()) else found
 

@@ -1,1 +1,1 @@
-"""Parameters -> Rendering: what represents a scene."""
+"""Parameters -> Rendering: the representations of a scene."""

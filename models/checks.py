@@ -1,4 +1,4 @@
-"""Whether what was read from a file can be a model: its parts, their types and shapes, and values that are numbers.
+"""Whether the content of a file can be a model: its parts, their types and shapes, and finite values.
 
 Every function raises ValueError with a sentence that names the first part that is wrong.
 """
@@ -26,7 +26,7 @@ def check_finite(name: str, values: Tensor) -> None:
 
 
 def check_range(name: str, values: Tensor, low: float, high: float, what: str) -> None:
-    """Every value is finite, at least `low` and at most `high`; what: what others are not, for the sentence."""
+    """Every value is finite, at least `low` and at most `high`; what: says what is wrong with others, for the sentence."""
     check_finite(name, values)
     if values.numel() and not (low <= values.min() and values.max() <= high):
         _refuse(name, values, (values < low) | (values > high), what)
@@ -38,7 +38,7 @@ def _refuse(name: str, values: Tensor, wrong: Tensor, what: str) -> None:
 
 
 def like(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """What `check_tensors` is told of a tensor: its shape and type, without values or memory for them."""
+    """A tensor for `check_tensors`: its shape and type, without values or memory for them."""
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
@@ -79,7 +79,7 @@ def check_mapping(name: str, found: Any, keys: tuple = ()) -> dict:
 
 
 def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, whole: bool = False) -> Any:
-    """`value` is a finite number in this range, and a whole one where that is asked for; returns it."""
+    """`value` is a finite number in this range, and a whole one if `whole`; returns it."""
     fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or not low <= value <= high:
         shown = f"{value!r:.60}" if isinstance(value, (int, float, str, type(None))) else type(value).__name__
@@ -95,10 +95,10 @@ def check_truth(name: str, value: Any) -> bool:
     return value
 
 
-def check_record(kind: type[_Record], found: Any, name: str) -> _Record:
+def check_record(record: type[_Record], found: Any, name: str) -> _Record:
     """The dataclass whose fields `found` holds, by name; each has its type, and numbers are finite."""
     check_mapping(name, found)
-    types = {f.name: get_type_hints(kind)[f.name] for f in fields(kind)}  # pyright: ignore[reportArgumentType]  # a dataclass, which a TypeVar cannot say
+    types = {f.name: get_type_hints(record)[f.name] for f in fields(record)}  # pyright: ignore[reportArgumentType]  # a dataclass, which a TypeVar cannot say
     for key, value in found.items():
         if key not in types:
             raise ValueError(f"{name} has an entry {key!r}, which this version does not know")
@@ -109,15 +109,15 @@ def check_record(kind: type[_Record], found: Any, name: str) -> _Record:
         else:
             fits = type(value) in allowed
         if not fits:
-            raise ValueError(f"{name}: {key} is {value!r:.60}, which is of another type than it must be")
+            raise ValueError(f"{name}: {key} is {value!r:.60}, which is of the wrong type")
     try:
-        return kind(**found)
+        return record(**found)
     except TypeError as problem:
         raise ValueError(f"{name} lacks an entry ({problem})") from problem
 
 
 def check_box(name: str, box: Tensor) -> None:
-    """A box (2, 3) is one: its lower corner is below its upper one."""
+    """A box (2, 3) is not empty: its lower corner is below its upper one."""
     if not bool((box[0] < box[1]).all()):
         raise ValueError(f"{name} from {box[0].tolist()} to {box[1].tolist()} is empty")
 

@@ -1,4 +1,4 @@
-"""Ways to choose the fine network's samples from what the coarse network found, a class each.
+"""Ways to choose the fine network's samples from the coarse network's results, a class each.
 
 Each is a `models.volume.Sampler`: it turns a coarse pass over rays into the fine network's samples. Sources: Mildenhall et al.
 2020 (`WeightSampler`), Morozov et al. 2023 (`OpacitySampler`); the corrected density and `MonteCarloSampler` are new here.
@@ -17,12 +17,12 @@ from taichi_kernels.inverse_transform import Drawn, draw_from_knots
 from taichi_kernels.sampling import inverse_cdf, stratified
 
 _NOTHING = 1e-12  # of a density, and of a distance
-_LEAST_FRACTION = 0.05  # of the density before training, below which what the fine network corrects does not fall
-_FLOOR = 1e-5  # weight that every bin has beside its own when samples are drawn
+_LEAST_FRACTION = 0.05  # of the density before training: the density that the fine network corrects is never below it
+_FLOOR = 1e-5  # weight that is added to every bin when samples are drawn
 
 
 class CoarsePass(NamedTuple):
-    """What the coarse network found along R rays."""
+    """The coarse network's results along R rays."""
 
     t: Tensor  # (R, K)
     composite: Composite | None  # None if it has no colours
@@ -31,11 +31,11 @@ class CoarsePass(NamedTuple):
 
 
 class FineSamples(NamedTuple):
-    """Where the fine network is evaluated."""
+    """The t at which the fine network is evaluated."""
 
     t: Tensor  # (R, N), ascending along a ray
     raw_offset: Tensor | None = None  # (R, N) added to its raw densities
-    drawn: Drawn | None = None  # if its radiance alone is averaged over the samples, see `models.monte_carlo`
+    drawn: Drawn | None = None  # if the samples average the radiance alone, see `models.monte_carlo`
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,19 @@ class OpacitySampler:
     count: int
     union: bool
     t_gradients: bool  # gradients reach the coarse density through t
-    correcting: bool  # the fine density is the coarse one's, corrected, and not its own
+    correcting: bool  # the fine network corrects the coarse density instead of having its own
 
     def samples(self, rays: Rays, coarse: CoarsePass, generator: torch.Generator | None) -> FineSamples:
         """t (R, count), or (R, K + count) with the union, and the offset of raw densities if the fine density corrects."""
         assert coarse.densities is not None and coarse.initial_density is not None
         numbers = stratified(len(rays), self.count, generator, coarse.t.device).to(coarse.t)
-        least = coarse.initial_density if self.correcting else 0.0  # what was given up is still sampled
+        least = coarse.initial_density if self.correcting else 0.0  # regions that lost their density are still sampled
         drawn = draw_from_knots(coarse.t, coarse.densities + least, numbers, lengths=rays.direction_norms)
         t = drawn.t if self.t_gradients else drawn.t.detach()
         t = _union(coarse.t, t) if self.union else t
         if not self.correcting:
             return FineSamples(t)
-        # log(spline(t) / initial density), but not below what the fine network could undo
+        # log(spline(t) / initial density), but not so low that the fine network could not undo it
         spline = linear_spline(coarse.t, coarse.densities, t)
         return FineSamples(t, torch.log(spline / coarse.initial_density + _LEAST_FRACTION))
 
@@ -88,7 +88,7 @@ class MonteCarloSampler:
     count: int
 
     def samples(self, rays: Rays, coarse: CoarsePass, generator: torch.Generator | None) -> FineSamples:
-        """t (R, count), one in each of as many equal parts of the light, and what was drawn, borders between them included."""
+        """t (R, count), one in each of as many equal parts of the light; `drawn` also has the borders between the parts."""
         assert coarse.densities is not None
         numbers = with_borders(stratified(len(rays), self.count, generator, coarse.t.device).to(coarse.t))
         drawn = draw_from_knots(coarse.t, coarse.densities, numbers, lengths=rays.direction_norms)

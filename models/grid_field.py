@@ -20,7 +20,7 @@ class GridShape:
     finest: int = 256
     log2_rows: int = 18  # of a level's table
     hidden: int = 64  # units of a layer
-    code: int = 15  # numbers that colours are made of, beside the direction
+    code: int = 15  # numbers that colours are made of, in addition to the direction
     sh_degree: int = 3  # of the harmonics of the direction
 
 
@@ -32,7 +32,7 @@ class GridField(nn.Module):
     values. Source: Müller et al. 2022, section 5.4.
     """
 
-    kind, shape_type = "grid", GridShape
+    field_word, shape_type = "grid", GridShape
     box: Tensor
     density_cost = 1.0  # of a sample of density, in samples of radiance
 
@@ -66,7 +66,7 @@ class GridField(nn.Module):
         }
 
     def settings(self) -> dict:
-        """What the field needs beside its tensors to be rebuilt."""
+        """The numbers that rebuild the field together with its tensors."""
         return asdict(self.shape)
 
     def describe(self) -> str:
@@ -79,9 +79,9 @@ class GridField(nn.Module):
         return encode_grid(self._unit(positions), self.table, self.layout)
 
     def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Densities (M,) per world unit at positions (M, 3), and what `radiance` needs to know of them (M, ...).
+        """Densities (M,) per world unit at positions (M, 3), and their codes (M, ...) for `radiance`.
 
-        features: what `encode` says there, where it has been asked before.
+        features: `encode` of the positions, if it is known.
         """
         raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), self.hidden, self.out)
         return density_of(raw[:, 0]), raw[:, 1:]
@@ -93,7 +93,7 @@ class GridField(nn.Module):
         return density_of(raw[:, 0])
 
     def code(self, positions: Tensor) -> Tensor:
-        """What `radiance` needs to know of positions (M, 3)."""
+        """The code of positions (M, 3) that `radiance` needs."""
         return self._network(self.encode(positions), self.hidden, self.out[1:])
 
     def _network(self, inputs: Tensor, *weights: Tensor) -> Tensor:

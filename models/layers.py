@@ -1,4 +1,4 @@
-"""Parts of small networks that the fields of grids share."""
+"""Parts of small networks, common to the fields of grids."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""A radiance field that is sampled where its occupancy grid says that something may be."""
+"""A radiance field that is sampled in the cells that its occupancy grid marks as occupied."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,22 +22,22 @@ from taichi_kernels.marching import Samples
 from taichi_kernels.sampling import stratified
 from taichi_kernels.visibility import visible_samples
 
-SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
-LEARNED_TRANSMITTANCE = 1e-3  # what lies behind less than this learns nothing
-_TRAINING_ONLY = ("occupancy.density", "occupancy.open")  # tensors that are not needed to look at a field
-_FIRST_SAMPLES = 4  # of a ray that is walked along on a CPU; twice as many with every further round
+SEEN_TRANSMITTANCE = 1 / 512  # samples behind less than this change an 8-bit picture by half a level at most
+LEARNED_TRANSMITTANCE = 1e-3  # samples behind less than this learn nothing
+_TRAINING_ONLY = ("occupancy.density", "occupancy.open")  # tensors that are not needed to render a field
+_FIRST_SAMPLES = 4  # of a ray in the first round on a CPU; twice as many in every further round
 _ESTIMATED = 4096  # rays whose colours are estimated at a time: a bound on memory
-_AT_ONCE = 1 << 18  # samples of a round, at most, where that leaves a ray its first ones: a bound on memory
+_AT_ONCE = 1 << 18  # samples of a round, at most, but never fewer than `_FIRST_SAMPLES` per ray: a bound on memory
 _AT_ONCE_ON_GPU = 1 << 22  # from the first round on: hidden samples cost a GPU less than the start of another round
 
 
-FIELDS = {field.kind: field for field in (GridField, VoxelField)}
+FIELDS = {field.field_word: field for field in (GridField, VoxelField)}
 
 
 class MarchedField(RayModel):
     """A field and its occupancy: the model of `--method nerf --field grid` and `voxels`.
 
-    radiance_samples: of a ray, drawn from its density, at which the radiance is evaluated; 0: it is at each of its samples.
+    radiance_samples: how many samples per ray, drawn from its density, evaluate the radiance; 0: every sample does.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class MarchedField(RayModel):
         self.field, self.occupancy, self.radiance_samples = field, occupancy, radiance_samples
 
     @property
-    def kind(self) -> str:
-        return self.field.kind
+    def field_word(self) -> str:
+        return self.field.field_word
 
     def state(self, *, training: bool = True) -> dict:
-        """The model as plain tensors and numbers; without what only training needs, where `training` is False."""
+        """The model as plain tensors and numbers; if `training` is False, without those that only training needs."""
         left_out = () if training else _TRAINING_ONLY
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items() if name not in left_out}
         settings = {
@@ -61,7 +61,7 @@ class MarchedField(RayModel):
             "ndc": self.ndc and tuple(self.ndc),
             "calls": self.radiance_samples,
         }
-        return {"kind": self.kind, "tensors": tensors, "settings": settings}
+        return {"kind": self.field_word, "tensors": tensors, "settings": settings}
 
     def describe(self) -> str:
         """The field's size, in words."""
@@ -79,28 +79,28 @@ class MarchedField(RayModel):
     def _from_state(state: dict) -> "MarchedField":
         check_mapping("its field", state, ("settings", "tensors"))
         settings = check_mapping("its settings", state["settings"], ("shape", "cells", "step"))
-        kind: Any = FIELDS[state.get("kind", "grid")]  # with its own shape
-        shape = check_record(kind.shape_type, settings["shape"], "its shape")
+        field_type: Any = FIELDS[state.get("kind", "grid")]  # with its own shape
+        shape = check_record(field_type.shape_type, settings["shape"], "its shape")
         cells = check_number("its cells", settings["cells"], 8, 1024, whole=True)
         if cells % 8:
             raise ValueError(f"its cells are {cells} along an edge, which is not a multiple of 8")
         step = check_number("its step", settings["step"], 1e-12, 1e12)
         calls = check_number("its calls of the radiance", settings.get("calls", 0), 0, 4096, whole=True)
         grid, truth = (like(1, cells, cells, cells, dtype=dtype) for dtype in (torch.float32, torch.bool))
-        expected = {f"field.{name}": like(*size) for name, size in kind.sizes(shape).items()}
+        expected = {f"field.{name}": like(*size) for name, size in field_type.sizes(shape).items()}
         expected |= {"field.box": like(2, 3), "occupancy.box": like(2, 3), "occupancy.occupied": truth}
         training: dict[str, Tensor] = dict(zip(_TRAINING_ONLY, (grid, truth), strict=True))
         tensors = check_tensors(state["tensors"], expected, training)  # before memory for the field is taken
         for name in ("field.box", "occupancy.box"):
             check_box(name, tensors[name])
-        field = kind(tensors["field.box"], shape, torch.Generator())
+        field = field_type(tensors["field.box"], shape, torch.Generator())
         model = MarchedField(
             field,
             OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step),
             ndc_from(settings.get("ndc")),
             radiance_samples=calls,
         )
-        model.load_state_dict(tensors, strict=False)  # all are known, and only what is for training may be missing
+        model.load_state_dict(tensors, strict=False)  # all are known; only those of `_TRAINING_ONLY` may be missing
         return model
 
     def sample(
@@ -122,11 +122,10 @@ class MarchedField(RayModel):
         jitter: float = 1.0,
         min_transmittance: float = LEARNED_TRANSMITTANCE,
     ) -> tuple[Samples, Tensor]:
-        """Those of the samples of `sample` that are not hidden, and the density's features there (M, L F)."""
-        walk = self.march_rounds(
-            rays, self._shift(rays.direction_norms, generator, jitter), stretch=stretch, min_transmittance=min_transmittance
-        )
-        parts = [(alive[some.rays.long()].int(), *some[2:5], features) for alive, some, features, _ in walk]
+        """The samples of `sample` that are not hidden, and the density's features there (M, L F)."""
+        shift = self._shift(rays.direction_norms, generator, jitter)
+        rounds = self.march_rounds(rays, shift, stretch=stretch, min_transmittance=min_transmittance)
+        parts = [(alive[some.rays.long()].int(), *some[2:5], features) for alive, some, features, _ in rounds]
         if not parts:
             nothing = self.sample(rays[torch.arange(0)])
             parts = [(nothing.rays, *nothing[2:5], self.field.encode(nothing.positions))]
@@ -140,7 +139,7 @@ class MarchedField(RayModel):
     def render_samples(self, rays: Rays, samples: Samples, features: Tensor | None = None, *, depth: bool = True) -> Composite:
         """Colour, transmittance and, if wanted, depth of rays from their samples; differentiable in the field.
 
-        features: those of the samples' positions, where they are known.
+        features: of the samples' positions, if they are known.
         """
         densities, codes = self.field.density_and_code(samples.positions, features)
         harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
@@ -195,7 +194,7 @@ class MarchedField(RayModel):
 
     @torch.no_grad()
     def render_rays(self, rays: Rays) -> RayRendering:
-        """What rays in the model's coordinates show."""
+        """Colour, transmittance and depth of rays in the model's coordinates."""
         if self.radiance_samples:  # a whole ray's samples are needed at once
             parts = [rays[first : first + _ESTIMATED] for first in range(0, len(rays), _ESTIMATED)]
             found = [
@@ -219,8 +218,8 @@ class MarchedField(RayModel):
     ) -> Iterator[tuple[Tensor, Samples, Tensor, Tensor]]:
         """Samples from front to back, some of each ray and then more, until its transmittance is below `min_transmittance`.
 
-        shift: as `sample` chooses it, half a step where left out. Yields the numbers of the rays that went on, their samples that
-        are seen, the features there, and the transmittance before the first.
+        shift: as `sample` chooses it; half a step if left out. Yields the numbers of the rays that go on, their samples that
+        are not hidden, the features there, and the transmittance before the first of them.
         """
         shift = self._shift(rays.direction_norms) if shift is None else shift
         clear = torch.ones_like(rays.direction_norms)
@@ -252,7 +251,7 @@ class MarchedField(RayModel):
 
     @staticmethod
     def _shift(like: Tensor, generator: torch.Generator | None = None, jitter: float = 1.0) -> Tensor:
-        """The share of a step (R,) by which rays' first samples are shifted."""
+        """The fraction of a step (R,) by which rays' first samples are shifted."""
         shift = torch.full_like(like, 0.5)
         if generator is not None:
             shift += jitter * (torch.rand(len(like), generator=generator).to(like.device) - 0.5)

@@ -1,4 +1,4 @@
-"""Networks from the checkpoints of nerf-pytorch, with which its pictures are rendered as it renders them."""
+"""Networks from the checkpoints of nerf-pytorch, rendered as that program renders them."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ def networks_in(content: Any) -> dict | None:
     """{COARSE: state, FINE: state or None} of a checkpoint of nerf-pytorch, however its networks were wrapped; None for a file
     without a network.
 
-    Names may begin with anything that all of a network's share, as `module.` (DataParallel), `_orig_mod.` (torch.compile) or the
-    name of a part of a larger module; a network may be saved alone. Raises ValueError for more networks than two, or where they
+    Names may begin with any prefix common to a network, such as `module.` (DataParallel), `_orig_mod.` (torch.compile) or the
+    name of a part of a larger module; a network may be saved alone. Raises ValueError for more networks than two, or if they
     do not say which is the fine one.
     """
     if not isinstance(content, dict):
@@ -44,7 +44,7 @@ def networks_in(content: Any) -> dict | None:
 
 
 def _unwrapped(state: Any) -> dict[str, dict]:
-    """The networks in a state, {what their tensors' names begin with: the network's own names}."""
+    """The networks in a state, {prefix of their tensors' names: the network's own names}."""
     if not isinstance(state, dict):
         return {}
     names = [name for name in state if isinstance(name, str)]
@@ -62,7 +62,7 @@ def from_nerf_pytorch(content: dict, sampling: Sampling, ndc: Ndc | None) -> Sam
     """The model of a checkpoint's content, see `networks_in`, sampled as `sampling` says.
 
     As there, densities are relu(raw), the last sample of a ray is endless, and pixels stand for their corners: `sampling` is to
-    be endless. Raises ValueError where the networks are not laid out as there, or the fine one is missing.
+    be endless. Raises ValueError if the networks are not laid out as there, or the fine one is missing.
     """
     networks = networks_in(content)
     if networks is None:

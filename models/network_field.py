@@ -22,7 +22,7 @@ class NetworkShape:
     octaves: int = 10  # of the positions' encoding
     direction_octaves: int = 4
     use_directions: bool = True  # colours depend on the direction
-    density_shift: float | None = None  # density = softplus(raw + shift), which never dies; None: relu(raw), the original's
+    density_shift: float | None = None  # density = softplus(raw + shift); None: relu(raw), the original's, which may stay 0
     colours: bool = True  # False: densities alone
 
 
@@ -83,7 +83,7 @@ class NetworkField(nn.Module):
                 _start(layer, generator)
 
     def settings(self) -> dict:
-        """What the field needs beside its tensors to be rebuilt."""
+        """The numbers that rebuild the field together with its tensors."""
         return asdict(self.shape)
 
     def raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -109,7 +109,7 @@ class NetworkField(nn.Module):
         return encoded.bfloat16() if self.in_bfloat16 else encoded
 
     def _hidden(self, encoded: Tensor) -> Tensor:
-        """What the layers with ReLU make of encoded positions (M, inputs)."""
+        """The output of the layers with ReLU for encoded positions (M, inputs)."""
         hidden, inputs = encoded, self.layers[0].in_features
         for number, layer in enumerate(self.layers):
             if number == _SKIP:

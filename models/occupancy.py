@@ -1,4 +1,4 @@
-"""Which cells of a box hold anything: densities seen there lately, and the bits that marching reads."""
+"""Which cells of a box are not empty: the densities found there lately, and the bits that marching reads."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ class OccupancyGrid(nn.Module):
         self.register_load_state_dict_post_hook(lambda grid, _: grid.set_occupied(grid.occupied))
 
     def restrict(self, open_: Tensor) -> None:
-        """Keep all but some cells (cells, cells, cells), in z, y, x, empty for good."""
+        """Open only these cells (cells, cells, cells), in z, y, x; all others stay empty."""
         self.open = open_[None].to(self.open.device)
         self.set_occupied(self.open)
 
@@ -40,8 +40,8 @@ class OccupancyGrid(nn.Module):
         """Say which cells (1, cells, cells, cells) are marched through."""
         self.occupied, self._packed = occupied, None
 
-    def _places(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
-        """A random place (N, 3), world, in each of the cells (N,)."""
+    def _random_positions(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """A random position (N, 3), world, in each of the cells (N,)."""
         g = self.cells
         index = torch.stack([numbers % g, numbers // g % g, numbers // g**2], 1)
         unit = (index + torch.rand(len(numbers), 3, generator=generator).to(numbers.device)) / g
@@ -51,9 +51,9 @@ class OccupancyGrid(nn.Module):
     def update(
         self, density_at: Callable[[Tensor], Tensor], generator: torch.Generator, *, some: int, decay: float, threshold: float
     ) -> None:
-        """Look at the density in cells anew: in all open ones, or at random in `some` of them and in twice as many occupied ones.
+        """Evaluate the density again: in all open cells, or in `some` random ones of them and twice as many occupied ones.
 
-        density_at maps places (N, 3) to densities (N,); threshold: of the optical thickness of a step. At least one cell is open.
+        density_at maps positions (N, 3) to densities (N,); threshold: of a step's optical thickness. At least one cell is open.
         """
         numbers = torch.nonzero(self.open.view(-1))[:, 0]
         if some:
@@ -65,10 +65,10 @@ class OccupancyGrid(nn.Module):
                 if len(group)
             ]
             numbers = torch.cat(picked)
-        found = [density_at(self._places(part, generator)) for part in numbers.split(1 << 18)]
+        found = [density_at(self._random_positions(part, generator)) for part in numbers.split(1 << 18)]
         flat = self.density.view(-1)
         flat[numbers] = flat[numbers] * decay
-        flat.scatter_reduce_(0, numbers, torch.cat(found), "amax")  # a cell may have been looked at more than once
+        flat.scatter_reduce_(0, numbers, torch.cat(found), "amax")  # a cell may be among them more than once
         self.set_occupied(self.density * self.step > threshold)
 
     def samples(

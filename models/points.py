@@ -15,11 +15,11 @@ from taichi_kernels.splatting import MIN_TRANSMITTANCE, splat, splat_packed
 from taichi_kernels.splatting.profiles import PROFILES
 
 SH_COEFFICIENTS = 9  # degree 2
-SEEN_TRANSMITTANCE = 1 / 512  # what lies behind less than this changes an 8-bit picture by half a level at most
+SEEN_TRANSMITTANCE = 1 / 512  # points behind less than this change an 8-bit picture by half a level at most
 
 
 class PointCloud(nn.Module):
-    """N points, each with a position, a base colour and spherical harmonics, and where learned an opacity and a radius.
+    """N points, each with a position, a base colour and spherical harmonics, and, if they are learned, an opacity and a radius.
 
     A point of radius r covers pixels within r * min(W, H) / 2 of its projection, whatever its depth (r in NDC, where the image is
     2 wide, as in Zhang et al. 2022). That is for the pictures that the cloud is learned from; in a picture with another lens it
@@ -65,7 +65,7 @@ class PointCloud(nn.Module):
         self.frame = frame  # min(W, H) / 2 / fx of the training pictures, see `frame_of`; None: that of each picture
 
     def settings(self) -> dict:
-        """What a cloud needs beside its tensors to be rebuilt: keyword arguments of the constructor."""
+        """Keyword arguments of the constructor that rebuild the cloud together with its tensors."""
         return {
             "radius": self.radius,
             "profile": self.profile,
@@ -92,8 +92,8 @@ class PointCloud(nn.Module):
 
     @staticmethod
     def from_appearance(tensors: dict[str, Tensor], **settings) -> "PointCloud":
-        """A cloud from what its points look like: positions, base, sh, and opacity (N,) in [0, 1] and radius (N,), NDC, where
-        they have their own. Raises TypeError and ValueError for settings that do not fit."""
+        """A cloud from its points' appearance: positions, base, sh, and, if they have their own, opacity (N,) in [0, 1] and
+        radius (N,), NDC. Raises TypeError and ValueError for settings that do not fit."""
         tensors = dict(tensors)
         if "opacity" in tensors:
             tensors["opacity_logits"] = torch.logit(tensors.pop("opacity"), eps=1e-7)
@@ -111,8 +111,8 @@ class PointCloud(nn.Module):
 
     @staticmethod
     def checked(tensors: dict[str, Tensor], settings: dict) -> "PointCloud":
-        """A cloud from what a file holds: `tensors()` and `settings()` of another one. Raises ValueError where they are not that:
-        names, shapes, types, values that are not finite, and radii out of range."""
+        """A cloud from a file's content: `tensors()` and `settings()` of another one. Raises ValueError if they are wrong: names,
+        shapes, types, values that are not finite, and radii out of range."""
         check_mapping("its tensors", tensors, ("positions",))
         count = len(tensors["positions"]) if isinstance(tensors["positions"], Tensor) and tensors["positions"].ndim else 0
         expected = {"positions": like(count, 3), "base": like(count, 3), "sh": like(count, SH_COEFFICIENTS, 3)}
@@ -146,7 +146,7 @@ class PointCloud(nn.Module):
         return torch.exp(self.log_radii) * unit
 
     def unit(self, cameras: Cameras, view: int) -> float:
-        """What an NDC radius of 1 is in a view, px."""
+        """The length in px of an NDC radius of 1 in a view."""
         return min(cameras.size(view)) / 2 if self.frame is None else self.frame * float(cameras.intrinsics[view, 0, 0])
 
     def composite(self, cameras: Cameras, view: int) -> tuple[Tensor, Tensor]:
@@ -203,7 +203,7 @@ class PointCloud(nn.Module):
 
 
 def frame_of(cameras: Cameras) -> float:
-    """min(W, H) / 2 / fx of pictures, the median over the views: what `PointCloud.frame` is in training."""
+    """min(W, H) / 2 / fx of pictures, the median over the views: `PointCloud.frame` in training."""
     return float((shorter_sides(cameras) / 2 / cameras.intrinsics[:, 0, 0].double()).median())
 
 

@@ -1,4 +1,4 @@
-"""What every model that is looked at ray by ray shares: how a picture is made of rays."""
+"""How a picture is made of rays: common to all models that are rendered ray by ray."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,14 +20,13 @@ CHUNK = 32_768  # rays that are rendered at a time
 class RayModel(nn.Module, ABC):
     """A model that answers `render_rays`. Its coordinates are the world's, or normalised device coordinates.
 
-    through_corners: pixels stand for the rays through their upper left corners, as they do in nerf-pytorch, not for those through
-    their centres.
+    through_corners: rays go through the upper left corners of pixels, as in nerf-pytorch, not through their centres.
     """
 
-    kind: Any  # str, the word for --field
+    field_word: Any  # str, the word for --field
     chunk: int  # rays that are rendered at a time
     points: int  # that go through a network at a time
-    radiance_samples: Any  # int, of a ray, at which the radiance alone is evaluated; 0: it is at every sample
+    radiance_samples: Any  # int, samples per ray that evaluate the radiance alone; 0: every sample does
     state: Callable[..., dict]  # the model as plain tensors and numbers
 
     def __init__(self, ndc: Ndc | None = None, *, through_corners: bool = False):
@@ -55,7 +54,7 @@ class RayModel(nn.Module, ABC):
 
     @abstractmethod
     def render_rays(self, rays: Rays) -> RayRendering:
-        """What rays in the model's coordinates show."""
+        """Colour, transmittance and depth of rays in the model's coordinates."""
 
     @torch.no_grad()
     def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:

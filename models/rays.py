@@ -68,13 +68,13 @@ class Ndc(NamedTuple):
 
     @staticmethod
     def depth(rays: Rays, t: Tensor) -> Tensor:
-        """Depths along the camera's z axis, world units, of places t in [0, 1) on rays, which are given in the world."""
+        """Depths along the camera's z axis, world units, of t in [0, 1) on rays, which are given in the world."""
         z = -1 / (1 - t).clamp_min(1e-6)
         return (z - rays.origins[:, 2]) / rays.directions[:, 2]
 
 
 def ndc_from(saved: tuple | list | None) -> Ndc | None:
-    """The normalised device coordinates of a saved model, None where it has none. Raises ValueError for other values."""
+    """The normalised device coordinates of a saved model, None if it has none. Raises ValueError for other values."""
     if saved is None:
         return None
     if not isinstance(saved, (tuple, list)) or len(saved) != len(Ndc._fields):

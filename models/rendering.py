@@ -1,4 +1,4 @@
-"""What every method returns for a view, so that metrics, video and report are written once."""
+"""The result of every method for a view, so that metrics, video and report are written once."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch import Tensor
 class Rendering:
     """One rendered view."""
 
-    image: Tensor  # (H, W, 3) in [0, 1], over the background that was asked for
+    image: Tensor  # (H, W, 3) in [0, 1], over the requested background
     alpha: Tensor  # (H, W) in [0, 1]: 1 - transmittance behind the last point
-    depth: Tensor | None  # (H, W) world units along the camera's z axis, alpha-weighted mean, 0 where alpha is 0; None unasked
-    normal: Tensor | None = None  # (H, W, 3) unit world vectors, where the model has one
+    depth: Tensor | None  # (H, W) world units along the camera's z axis, alpha-weighted mean (0 if alpha is 0); may be None
+    normal: Tensor | None = None  # (H, W, 3) unit world vectors, if the model has normals

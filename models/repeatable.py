@@ -1,9 +1,9 @@
 """Operations of Torch that give the same bits on a CPU for any number of threads.
 
-Torch's own do not: they cut a sum over many samples in one part for each thread, and they work out the last values of each
-thread's part by other instructions than the rest, which round otherwise. Here sums are cut in blocks of a fixed size, curves are
+Torch's own do not: they cut a sum over many samples in one part for each thread. The last values of each thread's part are
+computed by other instructions than the rest, which round differently. Here sums are cut in blocks of a fixed size, curves are
 made of steps that round each value alike, and matrices have sizes at which the libraries cut only between whole vectors.
-Libraries promise none of this; tests/training/test_threads.py looks whether it holds. All are differentiable once; a second
+Libraries promise none of this; tests/training/test_threads.py checks it. All are differentiable once; a second
 derivative through a curve or a layer raises RuntimeError (`once_differentiable`).
 """
 
@@ -15,7 +15,7 @@ from taichi_kernels.common.derivatives import once_differentiable
 
 _BLOCK = 1024  # values, or samples, of a sum: oneDNN cuts a sum in bfloat16 from 2048 on
 _ROWS = 64  # samples of a matrix: a multiple of these
-_ROWS_BFLOAT16 = 2048  # multiplications in bfloat16 are compiled anew for each size that they meet
+_ROWS_BFLOAT16 = 2048  # multiplications in bfloat16 are compiled for each new size
 _COLUMNS = 16  # of a matrix in single precision: a multiple of these
 _FEW = 4  # columns that are never cut
 
@@ -44,8 +44,8 @@ def softplus(raw: Tensor) -> Tensor:
 
 
 def padded(samples: Tensor) -> Tensor:
-    """Samples (M, K) with rows and columns of zeros behind the last, up to a size at which `linear` need not copy them; on a GPU,
-    which needs none, the samples themselves."""
+    """Samples (M, K) with rows and columns of zeros behind the last, up to a size at which `linear` need not copy them. On a GPU,
+    which needs no padding, the samples themselves."""
     if samples.device.type != "cpu":
         return samples
     rows = _ROWS_BFLOAT16 if samples.dtype == torch.bfloat16 else _ROWS if _single(samples) else 1
@@ -56,7 +56,7 @@ def padded(samples: Tensor) -> Tensor:
 def linear(samples: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A linear layer, samples @ weight.T + bias, (M, N), in the type of the samples.
 
-    samples (M, K); weight (N, K), or with fewer columns where the samples' last ones are zeros; bias (N,). Differentiable in all;
+    samples (M, K); weight (N, K), or with fewer columns if the samples' last ones are zeros; bias (N,). Differentiable in all;
     gradients to weight and bias are summed in their own type.
     """
     shape, samples = (len(samples), len(weight)), padded(samples)

@@ -19,7 +19,7 @@ from models.volume import RayRendering, Sampler
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.sampling import along
 
-POINTS = 65_536  # that go through the network at a time, where no gradient is wanted
+POINTS = 65_536  # that go through the network at a time if no gradient is wanted
 _ENDLESS = 1e10  # t: the length of an endless ray's last interval
 
 
@@ -32,16 +32,16 @@ class Sampling:
     samples: int = 64  # evenly, for the coarse network
     importance: int = 0  # more of them, by the coarse network's weights, for the fine network; 0: there is none
     disparity: bool = False  # even in 1 / t
-    endless: bool = False  # the last sample stands for all that lies behind it
+    endless: bool = False  # the last sample's interval never ends
     reparameterized: bool = False  # the coarse network is density alone, and gradients reach it through t
     union: bool = True  # the fine network sees the coarse one's samples too
-    correcting: bool = False  # reparameterized: the fine network's density is the coarse one's, corrected, and not its own
-    through_places: bool = True  # reparameterized: gradients reach the coarse network through t, also if correcting
+    correcting: bool = False  # reparameterized: the fine network corrects the coarse density instead of having its own
+    through_places: bool = True  # reparameterized: gradients reach the coarse network through t (the name is that in files)
     estimated: bool = False  # reparameterized: the fine network has the radiance alone, which is averaged over its samples
 
 
 class Traced(NamedTuple):
-    """What R rays composite to, by each network."""
+    """R rays composited, by each network."""
 
     coarse: Composite | None  # None if the coarse network has no colours
     best: Composite  # of the fine network, or of the coarse one if it is the only one
@@ -50,7 +50,7 @@ class Traced(NamedTuple):
 class SampledField(RayModel):
     """One or two networks and how they are sampled: the model of `--method nerf --field mlp`."""
 
-    kind = "mlp"
+    field_word = "mlp"
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class SampledField(RayModel):
         if sampling.reparameterized == coarse.shape.colours:
             raise ValueError("sampling.reparameterized goes with a coarse network without colours, and the other way round")
         if (sampling.estimated or sampling.correcting) and not sampling.reparameterized:
-            raise ValueError("sampling.estimated and sampling.correcting are kinds of sampling.reparameterized")
+            raise ValueError("sampling.estimated and sampling.correcting need sampling.reparameterized")
         if not (sampling.correcting or sampling.through_places):
             raise ValueError("the coarse network learns by sampling.correcting, or through t, or by both")
         if (fine is None) != (sampling.importance == 0):
@@ -75,7 +75,7 @@ class SampledField(RayModel):
         self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
 
     def state(self, *, training: bool = True) -> dict:
-        """The model as plain tensors and numbers; training needs no more of them than rendering."""
+        """The model as plain tensors and numbers; training needs the same ones as rendering."""
         settings = {
             "coarse": self.coarse.settings(),
             "fine": self.fine and self.fine.settings(),
@@ -87,12 +87,12 @@ class SampledField(RayModel):
 
     @staticmethod
     def from_state(state: dict) -> "SampledField":
-        """The model of `state`. Raises ValueError for one that this version would show as something else."""
+        """The model of `state`. Raises ValueError if this version would render it differently."""
         check_mapping("its field", state, ("settings", "tensors"))
         settings = check_mapping("its settings", state["settings"], ("coarse", "fine", "sampling", "ndc", "through_corners"))
         saved = check_mapping("its sampling", settings["sampling"])
         if saved.get("correcting") and "through_places" not in saved:
-            raise ValueError("its networks are of an earlier version, whose fine density was corrected in another way")
+            raise ValueError("its networks are of an earlier version, which corrected the fine density in another way")
         sampling = check_record(Sampling, saved, "its sampling")
         check_number("its samples", sampling.samples, 2, 65536, whole=True)
         check_number("its importance", sampling.importance, 0, 65536, whole=True)
@@ -124,8 +124,8 @@ class SampledField(RayModel):
     def trace(self, rays: Rays, generator: torch.Generator | None = None, *, jitter: float = 0.0, noise: float = 0.0) -> Traced:
         """Sample and composite rays in the model's coordinates; differentiable in the networks.
 
-        jitter: by how much of the way to a random t of its own interval a sample moves, in [0, 1]; noise: standard deviation of
-        the normal noise on raw densities. Both are drawn from the generator.
+        jitter: a sample moves by this fraction of the way to a random t of its own interval; noise: standard deviation of the
+        normal noise on raw densities. Both are drawn from the generator.
         """
         s = self.sampling
         near, far = (rays.direction_norms.new_full((len(rays),), t) for t in (s.near, s.far))
@@ -153,7 +153,7 @@ class SampledField(RayModel):
 
     @property
     def sampler(self) -> Sampler:
-        """What chooses the fine network's samples."""
+        """The choice of the fine network's samples."""
         s = self.sampling
         if not s.reparameterized:
             return WeightSampler(s.importance, s.union)
@@ -163,7 +163,7 @@ class SampledField(RayModel):
 
     @property
     def radiance_samples(self) -> int:
-        """Samples of a ray at which the radiance alone is evaluated; 0: it is at every sample."""
+        """Samples per ray that evaluate the radiance alone; 0: every sample does."""
         return self.sampling.importance if self.sampling.estimated else 0
 
     @radiance_samples.setter
@@ -179,7 +179,7 @@ class SampledField(RayModel):
         return self.coarse.activate(next(self.coarse.parameters()).new_zeros(1))
 
     def render_rays(self, rays: Rays) -> RayRendering:
-        """What rays in the model's coordinates show."""
+        """Colour, transmittance and depth of rays in the model's coordinates."""
         colour, transmittance, depth = self.trace(rays).best[:3]
         assert depth is not None
         return RayRendering(colour, transmittance, depth)
@@ -196,11 +196,11 @@ class SampledField(RayModel):
     def _at(
         self, field: NetworkField, rays: Rays, t: Tensor, generator, noise: float, offset: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Densities (R, N) and colours (R, N, 3), where the field has some, at t (R, N); offset: of raw densities."""
+        """Densities (R, N) and colours (R, N, 3), if the field has some, at t (R, N); offset: of raw densities."""
         positions = rays.origins[:, None] + t[..., None] * rays.directions[:, None]
         if torch.is_grad_enabled():
             raw, colours = field.raw(positions, rays.view_directions)
-        else:  # the network's layers are much larger than what they make
+        else:  # the network's layers are much larger than their results
             some = max(1, self.points // t.shape[1])
             parts = [field.raw(*part) for part in zip(positions.split(some), rays.view_directions.split(some), strict=True)]
             raw = torch.cat([part[0] for part in parts])

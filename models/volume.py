@@ -1,4 +1,4 @@
-"""The three parts of a volume rendering: a field, a sampler that says where it is evaluated, an integrator that sums it up.
+"""The three parts of a volume rendering: a field, a sampler that chooses the positions, an integrator that sums up.
 
 The original's two networks are `NetworkField`s, with the samplers in models/fine_samplers.py; the grid field and the voxels are
 sampled by `models.occupancy.OccupancyGrid`. Integrators are quadrature (`taichi_kernels.compositing.composite`) and Monte Carlo
@@ -17,7 +17,7 @@ from taichi_kernels.inverse_transform import Drawn
 
 
 class RayRendering(NamedTuple):
-    """What R rays show, over nothing."""
+    """R rays rendered, over nothing."""
 
     colour: Tensor  # (R, 3), premultiplied by alpha
     transmittance: Tensor  # (R,) 1 - alpha
@@ -29,7 +29,7 @@ class Field(Protocol):
     """Density and radiance of space; differentiable in its parameters."""
 
     def encode(self, positions: Tensor) -> Tensor:
-        """Features (M, F) of positions (M, 3), which the others take in place of computing them again."""
+        """Features (M, F) of positions (M, 3), which the other functions accept instead of computing them again."""
         ...
 
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
@@ -37,7 +37,7 @@ class Field(Protocol):
         ...
 
     def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Densities (M,), and what `radiance` needs to know of the positions (M, ...)."""
+        """Densities (M,), and the code (M, ...) that `radiance` needs of the positions."""
         ...
 
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
@@ -46,10 +46,10 @@ class Field(Protocol):
 
 
 class Sampler(Protocol):
-    """Chooses where along rays a fine field is evaluated."""
+    """Chooses the t of rays at which a fine field is evaluated."""
 
     def samples(self, rays: Rays, coarse: CoarsePass, generator: torch.Generator | None) -> FineSamples:
-        """Samples by what a coarse pass found; at random with a generator, else always the same."""
+        """Samples from a coarse pass; at random with a generator, else always the same."""
         ...
 
 
@@ -57,5 +57,5 @@ class Integrator(Protocol):
     """Sums up colours at samples that were drawn from a density."""
 
     def __call__(self, drawn: Drawn, t: Tensor, colours: Tensor) -> Composite:
-        """What R rays composite to, from colours (R, K, 3) at t (R, K)."""
+        """The composite of R rays, from colours (R, K, 3) at t (R, K)."""
         ...

@@ -1,6 +1,6 @@
 """A radiance field whose density is cheap and whose radiance is not: voxels for one, a hash grid and a network for the other.
 
-What it is for: samples of the density alone say where a few calls of the radiance are worth the most (models/monte_carlo.py).
+Its purpose: samples of the density alone tell at which t a few calls of the radiance gain the most (models/monte_carlo.py).
 """
 
 from dataclasses import asdict, dataclass
@@ -33,12 +33,12 @@ class VoxelShape:
 class VoxelField(nn.Module):
     """Density and colour at points of a box.
 
-    The logarithm of the density is a sum of a few levels of voxels, whose vertices share values by a hash where there are more
+    The logarithm of the density is a sum of a few levels of voxels, whose vertices have common values by a hash if there are more
     than 2^21; features of a hash grid and the spherical harmonics of the direction go through two hidden layers to the logit of
     the colour. A point outside the box has its nearest face's values.
     """
 
-    kind, shape_type = "voxels", VoxelShape
+    field_word, shape_type = "voxels", VoxelShape
     box: Tensor
     density_cost = 0.25  # of a sample of density, in samples of radiance
 
@@ -74,7 +74,7 @@ class VoxelField(nn.Module):
         return {"voxels": (density.rows, 1), "table": (radiance.rows, shape.features)} | layers
 
     def settings(self) -> dict:
-        """What the field needs beside its tensors to be rebuilt."""
+        """The numbers that rebuild the field together with its tensors."""
         return asdict(self.shape)
 
     def describe(self) -> str:
@@ -90,11 +90,11 @@ class VoxelField(nn.Module):
         return encode_grid(self._unit(positions), self.voxels, self.density_layout)
 
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
-        """Densities (M,) per world unit at positions (M, 3); features: what `encode` says there, where it is known."""
+        """Densities (M,) per world unit at positions (M, 3); features: `encode` of the positions, if it is known."""
         return density_of(encode_grid(self._unit(positions), self.voxels, self.density_layout, known=features).sum(1))
 
     def code(self, positions: Tensor) -> Tensor:
-        """What `radiance` needs to know of positions (M, 3): the hash grid's features (M, L F)."""
+        """The code of positions (M, 3) that `radiance` needs: the hash grid's features (M, L F)."""
         return encode_grid(self._unit(positions), self.table, self.layout)
 
     def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -1,1 +1,1 @@
-"""What a run is asked to do: the typed options, the flags that fill them, and the errors a user can mend."""
+"""The options of a run: their types, the flags that fill them, and the errors that a user can fix."""

@@ -1,4 +1,4 @@
-"""Words of the command line and lines of config files -> {flag: value}, by the stories of the settings."""
+"""Words of the command line and lines of config files -> {flag: value}, by the descriptions of the settings."""
 
 import difflib
 import re
@@ -21,8 +21,8 @@ _NEEDS_QUOTES = re.compile(r"[\s#;:='\"\[\]]")
 
 
 def read_flags(argv: list[str], settings: Mapping[str, Field], groups: Mapping[str, str], examples: str) -> dict[str, Any]:
-    """{flag: value} of what is given in the command line's words (without the program's name) and in the config file that they
-    may name; the command line wins.
+    """{flag: value} of the flags in the command line's words (without the program's name) and in the config file that they may
+    name; the command line wins.
 
     settings: all that there are; groups: their headings in the help. Raises InputError for what is not understood; `--help`
     prints and exits by SystemExit(0).
@@ -39,7 +39,7 @@ def read_flags(argv: list[str], settings: Mapping[str, Field], groups: Mapping[s
 
 
 def config_text(options: Options, groups: Mapping[str, str]) -> str:
-    """The options that the run heeds as `flag = value` lines under headings; a file with this text is understood by --config."""
+    """The options that the run uses as `flag = value` lines under headings; a file with this text is understood by --config."""
     lines = []
     for group in groups:
         shown = {
@@ -71,7 +71,7 @@ class _Parser(configargparse.ArgumentParser):
 
 
 class _ConfigFile(configargparse.DefaultConfigFileParser):
-    """`flag = value` lines, `#` comments; what is wrong with a line is told with its number."""
+    """`flag = value` lines, `#` comments; errors in a line are reported with its number."""
 
     settings: Mapping[str, Field]
 

@@ -1,4 +1,4 @@
-"""What --mask_corruption understands: kinds of damage to masks, each with an amount."""
+"""The values of --mask_corruption: kinds of damage to masks, each with an amount."""
 
 import math
 from typing import NamedTuple

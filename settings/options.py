@@ -18,7 +18,7 @@ GROUPS = {  # of flags, in the order of the help; the methods' groups come befor
     "run": "where results go, and what to do with a run that is already there",
     "machine": "where the work is done",
 }
-SMALLEST_IMAGE = 8  # px; below this the gradient loss has hardly a neighbour to compare with
+SMALLEST_IMAGE = 8  # px; in smaller pictures the gradient loss has hardly any neighbours to compare
 SIZES = ("img_s", "half_res", "factor")  # flags that each set the image size
 
 
@@ -127,14 +127,14 @@ class SceneOptions:
 
     @property
     def scene_name(self) -> str:
-        """What the scene is called: --dataname, else the name of the --datadir folder."""
+        """The scene's name: --dataname, else the name of the --datadir folder."""
         if self.is_demo or self.datadir is None:
             return self.dataname or "demo"
         return self.dataname or Path(self.datadir).expanduser().resolve().name or "scene"
 
     @property
     def is_demo(self) -> bool:
-        """True where the built-in scene was asked for: by --dataset_type demo, or by --dataname demo and no other type."""
+        """True if the built-in scene was requested: by --dataset_type demo, or by --dataname demo and no other type."""
         return self.dataset_type == "demo" or (self.dataname == "demo" and self.dataset_type in (None, "blender"))
 
 
@@ -218,7 +218,7 @@ class MachineOptions:
 
 @dataclass(frozen=True)
 class Options(SceneOptions, RunOptions, MachineOptions):
-    """What every run is asked to do. A method's options are a subclass with its own settings. None means: not given by the user,
+    """The options of every run. A method's options are a subclass with its own settings. None means: not given by the user,
     the method or the protocol decides; types are those after that."""
 
     method: str = method_word("")
@@ -232,17 +232,17 @@ class Options(SceneOptions, RunOptions, MachineOptions):
 
     @classmethod
     def as_today(cls, then: dict[str, Any]) -> dict[str, Any]:
-        """The options of a run of an earlier version, with what was decided elsewhere then."""
+        """The options of a run of an earlier version, with values that were decided elsewhere then."""
         return then
 
     @property
     def variant(self) -> str:
-        """What tells runs of a method apart in the names of their folders; may be empty."""
+        """A part of folders' names that tells runs of one method apart; may be empty."""
         return ""
 
     @property
     def scene_background(self) -> str:
-        """What lies behind the alpha channel, in training and in evaluation: `black` or `white`."""
+        """The background behind the alpha channel, in training and in evaluation: `black` or `white`."""
         return self.background or ("white" if self.white_bkgd or self.protocol == "standard" else "black")
 
     @property
@@ -252,7 +252,7 @@ class Options(SceneOptions, RunOptions, MachineOptions):
 
     @property
     def carves(self) -> bool:
-        """Whether masks say where training starts; else they are only what is transparent."""
+        """Whether masks decide where training starts; otherwise they only say what is transparent."""
         return False
 
     @property

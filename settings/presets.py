@@ -1,4 +1,4 @@
-"""Config files that many scenes share: configs/lego_mlp.txt is the preset configs/synthetic_mlp.txt with `dataname = lego`."""
+"""Config files for many scenes: configs/lego_mlp.txt is the preset configs/synthetic_mlp.txt with `dataname = lego`."""
 
 import errno
 import io

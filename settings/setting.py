@@ -12,11 +12,11 @@ def setting(group: str, default: Any, help_text: str, **story) -> Any:
     """A field with its whole story, kept as metadata.
 
     unit, source: text; choices: the words allowed; low <= number <= high, number > above; form: the value's placeholder in the
-    help; absent: what happens where a value that may be None is not given; paper: the paper recipe's value of a setting that the
+    help; absent: what happens if a value that may be None is not given; paper: the paper recipe's value of a setting that the
     user may leave to the recipe; short: a second, one-letter flag.
     needs: (flag, words): it has a meaning only if that flag has one of these values, and is left out of config.txt otherwise.
-    about: `model`, a change of it makes another model; `view`, so does it, but a finished model may be looked at with another
-    value; `run`, it may differ between the parts of one run. path: it says where files lie, whose content is compared instead.
+    about: `model`, a change of it makes another model; `view`, the same, but a finished model may be rendered with another
+    value; `run`, it may differ between the parts of one run. path: it is the path of files, whose content is compared instead.
     may_grow: a run may go on with a larger number than it began with.
     """
     blank = {
@@ -61,5 +61,5 @@ def protocol_word(default: str | None, absent: str = "") -> Any:
 
 def plain_type(field: Field) -> type:
     """The plain type of a setting: bool, int, float or str."""
-    kind: Any = field.type
-    return next((part for part in get_args(kind) if part is not type(None)), kind)
+    declared: Any = field.type
+    return next((part for part in get_args(declared) if part is not type(None)), declared)

@@ -9,7 +9,7 @@ from settings.errors import InputError
 from settings.options import Options, settings_of
 from settings.setting import plain_type
 
-LARGEST_WHOLE = 2**31 - 1  # what kernels count with
+LARGEST_WHOLE = 2**31 - 1  # the largest number that kernels count to
 
 
 def validate(options: Options) -> None:
@@ -64,7 +64,7 @@ def _check_value(setting: Field, value: Any) -> None:
     if isinstance(value, (bool, str)):
         return
     inside = (low is None or value >= low) and (above is None or value > above) and (high is None or value <= high)
-    if not (inside and math.isfinite(value)):  # in this order: no float holds some whole numbers
+    if not (inside and math.isfinite(value)):  # in this order: some whole numbers are too large for a float
         start = f"above {above}" if above is not None else f"of at least {low}"
         end = f" and at most {high}" if high is not None else ""
         raise InputError(f"{flag} is out of range: give a number {start}{end}")

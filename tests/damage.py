@@ -1,4 +1,4 @@
-"""Damaged copies of sound files for property tests: what disks, downloads, editors and other programs make of them."""
+"""Damaged copies of sound files for property tests: as disks, downloads, editors and other programs damage them."""
 
 import copy
 import json
@@ -101,23 +101,23 @@ _JSON_VALUES = st.recursive(
 @st.composite
 def damaged_bytes(draw, whole: bytes) -> bytes:
     """The bytes cut off, with bits flipped, with a piece taken out, or put or repeated elsewhere, or with numbers replaced."""
-    kind = draw(st.sampled_from(["cut", "flip", "take out", "splice", "extreme"])) if whole else "cut"
-    place = st.integers(0, max(len(whole) - 1, 0))
-    if kind == "cut":
-        return whole[: draw(place)]
+    damage = draw(st.sampled_from(["cut", "flip", "take out", "splice", "extreme"])) if whole else "cut"
+    index = st.integers(0, max(len(whole) - 1, 0))
+    if damage == "cut":
+        return whole[: draw(index)]
     found = bytearray(whole)
-    if kind == "take out":
-        start = draw(place)
+    if damage == "take out":
+        start = draw(index)
         return whole[:start] + whole[start + draw(st.integers(1, 64)) :]
-    if kind == "flip":
+    if damage == "flip":
         for _ in range(draw(st.integers(1, 8))):
-            found[draw(place)] ^= draw(st.integers(1, 255))
-    elif kind == "splice":
-        start, end = sorted((draw(place), draw(place)))
-        to = draw(place)
+            found[draw(index)] ^= draw(st.integers(1, 255))
+    elif damage == "splice":
+        start, end = sorted((draw(index), draw(index)))
+        to = draw(index)
         found[to : to + draw(st.sampled_from([0, end - start]))] = whole[start:end]
     else:
-        at, width = draw(place), draw(st.sampled_from([1, 2, 4, 8]))
+        at, width = draw(index), draw(st.sampled_from([1, 2, 4, 8]))
         found[at : at + width] = draw(
             st.sampled_from(
                 [b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\xff" * 7 + b"\x7f", (10**18).to_bytes(8, "little")]
@@ -184,8 +184,8 @@ def damaged_json(draw, whole):
     if mishap == "cut":
         return text[: draw(st.integers(0, len(text)))]
     if mishap == "overwritten":
-        place = draw(st.integers(0, len(text)))
-        return text[:place] + draw(st.binary(max_size=5)) + text[place + draw(st.integers(0, 5)) :]
+        start = draw(st.integers(0, len(text)))
+        return text[:start] + draw(st.binary(max_size=5)) + text[start + draw(st.integers(0, 5)) :]
     if mishap == "marked":
         return b"\xef\xbb\xbf" + text
     return draw(st.binary(max_size=50)) if mishap == "other" else text
@@ -209,7 +209,7 @@ def _change(draw, content):
 
 
 def sound_or_told(read):
-    """What `read()` gives, or None for an InputError in one line; anything else that it raises fails the test."""
+    """The result of `read()`, or None for an InputError in one line; anything else that it raises fails the test."""
     try:
         return read()
     except InputError as problem:

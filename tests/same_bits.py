@@ -1,11 +1,11 @@
-"""Do two versions of the program learn the same bits? Short runs of every method, and a digest of what each leaves.
+"""Do two versions of the program learn the same bits? Short runs of every method, and a digest of the results of each.
 
     python -m tests.same_bits run --program ../before --out before.json      (in turn for both versions)
     python -m tests.same_bits run --out after.json
     python -m tests.same_bits compare before.json after.json
 
 A digest covers the tensors of weights.pt, the pixels of the pictures, and the PSNR of every epoch. Both versions have to run
-on the same machine. The runs that are resumed are stopped by SIGUSR1 at a moment of chance, and must agree all the same.
+on the same machine. Some runs are stopped by SIGUSR1 at a random moment and resumed: they must agree too.
 """
 
 import argparse
@@ -82,7 +82,7 @@ RESUMED = ("points default", "points paper", "grid", "mlp, rvs")  # are run a se
 
 
 def digest(folder: Path) -> dict[str, Any]:
-    """What a run left: checksums of its weights and pictures, and the PSNR of its epochs."""
+    """The results of a run: checksums of its weights and pictures, and the PSNR of its epochs."""
     weights = torch.load(folder / "weights.pt", weights_only=True)
     pictures = [
         path.name.rpartition("_")[0].encode() + np.asarray(Image.open(path)).tobytes()
@@ -151,7 +151,7 @@ def _ended(words: list[str], program: Path, *, stop: bool) -> int:
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What differs, a sentence each."""
+    """The differences, a sentence each."""
     lines = [f"{name}: only one of the versions ran it" for name in sorted(before.keys() ^ after.keys())]
     for name in before.keys() & after.keys():
         other = [key for key in ("weights", "pictures", "history", "psnr") if before[name][key] != after[name][key]]

@@ -67,7 +67,7 @@ def with_sizes(split: Split) -> Split:
 
 
 def wall_scene(views: int = 12, width: int = 48, height: int = 40) -> Scene:
-    """A coloured wall at z = -3 without alpha, seen from places around the origin by cameras that look along -z."""
+    """A coloured wall at z = -3 without alpha, seen from positions around the origin by cameras that look along -z."""
     g, focal, distance = torch.Generator().manual_seed(0), 0.9 * width, 3.0
     k = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     x, y = (torch.arange(width) + 0.5 - width / 2) / focal, -(torch.arange(height) + 0.5 - height / 2) / focal

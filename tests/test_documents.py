@@ -16,7 +16,7 @@ _PLACEHOLDERS = ("…", "...", "FOLDER", "FILE")
 
 
 def commands(text: str) -> list[str]:
-    """What stands in code: lines of blocks and `spans`."""
+    """The code of a page: lines of blocks and `spans`."""
     blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
     return [line.strip() for block in blocks for line in block.splitlines()] + spans

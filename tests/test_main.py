@@ -1,4 +1,4 @@
-"""The program as its user meets it: one command on a small built-in scene, and mistakes."""
+"""The program as its user sees it: one command on a small built-in scene, and mistakes."""
 
 import importlib
 import json
@@ -76,7 +76,7 @@ def test_trains_and_reports(scene, tmp_path, capsys):
         (["--datadir", "{scene}", "--basedir", "{scene}/transforms_train.json/run"], "is not a folder"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(scene, tmp_path, capsys, words, sentence):
+def test_mistakes_are_reported_in_one_sentence(scene, tmp_path, capsys, words, sentence):
     run = tmp_path / "run"
     words = [word.replace("{scene}", str(scene)) for word in words]
     assert main.main(["--basedir", str(run), *words, "--device", "cpu"]) == 2
@@ -85,11 +85,11 @@ def test_mistakes_are_told_in_a_sentence(scene, tmp_path, capsys, words, sentenc
     assert not run.exists()
 
 
-@pytest.mark.parametrize("place", ["/proc/run", "a" * 300, "{run}/report.html/x"])
-def test_folders_that_cannot_be_made_are_one_sentence(scene, tmp_path, capsys, place):
+@pytest.mark.parametrize("folder", ["/proc/run", "a" * 300, "{run}/report.html/x"])
+def test_folders_that_cannot_be_made_are_one_sentence(scene, tmp_path, capsys, folder):
     (tmp_path / "report.html").touch()
-    place = place.replace("{run}", str(tmp_path))
-    assert main.main(["--datadir", str(scene), "--basedir", place, "--device", "cpu"]) == 2
+    folder = folder.replace("{run}", str(tmp_path))
+    assert main.main(["--datadir", str(scene), "--basedir", folder, "--device", "cpu"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and told.startswith("main.py: "), told
 
@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(scene, tmp_pat
     assert main.main(words) == 0 and (tmp_path / "report.json").is_file()
 
 
-def test_one_value_that_is_not_a_number_is_told(scene, tmp_path, capsys):
+def test_one_value_that_is_not_a_number_is_reported(scene, tmp_path, capsys):
     words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--img_s", "16", "--device", "cpu"]
     cloud = PointCloud(torch.zeros(4, 3), torch.full((4, 3), 0.5), torch.zeros(4, 9, 3), 0.1)
     with torch.no_grad():
@@ -157,7 +157,7 @@ def test_a_signal_ends_the_run_in_every_phase(scene, tmp_path, monkeypatch, caps
     """Afterwards it means again what it meant, and the same command makes the report."""
     room, _, name = where.rpartition(".")
     module, before = importlib.import_module(room), signal.getsignal(number)
-    users = [place for place in (module, importlib.import_module("reporting.assemble")) if hasattr(place, name)]
+    users = [user for user in (module, importlib.import_module("reporting.assemble")) if hasattr(user, name)]
     original = getattr(module, name)
 
     def told(*given, **settings):
@@ -166,8 +166,8 @@ def test_a_signal_ends_the_run_in_every_phase(scene, tmp_path, monkeypatch, caps
 
     words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--device", "cpu", "--epochs", "1", "--img_s", "32"]
     with monkeypatch.context() as patch:
-        for place in users:
-            patch.setattr(place, name, told)
+        for user in users:
+            patch.setattr(user, name, told)
         assert main.main(words) == code
     said = capsys.readouterr()
     assert f"stopped by {signal.Signals(number).name}" in said.err and not said.out
@@ -200,7 +200,7 @@ def test_ctrl_c_in_training_saves_and_reports(scene, tmp_path, monkeypatch, caps
 
 @pytest.mark.parametrize("encoder", ["/nonexistent/ffmpeg", "/bin/true"])
 def test_the_closing_lines_name_what_is_there(scene, tmp_path, monkeypatch, capsys, encoder):
-    """Without a video, whose reason is on the console; also where a run is shown again that had one."""
+    """Without a video, whose reason is on the console; also if a run is shown again that had one."""
     words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--device", "cpu", "--epochs", "1", "--img_s", "32"]
     assert main.main(words) == 0
     shown = dict(line.split(": ") for line in capsys.readouterr().out.splitlines()[1].split("   "))
@@ -216,7 +216,7 @@ def test_the_closing_lines_name_what_is_there(scene, tmp_path, monkeypatch, caps
 
 
 def test_a_radiance_field_from_pictures_to_report(scene, tmp_path, capsys, monkeypatch):
-    """One command, then the report alone; another method's run in the folder is told apart."""
+    """One command, then the report alone; another method's run in the folder is recognised."""
     monkeypatch.setattr("reporting.video.RENDER_BUDGET", 1.0)  # so early the field is fog, which is slow to look through
     run = tmp_path / "field"
     words = ["--method", "nerf", "--datadir", str(scene), "--basedir", str(run), "--device", "cpu"]

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason=
 
 
 def started(folder: Path, words: list[str]) -> subprocess.Popen:
-    """The program, as soon as its handlers are there: before that there is no line of its own."""
+    """The program, as soon as its handlers are there: before that, none of its own lines has run."""
     with (folder / "output.txt").open("a") as output:
         process = subprocess.Popen(
             [sys.executable, "main.py", "--threads", "1", "--basedir", str(folder / "run"), *words],
@@ -72,7 +72,7 @@ def weights(folder: Path) -> dict:
 
 
 def disturbed(folder: Path, words: list[str], seconds: float, chance: random.Random, moments: int) -> list[tuple]:
-    """A run with some signals, one each time that it is started, then to its end; what every signal led to: (name, moment,
+    """A run with some signals, one each time that it is started, then to its end; the result of every signal: (name, moment,
     exit code, seconds until it)."""
     folder.mkdir()
     told = []
@@ -117,11 +117,11 @@ def make_scene(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["points", "grid"])
-def test_signals_at_random_moments(tmp_path, kind):
-    words = ["--datadir", str(make_scene(tmp_path / "scene")), *RUNS[kind]]
+@pytest.mark.parametrize("name", ["points", "grid"])
+def test_signals_at_random_moments(tmp_path, name):
+    words = ["--datadir", str(make_scene(tmp_path / "scene")), *RUNS[name]]
     seconds, expected = whole(tmp_path / "whole", words)
-    chance, left = random.Random(f"{SEED} {kind}"), -(-MOMENTS // 2)
+    chance, left = random.Random(f"{SEED} {name}"), -(-MOMENTS // 2)
     while left:
         folder = tmp_path / f"cut_{left}"
         told = disturbed(folder, words, seconds, chance, min(left, AT_ONCE))
@@ -130,19 +130,19 @@ def test_signals_at_random_moments(tmp_path, kind):
 
 
 def main() -> None:
-    """All kinds of runs, and how long it took until the signals were answered."""
-    with tempfile.TemporaryDirectory() as place:
-        scene, ends = make_scene(Path(place) / "scene"), []
-        for kind, flags in RUNS.items():
+    """All runs of `RUNS`, and how long it took until the signals were answered."""
+    with tempfile.TemporaryDirectory() as temporary:
+        scene, ends = make_scene(Path(temporary) / "scene"), []
+        for run, flags in RUNS.items():
             words = ["--datadir", str(scene), *flags]
-            seconds, expected = whole(Path(place) / kind, words)
-            chance, left = random.Random(f"{SEED} {kind}"), -(-MOMENTS // len(RUNS))
+            seconds, expected = whole(Path(temporary) / run, words)
+            chance, left = random.Random(f"{SEED} {run}"), -(-MOMENTS // len(RUNS))
             while left:
-                folder = Path(place) / f"{kind}_{left}"
+                folder = Path(temporary) / f"{run}_{left}"
                 told = disturbed(folder, words, seconds, chance, min(left, AT_ONCE))
                 assert same(weights(folder), expected), told
                 left, ends = left - len(told), ends + told
-                print(kind, f"{seconds:.1f} s", *told, flush=True)
+                print(run, f"{seconds:.1f} s", *told, flush=True)
         print(len(ends), "moments:", dict(Counter((name, code) for name, _, code, _ in ends)))
         for name in (signal.name for signal in CODES):
             waits = sorted(wait for sent, _, code, wait in ends if sent == name and code)

@@ -16,7 +16,7 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 def read(path: Path) -> Any:
     """The content of a file that `torch.save` wrote, on the CPU.
 
-    Raises InputError where there is none, or where it is damaged: torch itself does not look at the checksums.
+    Raises InputError if there is none, or if it is damaged: torch itself does not check the checksums.
     """
     if not path.exists():
         raise InputError(f"no such file: {path}")
@@ -47,7 +47,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_content(content: Any) -> None:
-    """Tensors are plain ones, no larger than what is stored of them."""
+    """Tensors are plain ones, and no larger than their storage."""
     if isinstance(content, Tensor):
         plain = type(content) in (Tensor, torch.nn.Parameter) and content.layout == torch.strided and content.device.type == "cpu"
         if not plain or content.is_quantized:

@@ -1,4 +1,4 @@
-"""What is done beside the training: the progress bar, log.txt, pictures now and then, an early end of stages."""
+"""Actions during the training: the progress bar, log.txt, pictures now and then, an early end of stages."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +58,7 @@ class EarlyStop(Callback):
 
 
 class Snapshots(Callback):
-    """Calls save(model, step) after each step, on the first rank, outside the training time; once for each step, even where a
+    """Calls save(model, step) after each step, on the first rank, outside the training time; once for each step, even if a
     run is stopped in it and goes on."""
 
     def __init__(self, save: Callable[[Any, int], None]):

@@ -38,7 +38,7 @@ def save_config(folder: Path, text: str) -> None:
 def load_checkpoint(folder: Path, options: Options, now: dict | None = None, names: list[str] | None = None) -> dict | None:
     """The state of `folder`'s run, or None without one. Raises InputError if it was started with other options or data.
 
-    now: what `learned_from` says of the data of this run; names: of the training views. Without them, and for runs of earlier
+    now: `learned_from` of this run's data; names: of the training views. Without them, and for runs of earlier
     versions, paths are compared instead.
     """
     path = folder / CHECKPOINT
@@ -58,8 +58,8 @@ def load_checkpoint(folder: Path, options: Options, now: dict | None = None, nam
 
 
 def _check_options(folder: Path, then: dict, options: Options, by_content: bool) -> None:
-    """Raises InputError where an option differs from what it was that has to be the same through a run; by_content: those that
-    say where files lie have not."""
+    """Raises InputError if an option has changed that must stay the same during a run. by_content: options that are paths of
+    files may change."""
     then = {"method": "points"} | then
     if then["method"] == options.method:
         then = options.as_today(then)
@@ -75,7 +75,7 @@ def _check_options(folder: Path, then: dict, options: Options, by_content: bool)
 
 
 def read_run(path: Path, options: type[Options] = Options) -> dict:
-    """The state in a checkpoint, of a run with such options. Raises InputError where the file holds something else."""
+    """The state in a checkpoint, of a run with such options. Raises InputError if the file holds something else."""
     state = read(path)
     version = state.get("format") if isinstance(state, dict) else None
     if not isinstance(version, int) or version != _FORMAT or not {"optimizer", "finished"} <= state.keys():
@@ -103,7 +103,7 @@ def weights_size(weights: dict) -> int:
 
 
 def save_weights(folder: Path, weights: dict) -> int:
-    """Write a model alone, what `Run.weights` says of it, as `folder/weights.pt`; returns the file's size in bytes. Raises
+    """Write a model alone, its `Run.weights`, as `folder/weights.pt`; returns the file's size in bytes. Raises
     CannotWrite."""
     run_lock.check(folder)
     path = folder / WEIGHTS

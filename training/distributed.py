@@ -1,6 +1,6 @@
 """One run in several processes, the ranks: each learns from a part of every step's views or rays.
 
-Every rank holds the whole model. What is random about it comes from the first rank, gradients are summed over all ranks, and so
+Every rank holds the whole model. Its random numbers come from the first rank and gradients are summed over all ranks, so that
 every rank takes the same steps. On one rank all of this does nothing, to the bit.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # now: loaded after the ranks have met, defaults of its functions would keep their group alive
+import torch.distributed.nn  # now: if loaded after the ranks have met, defaults of its functions would keep their group alive
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
@@ -24,7 +24,7 @@ from settings.errors import InputError
 from system import ranks, signals
 
 _MEETING = 1800.0  # seconds until all ranks have come
-_PATIENCE = timedelta(days=1)  # with a rank that does not answer, and is not known to have ended: the first one makes pictures
+_PATIENCE = timedelta(days=1)  # how long to wait for a rank that does not answer: the first one may be making pictures
 _state = {"stop": ""}  # the signal by which all ranks stop
 
 
@@ -45,11 +45,11 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        dist.destroy_process_group()  # with its threads, which would abort a program that ends before they rest
+        dist.destroy_process_group()  # also ends its threads, which would abort the program if they still ran at its end
 
 
 def _rendezvous() -> Store:
-    """What the ranks leave words for each other in, once all are there. Signals are answered while it waits."""
+    """The store for messages between the ranks, once all are there. Signals are answered while it waits."""
     (host, port), until = ranks.meeting(), time.monotonic() + _MEETING
     serves = ranks.first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
     lost = f"the ranks did not meet at {host}, port {port}"
@@ -108,7 +108,7 @@ def shard_generator(shared: torch.Generator, seed: int, step: int) -> torch.Gene
 
 
 def broadcast(value: Any) -> Any:
-    """What the first rank has, on every rank: tensors and plain values. Others may come with None."""
+    """The first rank's value, on every rank: tensors and plain values. Other ranks may pass None."""
     if ranks.count() == 1:
         return value
     buffer = io.BytesIO()
@@ -136,7 +136,7 @@ def all_reduce(parameters: list[nn.Parameter], values: list[float]) -> list[floa
     gradients = [value.grad for value in parameters if value.grad is not None]
     message = torch.cat([gradient.reshape(-1) for gradient in gradients])
     with _lost_rank():
-        dist.all_reduce(numbers)  # first, and between CPUs: a rank that is gone is noticed here
+        dist.all_reduce(numbers)  # first, and between CPUs: a lost rank is noticed here
         dist.all_reduce(message)
     sums = message.split([gradient.numel() for gradient in gradients])
     for gradient, total in zip(gradients, sums, strict=True):
@@ -155,16 +155,16 @@ def stop_if_requested() -> None:
 
 
 def coordinated_stop() -> AbstractContextManager:
-    """A block in which one of several ranks does not stop alone: signals are answered here alone, by `stop_if_requested`."""
+    """A block in which one of several ranks does not stop alone: in it only `stop_if_requested` reacts to signals."""
     return nullcontext() if ranks.count() == 1 else signals.deferred()
 
 
 @torch.no_grad()
 def synchronize(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> bool:
-    """Give every rank the first one's parameters and buffers, and its optimizer's state, where any of the former differ in a bit;
+    """Give every rank the first one's parameters and buffers, and its optimizer's state, if any of the former differ in a bit;
     returns whether they were the same.
 
-    Ranks on unlike processors may round differently, and what a threshold decides could then differ too.
+    Ranks on different processors may round differently, and then decisions by a threshold could differ too.
     """
     if ranks.count() == 1:
         return True
@@ -183,7 +183,7 @@ def synchronize(model: nn.Module, optimizer: torch.optim.Optimizer | None = None
 
 
 def barrier() -> None:
-    """Until every rank has come here: what the first one had to save is saved."""
+    """Wait until every rank has come here: then the first one has saved its files."""
     if ranks.count() > 1:
         with _lost_rank():
             dist.all_reduce(torch.zeros(1))
@@ -195,7 +195,7 @@ def _lost_rank() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as problem:  # what torch.distributed raises, timeouts among it
+    except RuntimeError as problem:  # raised by torch.distributed, also for timeouts
         if os.environ.get("TORCH_DISTRIBUTED_DEBUG", "OFF") != "OFF":
             raise
         raise ranks.Lost("another rank ended, or does not answer: what it printed says why") from problem

@@ -1,7 +1,8 @@
-"""What a run learns from, known by its content and not by its path: so a run goes on after its data were moved, and does not
+"""The data of a run, recognised by their content and not by their path. So a run goes on after its data were moved, and does not
 go on with other data under the same names.
 
-Pictures are known by a checksum each, cameras and the scene's box by their numbers, which another machine may round otherwise.
+Pictures are recognised by a checksum each, cameras and the scene's box by their numbers, which another machine may round
+differently.
 """
 
 import zlib
@@ -40,7 +41,7 @@ def learned_from(scene: Scene, options: Options) -> dict:
 
 
 def difference(then: dict, now: dict, names: list[str]) -> str:
-    """What of `learned_from` differs, in words; empty where nothing does. names: the training views'.
+    """The difference of two `learned_from`, in words; empty if there is none. names: the training views'.
 
     Raises KeyError, TypeError, ValueError and the like where `then` is not what `learned_from` returns.
     """
@@ -58,11 +59,11 @@ def difference(then: dict, now: dict, names: list[str]) -> str:
         ("carved", "the masked picture {} has changed"),
     ):
         if (then[key] is None) != (now[key] is None):
-            kind = "masks" if key in ("masks", "carved") else "alpha channels"
+            compared = "masks" if key in ("masks", "carved") else "alpha channels"
             return (
-                f"the run began without {kind}, and now there are some"
+                f"the run began without {compared}, and now there are some"
                 if then[key] is None
-                else f"the run began with {kind}, and now there are none"
+                else f"the run began with {compared}, and now there are none"
             )
         other = [view for view in range(views) if now[key] is not None and then[key][view] != now[key][view]]
         if other:
@@ -125,7 +126,7 @@ def _other_start(then: dict | None, now: dict | None) -> str:
 
 
 def _close(then: Tensor, now: Tensor, view: int | None = None) -> bool:
-    """Whether numbers are the same but for rounding."""
+    """Whether numbers are the same except for rounding."""
     if then.shape != now.shape:
         return False
     least = _TOLERANCE * max(1e-12, float(now.abs().max()) if now.numel() else 0.0)

@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"(?:epoch|step) (\d+)\b")
 def begin(folder: Path, history: Sequence[Mapping], unit: str) -> None:
     """Keep the lines of the epochs that a checkpoint knows, once each; those of a killed run that it does not know come again.
 
-    unit: what the lines count, `epoch` or `step`. Raises CannotWrite.
+    unit: `epoch` or `step`, which numbers the lines. Raises CannotWrite.
     """
     path = folder / LOG
     known = {row[unit] for row in history}

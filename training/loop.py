@@ -21,12 +21,12 @@ from training.task import Callback, Task
 
 
 def fit(task: Task, folder: Path, *, callbacks: Sequence[Callback] = (), config_text: str = "") -> Run:
-    """Train, or continue the run in `folder`; returns `task.run`, which says where it stands at the end.
+    """Train, or continue the run in `folder`; returns `task.run`, which tells how far it is at the end.
 
-    config_text: kept in the folder as config.txt. Where the program is told to stop,
-    the run saves a checkpoint and raises StopRequested; after Ctrl-C it saves one and returns, with `interrupted` set. A resumed
-    run repeats an uninterrupted one to the bit. Of several ranks, the first alone writes files. Raises InputError for a
-    checkpoint of another run, for what `task.start` refuses, and for a loss or a model that is not finite.
+    config_text: kept in the folder as config.txt. If the program is told to stop, the run saves a checkpoint and raises
+    StopRequested; after Ctrl-C it saves one and returns, with `interrupted` set. A resumed run repeats an uninterrupted one to
+    the bit. Only the first of several ranks writes files. Raises InputError for a checkpoint of another run, if `task.start`
+    refuses the scene, and for a loss or a model that is not finite.
     """
     options, state = task.options, None
     data = learned_from(task.scene, options)
@@ -68,7 +68,7 @@ class _Loop:
             for callback in self.callbacks:
                 callback.begin(task)
             with distributed.coordinated_stop():
-                self._after_step()  # what a run that was stopped left undone
+                self._after_step()  # callbacks that a stopped run did not finish
                 while not task.finished:
                     self._step()
                     self._after_step()
@@ -76,7 +76,7 @@ class _Loop:
                     task.run.finished = True
                     self._save()
         except signals.StopRequested:
-            if hasattr(task, "optimizer"):  # else nothing has changed since the checkpoint
+            if hasattr(task, "optimizer"):  # otherwise nothing has changed since the checkpoint
                 self._save()
             distributed.barrier()
             if not signals.ends_training_only():
@@ -102,8 +102,8 @@ class _Loop:
             raise self._not_finite("loss")
 
     def _after_step(self) -> None:
-        """Record the epoch, save, and call the callbacks, each where it is due and not done yet. What raises StopRequested is
-        done again when the run goes on."""
+        """Record the epoch, save, and call the callbacks, each if it is due and not done yet. If one raises
+        StopRequested, it is done again when the run goes on."""
         recorded = self.task.epoch_done
         if recorded:
             self._record()
@@ -139,7 +139,7 @@ class _Loop:
             callback.after_row(task, run.history)
 
     def _checkpoint_due(self, recorded: bool) -> bool:
-        if self.task.finished:  # the last one says so, and comes when all is done
+        if self.task.finished:  # the last checkpoint comes at the end, in `go`
             return False
         if self.task.checkpoint_interval is None:
             return recorded

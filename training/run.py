@@ -1,4 +1,4 @@
-"""A training run and where it stands, whatever the method."""
+"""A training run and its progress, for every method."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -13,16 +13,16 @@ class HistoryRow(TypedDict):
     step: int  # that are done
     seconds: float  # of training so far
     train_psnr: float  # dB, over the epoch's steps
-    validation_psnr: float | None  # dB; None where it was not measured
+    validation_psnr: float | None  # dB; None if it was not measured
     stage: str
 
 
-SECONDS = ("training", "hull", "compile", "evaluation")  # what a run's time goes into
+SECONDS = ("training", "hull", "compile", "evaluation")  # parts of a run's time
 
 
 @dataclass(kw_only=True)
 class Run:
-    """What every method's run keeps."""
+    """The parts that every method's run has."""
 
     model: nn.Module
     history: list[HistoryRow] = field(default_factory=list)
@@ -32,16 +32,16 @@ class Run:
     options: dict[str, Any] | None = None  # of the run that was loaded
 
     def weights(self) -> dict:
-        """What weights.pt holds of the model, under the method's key."""
+        """The entries of weights.pt, under the method's key."""
         raise NotImplementedError
 
     def take(self, state: dict) -> None:
-        """Take over what a checkpoint says of the run whose model it holds."""
+        """Take over a checkpoint's entries about the run."""
         self.history, self.seconds, self.options = state["history"], state["seconds"], state["options"]
         self.interrupted = not state["finished"]
 
     def stages_in_words(self) -> str:
-        """The epochs of each stage as they were run, in one line; empty where nothing was trained."""
+        """The epochs of each stage as they were run, in one line; empty if nothing was trained."""
         lengths: dict[str, int] = {}
         for epoch in self.history:
             lengths[epoch["stage"]] = lengths.get(epoch["stage"], 0) + 1

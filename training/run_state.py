@@ -1,4 +1,4 @@
-"""What a checkpoint says of a run beside its model: whether it is what a run leaves.
+"""Whether a checkpoint's entries about a run, other than its model, are as a run writes them.
 
 Every function raises ValueError with a sentence that names the first part that is wrong.
 """
@@ -17,7 +17,7 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def check_run(state: dict, options: type[Options]) -> None:
-    """The parts that every method's run has. options: the kind that it was started with."""
+    """The parts that every method's run has. options: the class of the options that it was started with."""
     for name, value in check_mapping("its options", state["options"]).items():
         known = getattr(options, name, None)
         if not isinstance(value, _PLAIN) or (known is not None and value is not None and not _alike(value, known)):
@@ -57,7 +57,7 @@ def _check_history(history: Any) -> None:
 
 
 def squares_are_finite(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an Adam's squared gradients are finite numbers; where the other moments are not, the parameters are not either."""
+    """Whether an Adam's squared gradients are finite numbers; if the other moments are not, the parameters are not either."""
     return all(is_finite(moments["exp_avg_sq"]) for moments in optimizer.state.values())
 
 

@@ -1,4 +1,4 @@
-"""A training that is counted in steps, is recorded in equal parts, and draws all that is random from one generator."""
+"""A training that is counted in steps, is recorded in equal parts, and draws all random numbers from one generator."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,11 @@ class StepRun(Run):
 
 
 class StepTask(Task):
-    """What trainings of a number of steps have in common. A subclass makes `run` and `optimizer` in `start` and `restore`, calls
-    `restore_steps` there, and `count` at the end of each step."""
+    """The common part of trainings that are counted in steps.
+
+    A subclass makes `run` and `optimizer` in `start` and `restore`, calls `restore_steps` in `restore`, and `count` at the end of
+    each step.
+    """
 
     run: StepRun
 
@@ -39,7 +42,7 @@ class StepTask(Task):
         self.run.step += 1
 
     def restore_steps(self, state: dict) -> None:
-        """Go on from a checkpoint: history, step, optimizer and generator. Raises ValueError where one does not fit."""
+        """Go on from a checkpoint: history, step, optimizer and generator. Raises ValueError if one does not fit."""
         self.run.history, self.run.seconds, self.run.finished = state["history"], state["seconds"], state["finished"]
         self.run.step = check_number("its step", state["step"], 0, self.length, whole=True)
         if not isinstance(state["squares"], list):

@@ -1,4 +1,4 @@
-"""What the training loop asks of a method: a Task takes single steps, and knows where it stands."""
+"""The training loop's view of a method: a Task takes single steps, and knows its own progress."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ class Task(ABC):
     """One training, step by step. The loop (`training.loop.fit`) owns time, checkpoints, history and signals; a task owns its
     model, its optimizer and what a step is.
 
-    An *epoch* is a part of the training after which a row is added to the history. What a task counts for the progress bar is
-    its `unit`; `total` may shrink where a stage ends early.
+    An *epoch* is a part of the training after which a row is added to the history. The progress bar counts a task's
+    `unit`; `total` may shrink if a stage ends early.
     """
 
     scene: Scene  # whose training views are learned from
@@ -24,8 +24,8 @@ class Task(ABC):
     run: Run  # the loop fills in its history, seconds, finished and interrupted; `state` and `restore` are about the rest
     optimizer: torch.optim.Optimizer  # made in `start` and `restore`, or by the first `prepare`
     unit = "step"  # of `done` and `total`
-    row_unit = "step"  # epoch | step: what the lines of log.txt are numbered by
-    remedy = "lower the step size"  # what the user can do if numbers overflow
+    row_unit = "step"  # epoch | step: numbers the lines of log.txt
+    remedy = "lower the step size"  # advice for the user if numbers overflow
     checkpoint_interval: tuple[int, float] | None = None  # steps and seconds between checkpoints; None: one after every epoch
     window = 0  # epochs over which `EarlyStop` judges the present stage; 0: it is never ended early
 
@@ -40,15 +40,15 @@ class Task(ABC):
 
     @abstractmethod
     def restore(self, state: dict) -> None:
-        """The same from what a checkpoint holds. Raises ValueError and the like where it is not a checkpoint of this task."""
+        """The same from a checkpoint's entries. Raises ValueError and the like if it is not a checkpoint of this task."""
 
     @abstractmethod
     def state(self) -> dict:
-        """What a checkpoint holds beside the loop's own entries (`optimizer`, `history`, `seconds`, `finished`)."""
+        """The entries of a checkpoint that are not the loop's (`optimizer`, `history`, `seconds`, `finished`)."""
 
     def warm_up(self) -> None:
-        """Compile every kernel that training and rendering need, on little data, without a lasting effect. Without it the first
-        steps do, and their time counts as training."""
+        """Compile every kernel that training and rendering need, on little data, without a lasting effect. Otherwise the first
+        steps would compile them, and that time would count as training."""
         return None
 
     def prepare(self) -> bool:
@@ -88,7 +88,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def position(self) -> str:
-        """Where the training stands, in words: `epoch 3 (base colours)`, `step 120`."""
+        """The progress of the training, in words: `epoch 3 (base colours)`, `step 120`."""
 
     @property
     @abstractmethod
@@ -101,14 +101,14 @@ class Task(ABC):
 
     @abstractmethod
     def validation_psnr(self) -> float | None:
-        """PSNR of the validation views, dB; None where it is not due at this epoch. Called by the first rank alone."""
+        """PSNR of the validation views, dB; None if it is not due at this epoch. Only the first rank calls it."""
 
     def row_figures(self) -> dict[str, int]:
         """The method's own figures of an epoch, sizes such as `points` or `rays`."""
         return {}
 
     def row_name(self, row: HistoryRow) -> str:
-        """What log.txt calls a row of the history."""
+        """The name of a row of the history in log.txt."""
         return f"{self.row_unit} {row['step' if self.row_unit == 'step' else 'epoch']}"
 
     def size_in_words(self) -> str:
@@ -125,8 +125,8 @@ class Task(ABC):
 
 
 class Callback:
-    """Something that is done beside the training. Each hook may raise StopRequested: the checkpoint is then written, and what
-    the hook did not do it is asked to do again when the run goes on. Of several ranks, each one calls its callbacks."""
+    """An action during the training. Each hook may raise StopRequested: the checkpoint is then written, and the
+    hook is called again when the run goes on. Of several ranks, each one calls its callbacks."""
 
     def begin(self, task: Task) -> None:
         """Before the first step of this process."""
@@ -147,8 +147,8 @@ class Callback:
         """After the last step of this process, also after an exception."""
 
     def state(self) -> dict:
-        """What a checkpoint holds of this callback."""
+        """The entries of a checkpoint that belong to this callback."""
         return {}
 
     def restore(self, state: dict, task: Task) -> None:
-        """Go on from a whole checkpoint's state. Raises ValueError where it does not fit."""
+        """Go on from a whole checkpoint's state. Raises ValueError if it does not fit."""

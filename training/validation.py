@@ -11,7 +11,7 @@ from system import signals
 
 @torch.no_grad()
 def mean_psnr(model, views: Split, background: str) -> float:
-    """Mean over the views of the PSNR, dB, of what `model.render` shows of them; there is at least one view."""
+    """Mean over the views of the PSNR, dB, of the pictures that `model.render` makes of them; there is at least one view."""
     decibels = 0.0
     for view in range(len(views)):
         signals.check()

@@ -9,17 +9,7 @@ by that ball, so that skipping them changes nothing.
 import taichi as ti
 import taichi.math as tm
 
-from datasets.demo.signed_distances import (
-    box,
-    capsule,
-    cone,
-    cylinder,
-    rod,
-    rotated,
-    smooth_union,
-    sphere,
-    torus,
-)
+from datasets.demo.signed_distances import box, capsule, cone, cylinder, rod, rotated, smooth_union, sphere, torus
 
 # Parts: what `scene` names as nearest and the paints are chosen by.
 (

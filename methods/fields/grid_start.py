@@ -1,4 +1,4 @@
-"""Where a radiance field lies and which of its cells are looked at first, from the cameras and the alpha channels."""
+"""Where a radiance field lies and which of its cells are open at first, from the cameras and the alpha channels."""
 
 import math
 from collections.abc import Sequence
@@ -16,22 +16,23 @@ from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
 
-_SHAPES = {kind: field.shape_type for kind, field in FIELDS.items()}
+_SHAPES = {word: field.shape_type for word, field in FIELDS.items()}
 CELLS = 128  # of the occupancy grid, along an edge
 _STEP = 1.5  # of marching, in pixels as large as they are at the middle of the box
 _FEWEST, _MOST = 128, 1024  # steps along the box's diagonal, in the world
 _COARSEST, _FINEST = 64, 2048  # cells along an edge of the finest grid, at least and at most; in between, they are pixels
 _NDC_STEPS = 320  # the same in normalised device coordinates
 _COARSE = 64  # cells along an edge in which the object is looked for
-_SHOWN = 0.5  # share of the views that must see what is in the box: close to a camera, it alone does
-_UNSEEN = 1e3  # half image widths beyond a picture's edge that say nothing
+_SHOWN = 0.5  # fraction of the views that must see a cell: cells close to a camera are seen by it alone
+_UNSEEN = 1e3  # half image widths beyond a picture's edge in which a picture says nothing
 
 
-def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> MarchedField:
-    """An untrained field of a kind (`grid`, `voxels`) over the scene's object, with the cells that the alpha channels leave open;
-    in normalised device coordinates, over all that the cameras see, without a look at alpha.
+def initial_field(scene: Scene, word: str, generator: torch.Generator) -> MarchedField:
+    """An untrained field (word: `grid` or `voxels`) over the scene's object, with the cells that the alpha channels leave open.
 
-    Raises InputError where they leave none.
+    In normalised device coordinates it covers all that the cameras see, and alpha is not used.
+
+    Raises InputError if the alpha channels leave no cell.
     """
     ndc = scene_ndc(scene)
     box = field_box(scene) if ndc is None else _seen_in(ndc, scene)
@@ -48,8 +49,8 @@ def initial_field(scene: Scene, kind: str, generator: torch.Generator) -> Marche
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
-    make: Any = FIELDS[kind]  # with its own shape
-    field = make(box, _SHAPES[kind](finest=finest), generator)
+    make: Any = FIELDS[word]  # with its own shape
+    field = make(box, _SHAPES[word](finest=finest), generator)
     return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
 
 
@@ -72,7 +73,7 @@ def field_box(scene: Scene) -> Tensor:
 
 
 def _seen_in(ndc: Ndc, scene: Scene) -> Tensor:
-    """The box (2, 3), in normalised device coordinates, of what the cameras see from the nearest content to infinity."""
+    """The box (2, 3), in normalised device coordinates, of the space that the cameras see, from the nearest content on."""
     cameras = scene.train.cameras
     sizes = [cameras.size(view) for view in range(len(cameras))]
     corners = [(view, r, c) for view, (width, height) in enumerate(sizes) for r in (0, height - 1) for c in (0, width - 1)]
@@ -84,8 +85,11 @@ def _seen_in(ndc: Ndc, scene: Scene) -> Tensor:
 
 
 def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
-    """Which cells (n, n, n), in z, y, x, may hold something: with alpha channels, those that no view shows as background and
-    enough views show as more; without, all that some view sees."""
+    """Which cells (n, n, n), in z, y, x, are not surely empty.
+
+    With alpha channels: those that no view shows as background and that enough views show as foreground. Without: all that some
+    view sees.
+    """
     unit = (torch.arange(cells) + 0.5) / cells
     axes = [box[0, a] + unit * (box[1, a] - box[0, a]) for a in range(3)]
     cameras, count = pack_cameras(views.cameras), len(views)
@@ -104,7 +108,7 @@ def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
 
 
 def _grown(views: Split, box: Tensor, cells: int) -> list[Tensor]:
-    """Masks grown by what a cell's corner may be from its centre on the screen: cells are judged by their centres."""
+    """Masks grown by the largest distance on the screen of a cell's corner from its centre: cells are judged by their centres."""
     reach = float(((box[1] - box[0]) / cells).norm()) / 2
     distance = float((views.cameras.centers - box.mean(0)).norm(dim=1).min())
     pixels = math.ceil(float(views.cameras.intrinsics[:, 0, 0].max()) * reach / max(distance - reach, reach))

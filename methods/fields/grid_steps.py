@@ -14,20 +14,20 @@ from taichi_kernels.marching import Samples
 from training import distributed
 
 SAMPLES = 1 << 15  # of a step, that are seen
-LAST_RATE = 0.03  # share of the step size that is left at the end
+LAST_RATE = 0.03  # fraction of the step size that is left at the end
 _FIRST_RAYS, _MOST_RAYS = 256, 1 << 15
-_WARM = 0.1  # share of the steps in which the marching step shrinks from _COARSE times its length
+_WARM = 0.1  # fraction of the steps in which the marching step shrinks from _COARSE times its length
 _COARSE = 4
 _PRUNE_FROM, _EVERY = 96, 16  # steps: the first update of the occupancy, and between updates
 _ALL_CELLS_UNTIL = 400  # steps in which an update looks at every open cell, or at _MANY of them; afterwards at _SOME
 _MANY, _SOME = 1 << 17, 1 << 14
 _DECAY, _THRESHOLD = 0.8, 0.007
-_NDC_DISTORTION = 0.01  # --distortion where photographs are taken from one side, and fog before the cameras is cheap
+_NDC_DISTORTION = 0.01  # --distortion if photographs are taken from one side: otherwise fog collects before the cameras
 
 
 class GridSteps:
-    """`--field grid` and `voxels`: as many rays a step as show `SAMPLES` samples, or call the radiance so often, where --N_rand
-    says nothing else."""
+    """`--field grid` and `voxels`. Without --N_rand, a step has as many rays as show `SAMPLES` samples, or as call the radiance
+    so often."""
 
     def __init__(self, model: MarchedField, options: FieldOptions, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
@@ -37,8 +37,8 @@ class GridSteps:
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, float]:
-        """The step's loss and the mean squared error of its rays, both over the rays and the channels, and what it cost, in
-        samples: of this rank's rays, parts of sums over the ranks."""
+        """The step's loss and the mean squared error of its rays, both over the rays and the channels, and the cost in samples.
+        These are of this rank's rays: parts of sums over the ranks."""
         options, model = self.options, self.model
         done = step / options.N_iters
         stretch = _COARSE ** max(0.0, 1 - done / _WARM)
@@ -64,23 +64,23 @@ class GridSteps:
         cost = len(samples.rays)
         if model.radiance_samples:
             cost = model.field.density_cost * cost + self._calls(samples)
-        return batch.share * loss, batch.share * squared, cost
+        return batch.fraction * loss, batch.fraction * squared, cost
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
-        """What the model shows of rays, as a step computes it."""
+        """The rays rendered as a step renders them."""
         samples = self.model.sample(rays, generator)
         if self.model.radiance_samples:
             return self.model.render_monte_carlo(rays, samples)[0]
         return self.model.render_samples(rays, samples)
 
     def after(self, cost: float) -> None:
-        """Choose how many rays the next step has, by what all of this one's cost."""
+        """Choose how many rays the next step has, by the cost of this one."""
         if not self.options.N_rand:
-            share = SAMPLES / max(cost, 1)
-            self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(share, 3.0))), _FIRST_RAYS), _MOST_RAYS)
+            ratio = SAMPLES / max(cost, 1)
+            self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(ratio, 3.0))), _FIRST_RAYS), _MOST_RAYS)
 
     def _calls(self, samples: Samples) -> int:
-        """Calls of the radiance for these samples, where it is not called at each of them."""
+        """Calls of the radiance for these samples, if it is not called at each of them."""
         each = self.model.radiance_samples * (2 if self.options.two_estimates else 1)
         return each and each * int((samples.offsets.diff() > 0).sum())
 
@@ -111,6 +111,6 @@ class GridSteps:
         return loss, mean((torch.stack(errors).sum(0) / len(errors)).square())
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
-        """What the rays' distortion costs, as a share of the box's diagonal."""
-        share = rays.direction_norms / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
-        return self.distortion * mean(share * distortion(weights, samples.t_starts, samples.t_ends, samples.offsets))
+        """The loss of the rays' distortion, as a fraction of the box's diagonal."""
+        scale = rays.direction_norms / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
+        return self.distortion * mean(scale * distortion(weights, samples.t_starts, samples.t_ends, samples.offsets))

@@ -50,5 +50,5 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
             run.model.radiance_samples = calls
         except ValueError as problem:
             raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
-    own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.kind, "radiance_calls": run.model.radiance_samples}
+    own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.field_word, "radiance_calls": run.model.radiance_samples}
     return run, options, {"options": own, "size_label": ("rays", "rays a step")}

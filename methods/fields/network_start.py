@@ -1,4 +1,4 @@
-"""The original NeRF before training: its networks and where its rays are sampled, from the flags and the scene."""
+"""The original NeRF before training: its networks and the samples of its rays, from the flags and the scene."""
 
 import math
 
@@ -12,22 +12,22 @@ from models.sampled_field import SampledField, Sampling
 from settings.errors import InputError
 
 _FIRST_THICKNESS = 0.03  # optical, of a whole ray before training
-_BLENDER_RANGE = 2.0, 6.0  # t, what nerf-pytorch takes for scenes of the NeRF-synthetic format
+_BLENDER_RANGE = 2.0, 6.0  # t, as in nerf-pytorch for scenes of the NeRF-synthetic format
 
 
 def scene_ndc(scene: Scene) -> Ndc | None:
-    """The normalised device coordinates of a forward-facing scene, None where rays stay in the world."""
+    """The normalised device coordinates of a forward-facing scene, None if rays stay in the world."""
     return Ndc.of(scene.train.cameras) if scene.forward_facing else None
 
 
 def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Generator) -> SampledField:
     """Untrained networks. Rays end at the scene's farthest content, or, in normalised device coordinates, nowhere.
 
-    They start nearly clear. Started as a fog, which has to go first, networks overshoot, lose their density everywhere, learn
-    white and stay there: "stuck on white".
+    They start nearly clear. Networks that start as a fog have to remove it first. Then they overshoot, lose their density
+    everywhere, learn white and stay there: "stuck on white".
     """
-    places = sampling(scene, options, endless=scene.forward_facing)
-    density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else places.far - places.near)
+    chosen = sampling(scene, options, endless=scene.forward_facing)
+    density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
     shift = math.log(math.expm1(density))
 
     def network(depth: int, width: int, *, colours: bool = True) -> NetworkField:
@@ -37,12 +37,12 @@ def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Gener
         return NetworkField(shape, generator)
 
     coarse = network(options.netdepth, options.netwidth, colours=not options.rvs)
-    fine = network(options.netdepth_fine, options.netwidth_fine) if places.importance else None
-    return SampledField(coarse, fine, places, scene_ndc(scene))
+    fine = network(options.netdepth_fine, options.netwidth_fine) if chosen.importance else None
+    return SampledField(coarse, fine, chosen, scene_ndc(scene))
 
 
 def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:
-    """Where rays of a scene are sampled. Raises InputError for inverse depth where depths begin at 0."""
+    """How rays of a scene are sampled. Raises InputError for inverse depth if depths begin at 0."""
     if options.lindisp and scene.forward_facing:
         raise InputError(
             "--lindisp samples evenly in 1/t, and in normalised device coordinates t begins at 0: give --no_ndc, or "
@@ -55,7 +55,7 @@ def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pyto
     union = not published if options.samples_union is None else options.samples_union
     calls = (options.radiance_calls or 0) if options.rvs else 0
     correcting = options.rvs and not calls and options.fine_density == "corrected"
-    through_places = not correcting if options.place_gradients is None else options.place_gradients
+    t_gradients = not correcting if options.place_gradients is None else options.place_gradients
     return Sampling(
         near,
         far,
@@ -66,6 +66,6 @@ def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pyto
         reparameterized=options.rvs,
         union=union,
         correcting=correcting,
-        through_places=through_places,
+        through_places=t_gradients,
         estimated=calls > 0,
     )

@@ -12,7 +12,7 @@ from training import distributed
 
 
 class NetworkSteps:
-    """`--field mlp`: the squared errors of the fine network's colours and, where it has some, of the coarse one's, and step sizes
+    """`--field mlp`: the squared errors of the fine network's colours and, if it has some, of the coarse one's, and step sizes
     that fall to a tenth in --lrate_decay thousand steps."""
 
     def __init__(self, model: SampledField, options: FieldOptions, generator: torch.Generator):
@@ -36,10 +36,10 @@ class NetworkSteps:
         loss = squared
         if found.coarse is not None and found.best is not found.coarse:
             loss = squared + batch.squared_error(found.coarse)
-        return batch.share * loss, batch.share * squared, 0
+        return batch.fraction * loss, batch.fraction * squared, 0
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
-        """What the networks show of rays, as a step computes it."""
+        """The rays rendered as a step renders them."""
         return self.model.trace(rays, generator, jitter=1.0).best
 
     def after(self, cost: float) -> None:

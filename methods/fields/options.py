@@ -27,7 +27,7 @@ def _network(default: Any, help_text: str, **story) -> Any:
 
 @dataclass(frozen=True)
 class FieldOptions(Options):
-    """What a run of --method nerf is asked to do."""
+    """The options of a run of --method nerf."""
 
     method: str = method_word("nerf")
     protocol: str = protocol_word("standard")
@@ -38,7 +38,7 @@ class FieldOptions(Options):
         "minutes on a CPU (grid), voxels for density and a network for radiance, called a few times a ray (voxels), or the "
         "original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
         choices=("grid", "voxels", "mlp"),
-        absent="grid; mlp where one of its flags is given",
+        absent="grid; mlp if one of its flags is given",
     )
     N_iters: int = setting(
         "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp", may_grow=True
@@ -68,7 +68,7 @@ class FieldOptions(Options):
         source=RVS,
         low=0,
         high=4096,
-        absent="0 for grid, 8 for voxels; with --render_only, what the field was trained with",
+        absent="0 for grid, 8 for voxels; with --render_only, the number that the field was trained with",
     )
     two_estimates: bool = setting(
         "rays",
@@ -189,7 +189,7 @@ class FieldOptions(Options):
 
     @classmethod
     def as_today(cls, then: dict[str, Any]) -> dict[str, Any]:
-        """Earlier versions wrote what they left to the field."""
+        """Earlier versions wrote None for values that the field decides."""
         left = DEFAULTS.get(str(then.get("field")), {})
         return then | {name: value for name, value in left.items() if then.get(name) is None}
 
@@ -207,7 +207,7 @@ class FieldOptions(Options):
         return (sys.maxsize, 60.0 * number) if self.i_weights.endswith("m") else (number, math.inf)
 
     def complete(self) -> Self:
-        """The options with what the user left to --field."""
+        """The options, completed with the defaults of --field."""
         return self.filled(DEFAULTS[self.field])
 
     def contradictions(self) -> dict[str, bool]:
@@ -227,8 +227,9 @@ class FieldOptions(Options):
             and self.rvs
             and self.fine_density == "own",
             "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
-            "--radiance_calls of --field mlp are places of --rvs, in place of --N_importance: give the one flag, and not the "
-            "other": mlp and calls is not None and (not self.rvs or self.N_importance > 0),
+            "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
+            and calls is not None
+            and (not self.rvs or self.N_importance > 0),
             "--samples_union, --fine_density and --place_gradients are about the fine network's density, which --radiance_calls "
             "does without: drop them": self.rvs
             and bool(calls)

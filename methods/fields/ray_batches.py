@@ -1,4 +1,4 @@
-"""Random pixels of the training views: the rays through them, and what was photographed there."""
+"""Random pixels of the training views: the rays through them, and their colours."""
 
 import math
 from typing import NamedTuple
@@ -23,11 +23,11 @@ class Batch(NamedTuple):
 
     rays: Rays
     colours: Tensor  # (R, 3) in [0, 1], over the background
-    background: Tensor  # (R, 3) what lies behind the scene
-    share: float = 1.0  # of the step's rays, which are shared out over the ranks
+    background: Tensor  # (R, 3) colours behind the scene
+    fraction: float = 1.0  # of the step's rays, which are divided among the ranks
 
     def error(self, seen: Composite) -> Tensor:
-        """Error (R, 3) of what is seen, over the background."""
+        """Error (R, 3) of the rendered colours, over the background."""
         return rendering_over(seen.colour, seen.transmittance, self.background) - self.colours
 
     def squared_error(self, seen: Composite) -> Tensor:
@@ -49,15 +49,15 @@ class RayBatches:
 
     def draw_for(self, step: int, count: int, options: FieldOptions, generator: torch.Generator) -> Batch:
         """This rank's of the rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters
-        steps. All ranks draw all of them, and so they agree on what is drawn next."""
+        steps. All ranks draw all of them, so that their generators stay in the same state."""
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
         pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
         background = self._background(len(pixels), generator)
         own = self._batch(distributed.shard(pixels), distributed.shard(background))
-        return own._replace(share=len(own.rays) / len(pixels))
+        return own._replace(fraction=len(own.rays) / len(pixels))
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
-        """`count` rays at random; one_view: all of one view; middle: only from this share of the width and the height."""
+        """`count` rays at random; one_view: all of one view; middle: only from this fraction of the width and the height."""
         return self._batch(self._pixels(count, generator, one_view, middle), self._background(count, generator))
 
     def _pixels(self, count: int, generator: torch.Generator, one_view: bool, middle: float) -> Tensor:
@@ -67,17 +67,17 @@ class RayBatches:
         ends = inner.prod(0).cumsum(0)  # (V,)
         if one_view:
             view = torch.randint(len(ends), (1,), generator=generator).expand(count)
-            place = torch.randint(int(inner[:, view[0]].prod()), (count,), generator=generator)
+            pixel = torch.randint(int(inner[:, view[0]].prod()), (count,), generator=generator)
         else:
-            place = torch.randint(int(ends[-1]), (count,), generator=generator)
-            view = torch.searchsorted(ends, place, right=True)
-            place -= ends[view] - inner[:, view].prod(0)
+            pixel = torch.randint(int(ends[-1]), (count,), generator=generator)
+            view = torch.searchsorted(ends, pixel, right=True)
+            pixel -= ends[view] - inner[:, view].prod(0)
         corner, width = (sides - inner) // 2, inner[1, view]
-        row, column = corner[0, view] + place // width, corner[1, view] + place % width
+        row, column = corner[0, view] + pixel // width, corner[1, view] + pixel % width
         return torch.stack([view, row, column], 1)
 
     def _background(self, count: int, generator: torch.Generator) -> Tensor:
-        """What lies behind rays, (count, 3)."""
+        """Colours behind rays, (count, 3)."""
         if self.background == "random":
             return torch.rand(count, 3, generator=generator).to(self.colours.device)
         return torch.full((count, 3), float(self.background == "white"), device=self.colours.device)

@@ -29,7 +29,7 @@ class FieldRun(StepRun):
 
 
 def in_bfloat16(options: FieldOptions, model: RayModel) -> bool:
-    """Whether the model's networks multiply in bfloat16: as the user says, else where that is fast and the field a grid."""
+    """Whether the model's networks multiply in bfloat16: as the user says; otherwise if that is fast and the field is a grid."""
     if options.mixed_precision is not None:
         return options.mixed_precision
     return isinstance(model, MarchedField) and runtime.has_bfloat16()
@@ -38,7 +38,7 @@ def in_bfloat16(options: FieldOptions, model: RayModel) -> bool:
 def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRun:
     """The run in `folder` as its checkpoint left it, or just its weights; or the field in the file that --ft_path names.
 
-    Raises InputError where there is none.
+    Raises InputError if there is none.
     """
     path = model_file(folder, options)
     state = read_run(path, FieldOptions) if path == folder / CHECKPOINT else load_field(path)
@@ -52,9 +52,9 @@ def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRu
 
 
 def load_field(path: Path) -> dict:
-    """What a weights file or a checkpoint of a field holds, its state under `field`, or a checkpoint of nerf-pytorch.
+    """The content of a weights file or a checkpoint of a field, its state under `field`, or of a checkpoint of nerf-pytorch.
 
-    Raises InputError where there is none.
+    Raises InputError if there is none.
     """
     state = read(path)
     with reading(path):
@@ -71,5 +71,5 @@ def field_in(state: dict, path: Path, scene: Scene, options: FieldOptions) -> Ra
             return field_from_state(state["field"])
         if options.rvs:
             raise InputError(f"{path} holds networks of nerf-pytorch, which were trained without --rvs: drop that flag")
-        places = sampling(scene, options, endless=True, as_nerf_pytorch=True)
-        return from_nerf_pytorch(state, places, scene_ndc(scene))
+        chosen = sampling(scene, options, endless=True, as_nerf_pytorch=True)
+        return from_nerf_pytorch(state, chosen, scene_ndc(scene))

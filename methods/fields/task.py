@@ -36,7 +36,7 @@ class FieldTask(StepTask):
     stage = "field"  # pyright: ignore[reportAssignmentType]  # a constant in place of the property
 
     def __init__(self, scene: Scene, validation: Split, options: FieldOptions):
-        """options: complete, see `FieldOptions.complete`. A new run starts from the model in --ft_path where one is named."""
+        """options: complete, see `FieldOptions.complete`. A new run starts from the model in --ft_path, if one is named."""
         super().__init__(scene, validation, options, options.N_iters)
         self.checkpoint_interval = options.checkpoint_interval
 
@@ -65,8 +65,8 @@ class FieldTask(StepTask):
             model = initial_networks(scene, options, self.generator)
         else:
             model = initial_field(scene, options.field, self.generator)
-        if model.kind != options.field:
-            raise InputError(f"--ft_path {options.ft_path} holds a field of kind {model.kind}: give --field {model.kind}")
+        if model.field_word != options.field:
+            raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: give --field {model.field_word}")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
             raise InputError(
                 f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} "
@@ -81,7 +81,7 @@ class FieldTask(StepTask):
         if isinstance(model, MarchedField):
             model.radiance_samples = options.radiance_calls or 0
         model.set_bfloat16(distributed.broadcast(mixed))
-        solid = isinstance(model, SampledField) and model.sampling.endless  # nothing is ever seen behind it
+        solid = isinstance(model, SampledField) and model.sampling.endless  # nothing behind it is ever visible
         random = options.random_bkgd and scene.train.alpha is not None and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None

@@ -1,4 +1,4 @@
-"""This program's own recipe: opacities and radii are learned, points that do not show go, points in bad places split.
+"""This program's own recipe: opacities and radii are learned, invisible points are removed, points with a large error are split.
 
 What each part brings is measured by benchmarks/recipe.py.
 """
@@ -39,14 +39,14 @@ class DefaultRecipe:
     colour_rate: float = 2e-2
     position_rate: float = 1.2e-3  # for a box 4 units wide
     gradient_weight: float = 0.03
-    alpha_weight: float = 0.03  # without it, what is dark may stay transparent over black
-    alpha_penalty: float = 1e-3  # without it, what is black may stay opaque before black where no mask is trusted
-    least_shown: float = 0.5  # pixels: a point that fills less than this in every view goes
+    alpha_weight: float = 0.03  # without it, dark surfaces may stay transparent over black
+    alpha_penalty: float = 1e-3  # without it, if no mask is trusted, black points may stay opaque before black
+    least_shown: float = 0.5  # pixels: a point that fills less than this in every view is removed
     growth: float = 0.2  # points split at a refinement, as a fraction of the points kept
-    spread: float = 0.3  # distance of the two halves of a split point from its place, in radii
+    spread: float = 0.3  # distance of the two halves of a split point from its position, in radii
 
     def settings(self, options: PointOptions, scene: Scene) -> PointOptions:
-        """The options with what the recipe chooses for this scene; what the user gave stays."""
+        """The options with the recipe's values for this scene; the user's values stay."""
         cameras = scene.train.cameras
         filled = options.filled(
             {
@@ -92,9 +92,9 @@ class DefaultRecipe:
         )
 
     def initial_cloud(self, scene: Scene, options: PointOptions, generator: torch.Generator) -> Start:
-        """Points at random places of the hull that `methods.points.silhouettes` carves, coloured by the mean over the views.
+        """Points at random positions in the hull that `methods.points.silhouettes` carves, coloured by the mean over the views.
 
-        Their number follows the pixels that the object covers, or `data_r` of the original's grid cells where that is given.
+        Their number follows the pixels that the object covers, or, if that is given, is `data_r` of the original's grid cells.
         """
         low, high = scene.bounds
         step = (high - low) / self.grid
@@ -131,10 +131,10 @@ class DefaultRecipe:
         return Start(cloud, facts, outlines.views, outlines.seconds)
 
     def refine(self, cloud: PointCloud, scene: Scene, options: PointOptions, generator: torch.Generator) -> PointCloud:
-        """Drop the points that hardly show in any view and split those that carry the most error.
+        """Remove the points that hardly show in any view and split those with the largest error.
 
-        A point of opacity o splits in two of opacity 1 - sqrt(1 - o), which cover what it covered, moved apart in a random
-        direction.
+        A point of opacity o splits in two of opacity 1 - sqrt(1 - o), which together cover as much as it did. They are moved
+        apart in a random direction.
         """
         shown = importance(cloud, scene)
         kept = torch.nonzero(shown.most >= self.least_shown)[:, 0]

@@ -18,9 +18,9 @@ ORIGINAL_MARGIN = 0.05  # the original counts projections up to 5 % of half an i
 
 
 def allowed_misses(views: int, ratio: float) -> int:
-    """In how many views a cell may be background that more than `ratio` of the views but one must see as foreground.
+    """The number of views in which a cell may be background, if more than `ratio` of the views but one must see it as foreground.
 
-    The fork's rule: kept where votes > ratio (views - 1); ratio 1 asks for all views, whatever their number.
+    The fork's rule: kept if votes > ratio (views - 1); ratio 1 asks for all views, whatever their number.
     """
     return views - 1 - math.floor(ratio * (views - 1))
 
@@ -36,7 +36,7 @@ def mask_tensors(masks: Pictures) -> Masks:
 def hull_cells(views: Split, axes: list[Tensor], masks: Masks, *, margin: float, ratio: float = 1.0) -> Tensor:
     """Indices (M, 3) of the grid cells inside the hull of the views; masks of their cameras' sizes.
 
-    ratio: as in `allowed_misses`. Raises InputError where nothing is left, and says which view or ratio is to blame.
+    ratio: as in `allowed_misses`. Raises InputError if no cell is left, and says which view or ratio causes it.
     """
     cameras = pack_cameras(views.cameras)
 
@@ -81,7 +81,7 @@ def _empty_hull(views: Split, axes, masks: Masks, ratio: float, carve) -> str:
 def hull_iou(cells: Tensor, scene: Scene, axes: list[Tensor], masks: Pictures | None, *, margin: float) -> float | None:
     """Intersection over union of cells (M, 3) and the hard hull of the training views' own masks.
 
-    None where there are none.
+    None if there are none.
     """
     if masks is None:
         return None
@@ -106,7 +106,7 @@ def in_mask(cameras: Cameras, view: int, mask: Tensor, points: Tensor) -> Tensor
 def mean_colours(split: Split, positions: Tensor, *, margin: float) -> Tensor:
     """Mean over all views of the picture's colour over black where each point (N, 3) projects, occluded or not: (N, 3).
 
-    The original's rule off the image: white up to `margin` beyond the edge, black farther out.
+    The original's rule outside the image: white up to `margin` beyond the edge, black farther out.
     """
     total = torch.zeros_like(positions)
     for view in range(len(split)):
@@ -121,5 +121,5 @@ def mean_colours(split: Split, positions: Tensor, *, margin: float) -> Tensor:
 
 
 def to_kernel_device(tensor: Tensor) -> Tensor:
-    """The tensor where the kernels run."""
+    """The tensor on the device of the kernels."""
     return tensor.to(runtime.torch_device())

@@ -1,4 +1,4 @@
-"""How much each point shows in the training pictures, and how much of their error it carries."""
+"""How much each point shows in the training pictures, and its part of their error."""
 
 from typing import NamedTuple
 

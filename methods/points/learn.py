@@ -58,7 +58,7 @@ def fit_cloud(
     """Train a cloud on the scene's training views, or continue the run in `folder`, see `training.loop.fit`.
 
     options and recipe: of `choose_recipe`; start: a cloud to begin with instead of the recipe's initial one; on_start: called
-    with what a fresh run starts from. Raises InputError for an empty hull.
+    with the start of a fresh run. Raises InputError for an empty hull.
     """
     task = PointTask(scene, validation, options, recipe, cloud=start, on_start=on_start)
     loop.fit(task, folder, callbacks=[EarlyStop(), *callbacks], config_text=config_text)

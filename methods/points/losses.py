@@ -1,4 +1,4 @@
-"""Losses beside the photometric one, which is a kernel."""
+"""Losses other than the photometric one, which is a kernel."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,7 @@
-"""Which views' masks can be trusted: compared with the photographs, and against each other.
+"""Which views' masks can be trusted: compared with the photographs, and with each other.
 
-A mask is wrong where its photograph shows something against the background outside it, or where it misses most of what the other
-views agree on. A mask that covers everything is not wrong, but says nothing.
+A mask is wrong if its photograph shows something against the background outside it, or if it misses most of the region on which
+the other views agree. A mask that covers everything is not wrong, but says nothing.
 """
 
 from dataclasses import replace
@@ -15,11 +15,11 @@ from methods.points.hull import in_mask, mask_tensors
 from models.rays import pack_cameras
 from taichi_kernels.hull import carve_hull
 
-_LEFT_OUT = 0.03  # fraction of what a photograph shows; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
-_PIXELS = 200  # across a picture, at which that is looked at
-_COMMON = 0.7  # fraction of the views that see what they agree on
-_PROBES = 4000  # points of that, at most, which each mask is compared with
-_MISSES = 0.6  # fraction of that which a mask may miss: clean masks miss .3 at most (of few views, .5), an empty one all
+_LEFT_OUT = 0.03  # of what a photograph shows, see `_left_out`; clean masks .001, 1 px of erosion at 100 px .05, 4 % affine .05
+_PIXELS = 200  # across a picture, for this comparison
+_COMMON = 0.7  # fraction of the views that must see a cell as foreground, for it to be agreed on
+_PROBES = 4000  # agreed points, at most, that each mask is compared with
+_MISSES = 0.6  # fraction of these points that a mask may miss: clean masks miss .3 at most (of few views, .5), an empty one all
 _COVERS_ALL = 0.98  # fraction of a picture: a mask that covers more says nothing
 
 
@@ -51,18 +51,18 @@ def _covering_all(views: Split, wrong: list[int]) -> Split:
 
 
 def _left_out(scene: Scene, view: int, mask: np.ndarray) -> float:
-    """Share of what the photograph shows against the background, by absolute difference, that is outside the mask."""
+    """Fraction of the photograph's absolute difference from the background that is outside the mask."""
     stride = max(1, mask.shape[1] // _PIXELS)
     background = float(scene.background == "white")
     shown = (scene.train.picture(view, scene.background)[::stride, ::stride] - background).abs().sum(-1)
-    if scene.train.alpha is not None:  # what the picture's own alpha channel hides is not shown
+    if scene.train.alpha is not None:  # pixels that the picture's own alpha channel hides do not count
         shown = shown * torch.from_numpy(scene.train.alpha[view][::stride, ::stride] > 0)
     outside = torch.from_numpy(mask[::stride, ::stride] == 0)
     return float(shown[outside].sum() / shown.sum().clamp(min=1e-6))
 
 
 def _outliers(views: Split, axes: list[Tensor]) -> list[int]:
-    """The views whose mask misses most of what the views agree on."""
+    """The views whose mask misses most of the cells on which the views agree."""
     cells = agreed_cells(views, axes, _COMMON).cpu()
     if not len(cells):
         return []

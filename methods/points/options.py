@@ -9,7 +9,7 @@ from settings.setting import CODE, method_word, protocol_word, setting
 
 FORK = "its fork for imperfect masks"
 PAPER = "Zhang et al. 2022 (point radiance), and its program"
-_LEFT = "where left out, recipe paper takes the value shown, recipe default chooses"
+_LEFT = "if left out, recipe paper takes the value shown, recipe default chooses"
 GROUPS = {
     "points": f"--method points: the cloud and its splats; {_LEFT}",
     "masks": "--method points: what carves the cloud's start: damage on purpose, trust",
@@ -19,7 +19,7 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class PointOptions(Options):
-    """What a run of --method points is asked to do."""
+    """The options of a run of --method points."""
 
     method: str = method_word("points")
     protocol: str = protocol_word("paper")

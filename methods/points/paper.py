@@ -1,4 +1,4 @@
-"""The original program's recipe: hull, stages, filter and duplicate (Zhang et al. 2022, and the program beside the paper)."""
+"""The original program's recipe: hull, stages, filter and duplicate (Zhang et al. 2022, and that paper's program)."""
 
 from dataclasses import replace
 
@@ -99,7 +99,7 @@ def initial_cloud(scene: Scene, options: PointOptions, generator: torch.Generato
 
 
 def red_above_zero(views: Split) -> Pictures:
-    """What the original takes for the object: masks (H, W), 255 where the picture over black has any red."""
+    """The object as the original defines it: masks (H, W), 255 where the picture over black has any red."""
     return joined([(views.over_black(view)[..., 0] > 0).to(torch.uint8).numpy() * np.uint8(255) for view in range(len(views))])
 
 
@@ -123,9 +123,9 @@ def filter_points(cloud: PointCloud, scene: Scene, options: PointOptions, genera
 
 
 def filter_and_duplicate(cloud: PointCloud, scene: Scene, options: PointOptions, generator: torch.Generator) -> PointCloud:
-    """`filter_points`, then every point twice; the copies part because they have different places in the front-to-back order."""
+    """`filter_points`, then every point twice; the copies part because their positions in the front-to-back order differ."""
     kept = _survivors(cloud, scene).repeat(2)
-    if options.max_points and len(kept) > options.max_points:  # voxels are sorted by place: take some from everywhere
+    if options.max_points and len(kept) > options.max_points:  # voxels are sorted by position: take some from everywhere
         kept = kept[torch.randperm(len(kept), generator=generator)[: options.max_points].sort()[0]]
     return cloud.selected(kept.to(cloud.positions.device))
 

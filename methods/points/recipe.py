@@ -1,4 +1,4 @@
-"""What a recipe is: how the cloud starts, and the stages it goes through."""
+"""Recipes: how the cloud starts, and the stages it goes through."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,20 +12,20 @@ from models.points import PointCloud
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What became of the masks at the start; plain values, for checkpoints and reports."""
+    """How the masks were used at the start; plain values, for checkpoints and reports."""
 
     trusted: list[bool] = field(default_factory=list)  # of each training view: its mask may join the loss; empty: all
-    note: str = ""  # for the user, where the masks were not taken as they are
+    note: str = ""  # for the user, if the masks were not used as they are
     hull_iou: float | None = None  # of the start's cells and the undamaged masks' hull; None: the same, or not known
 
 
 @dataclass(frozen=True)
 class Start:
-    """What training starts from."""
+    """The start of a training."""
 
     cloud: PointCloud
     masks: MaskFacts = field(default_factory=MaskFacts)
-    outlines: Split | None = None  # what was carved: the training views' alpha, of any size
+    outlines: Split | None = None  # the carved masks: the training views' alpha, of any size
     seconds: float = 0.0  # of fitting, which count as training
 
 
@@ -43,7 +43,7 @@ class Stage:
 
     name: str
     epochs: int
-    colour_rate: float  # base colours, and spherical harmonics where they have no rate of their own
+    colour_rate: float  # base colours, and spherical harmonics if they have no rate of their own
     position_rate: float  # world units
     decay: float  # per epoch
     harmonics_rate: float | None = None
@@ -63,7 +63,7 @@ class Recipe:
     name: str
     initial_cloud: Callable[[Scene, PointOptions, torch.Generator], Start]
     stages: tuple[Stage, ...] = field(default_factory=tuple)
-    prepare_start: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # what becomes of a cloud that is given to start from
+    prepare_start: Callable[[PointCloud], PointCloud] = lambda cloud: cloud  # changes a cloud that is given to start from
     alpha_weight: float = 0.0  # of the mean squared error of the rendered alpha in the loss, in views whose mask is trusted
     alpha_penalty: float = 0.0  # weight of the mean alpha in the others
 

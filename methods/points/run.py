@@ -1,4 +1,4 @@
-"""A cloud in training: where it starts, where it stands, and how it is found again."""
+"""A cloud in training: its start, its progress, and its files."""
 
 import time
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class PointRun(Run):
         return self.model
 
     def state(self) -> dict:
-        """What a checkpoint holds beside the loop's entries."""
+        """The entries of a checkpoint that are not the loop's."""
         return {
             "cloud": cloud_state(self.model),
             "stage": self.stage,
@@ -56,7 +56,7 @@ class PointRun(Run):
 
     @staticmethod
     def resumed(state: dict, recipe: Recipe, views: int) -> "PointRun":
-        """The run that a checkpoint holds, of a recipe and as many training views. Raises ValueError where it is not one."""
+        """The run that a checkpoint holds, of a recipe and as many training views. Raises ValueError if it is not one."""
         stage = check_number("its stage", state["stage"], 0, len(recipe.stages), whole=True)
         epochs = recipe.stages[stage].epochs if stage < len(recipe.stages) else 0
         return PointRun(
@@ -73,7 +73,7 @@ class PointRun(Run):
 
 
 def _mask_facts(saved: dict, views: int | None = None) -> MaskFacts:
-    """What a checkpoint says of the masks. Raises ValueError where it does not fit so many views."""
+    """The facts of the masks in a checkpoint. Raises ValueError if they do not fit so many views."""
     names = {"believed": "trusted", "remark": "note"}  # of earlier versions
     found = MaskFacts(**{names.get(str(name), str(name)): value for name, value in check_mapping("its masks", saved).items()})
     trusted = found.trusted
@@ -94,13 +94,13 @@ def cloud_state(cloud: PointCloud) -> dict:
 
 
 def cloud_from(state: dict, device) -> PointCloud:
-    """The cloud of `cloud_state`, in the same order of points. Raises ValueError where it is not one."""
+    """The cloud of `cloud_state`, in the same order of points. Raises ValueError if it is not one."""
     check_mapping("its cloud", state, ("tensors", "settings"))
     return PointCloud.checked(state["tensors"], state["settings"]).to(device)
 
 
 def load_weights(path: Path, device) -> PointCloud:
-    """The cloud in a weights file or in a checkpoint. Raises InputError where there is none."""
+    """The cloud in a weights file or in a checkpoint. Raises InputError if there is none."""
     state = read(path)
     if not isinstance(state, dict) or "cloud" not in state:
         raise InputError(f"{path} holds no point cloud of this program: --method nerf shows radiance fields")
@@ -138,7 +138,7 @@ def start_run(
 def load_run(folder: Path, start: PointCloud | None) -> PointRun:
     """The run in `folder` as its checkpoint left it, or just its weights; `start` replaces its cloud.
 
-    Raises InputError where there is neither.
+    Raises InputError if there is neither.
     """
     if start is not None:
         return PointRun(model=start)
@@ -160,7 +160,7 @@ def random_numbers(seed: int, purpose: int) -> torch.Generator:
 
 
 def _facts_without_hull(scene: Scene) -> MaskFacts:
-    """For a run that starts from a cloud: the pictures' own masks are trusted where they say something, others are not."""
+    """For a run that starts from a cloud: the pictures' own masks are trusted if they are informative, others are not."""
     if scene.carving is not None:
         return MaskFacts([False] * len(scene.train))
     return MaskFacts(is_informative(scene.train))

@@ -1,7 +1,7 @@
 """Which silhouettes the default recipe carves its start from: the masks if they agree with each other, else estimated ones.
 
-Wrong masks are left out (`methods.points.mask_reliability`). The rest are trusted where they are most and agree: where the cells
-that all views see as foreground are not many fewer than those that nine tenths of the views do. Otherwise no mask is trusted:
+Wrong masks are left out (`methods.points.mask_reliability`). The rest are trusted if they are the majority and agree: the
+cells that all views see as foreground are not many fewer than those that nine tenths of the views see. Otherwise none is trusted:
 `methods.points.silhouettes_from_photographs` looks for the object in the photographs, and the masks only say where to begin.
 Pictures without masks count as masks that cover everything.
 """
@@ -25,7 +25,7 @@ _AGREEING = 0.55  # cells that all views keep / that 90 % keep, at least; clean 
 _MOST = 0.9
 _START = 0.5  # fraction of the views that must see a cell for the estimate to look there
 _ESTIMATED_RATIO = 0.95  # of the hull of estimated outlines, some of which miss a thin part
-_ESTIMATED_FRACTION = 0.9  # of what they cover is the object's: they lie a little outside it
+_ESTIMATED_FRACTION = 0.9  # of the area that they cover belongs to the object: they lie a little outside it
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Silhouettes:
     views: Split  # cameras and alpha of the training views; estimated ones are smaller and have no pictures
     ratio: float  # for `methods.points.hull.hull_cells`
     trusted: list[bool]  # of each training view: its mask is part of the loss
-    object_fraction: float  # of a mean picture: what the object covers
-    note: str = ""  # for the user, where masks were not trusted
+    object_fraction: float  # of a mean picture that the object covers
+    note: str = ""  # for the user, if masks were not trusted
     seconds: float = 0.0  # that fitting took
 
 
@@ -61,7 +61,7 @@ def find_silhouettes(scene: Scene, options: PointOptions, generator: torch.Gener
 
 
 def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: torch.Generator) -> Silhouettes:
-    """Silhouettes from the photographs, searched for where half of the views' masks see something, wrong ones too."""
+    """Silhouettes from the photographs, searched for in cells that half of the views' masks see, wrong ones too."""
     began, views = time.perf_counter(), scene.silhouettes
     masked = any(is_informative(views))
     start = agreed_cells(views, axes, _START if masked else _MOST)
@@ -88,7 +88,7 @@ def _estimated(scene: Scene, agreeing: Split, axes: list[Tensor], generator: tor
 
 
 def _covered(views: Split, counted: list[bool]) -> float:
-    """Share of a mean picture that the masks of the counted views cover; of all where none counts."""
+    """Fraction of a mean picture that the masks of the counted views cover; of all views if none counts."""
     fractions = [(mask > 127).mean() for mask in views.masks]
     return float(np.mean([fraction for fraction, counts in zip(fractions, counted, strict=True) if counts] or fractions))
 

@@ -1,8 +1,8 @@
 """Silhouettes of the object from the photographs: a coarse cloud is fitted to small pictures, and its alpha is the mask.
 
 Half-transparent points fill the space that the object may be in. A few hundred steps of colours, opacities and positions
-on small pictures leave opaque what many views agree on; a small penalty on alpha removes the rest: a point that no view
-needs would otherwise stay, in the colour of the background.
+on small pictures keep points opaque if many views agree on them. A small penalty on alpha removes the others: without it, a point
+that no view needs would stay, in the colour of the background.
 """
 
 import math
@@ -45,7 +45,7 @@ def estimate_silhouettes(scene: Scene, cells: Tensor, axes: list[Tensor], genera
 
 
 def _fog(scene: Scene, cells: Tensor, axes: list[Tensor], cameras: Cameras, generator: torch.Generator) -> PointCloud:
-    """Half-transparent points at random places of the cells, for the cameras' pictures."""
+    """Half-transparent points at random positions in the cells, for the cameras' pictures."""
     chosen = cells[torch.randint(len(cells), (_POINTS,), generator=generator)]
     step = torch.stack([axis[1] - axis[0] for axis in axes])
     positions = torch.stack([axes[a][chosen[:, a]] for a in range(3)], 1)

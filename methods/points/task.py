@@ -44,12 +44,12 @@ class PointTask(Task):
         cloud: PointCloud | None = None,
         on_start: Callable[[Start], None] | None = None,
     ):
-        """cloud: to begin with instead of the recipe's initial one; on_start: called with what a fresh run starts from."""
+        """cloud: to begin with instead of the recipe's initial one; on_start: called with the start of a fresh run."""
         self.scene, self.validation, self.options, self.recipe = scene, validation, options, recipe
         self.first_cloud, self.on_start = cloud, on_start
         self.cameras = scene.train.cameras
-        self.over_black = [scene.train.over_black(view) for view in range(len(scene.train))]  # once, not in every step
-        self.stage_begun: int | None = None  # whose optimizer there is
+        self.over_black = [scene.train.over_black(view) for view in range(len(scene.train))]  # computed once, not in every step
+        self.stage_begun: int | None = None  # the stage of the present optimizer
         self.last = False  # whether the present epoch is the last one of its stage
 
     def start(self) -> None:
@@ -61,14 +61,14 @@ class PointTask(Task):
             state = self._lengthened(state)
         self.run = PointRun.resumed(state, self.recipe, len(self.scene.train))
         self._choose_views()
-        if self.run.epoch or self.run.views_done:  # else the next stage makes its own
+        if self.run.epoch or self.run.views_done:  # otherwise the next stage makes its own
             self._begin_stage()
             check_optimizer(state["optimizer"], self.optimizer)
             self.optimizer.load_state_dict(state["optimizer"])
 
     def _lengthened(self, state: dict) -> dict:
         """The state of a run that goes on with a larger --epochs. Stages that are done keep their lengths; a run that had ended
-        goes on in its last stage. Raises InputError where the epochs are fewer, all the same, than the recipe's own were."""
+        goes on in its last stage. Raises InputError if the epochs are fewer than the recipe's own were."""
         stages, stage, done = self.recipe.stages, state["stage"], len(state["history"])
         if done > self.recipe.epochs or (stage < len(stages) and state["epoch"] > stages[stage].epochs):
             raise InputError(
@@ -195,8 +195,8 @@ class PointTask(Task):
     # --- steps
 
     def step(self) -> float:
-        """One step on the mean loss of the next views; returns the sum of the views' mean squared errors that the stage's loss
-        holds."""
+        """One step on the mean loss of the next views; returns the sum of the views' mean squared errors in the
+        stage's loss."""
         run, stage = self.run, self._stage
         if run.views_done == 0 or self.order is None:
             for group in self.optimizer.param_groups:
@@ -213,7 +213,7 @@ class PointTask(Task):
         """A step whose views are divided over the ranks."""
         self.optimizer.zero_grad(set_to_none=True)
         own, squares = distributed.shard(views), 0.0
-        for view in own or views[:1]:  # a rank that is left without a view looks at one that does not count
+        for view in own or views[:1]:  # a rank without a view takes one that does not count
             loss, squared = self._loss(view, *self.run.cloud.composite(self.cameras, view))
             (loss * (bool(own) / len(views))).backward()
             squares += float(squared) * bool(own)
@@ -223,7 +223,7 @@ class PointTask(Task):
 
     def _loss(self, view: int, image: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         stage = self._stage
-        if stage.loss == "silhouette":  # what is not black is the object, so over black whatever the background
+        if stage.loss == "silhouette":  # everything that is not black is the object, so it is over black for any background
             target = self.over_black[view].to(image.device)
             return silhouette_loss(image, target, self.run.cloud.positions, ridge=stage.ridge)
         background = self.scene.background
@@ -244,7 +244,7 @@ class PointTask(Task):
 
 
 def views_to_train(scene: Scene, masks: MaskFacts) -> list[int]:
-    """All training views, but those whose pictures were cut out by masks that were left out."""
+    """All training views, except those whose pictures were cut out by masks that are not trusted."""
     if not scene.cut_out or not any(masks.trusted):
         return list(range(len(scene.train)))
     return [view for view, good in enumerate(masks.trusted) if good]

@@ -17,6 +17,6 @@ def test_the_notebook_calls_what_is_there_and_shows_what_it_gave():
         compile(source, "cell", "exec")
     names = {name for source in sources for name in re.findall(r"rvs_1d\.(\w+)", source)}
     assert len(names) >= 6 and all(hasattr(rvs_1d, name) for name in names), names
-    shown = [kind for cell in code for output in cell["outputs"] for kind in output.get("data", {})]
+    shown = [mime for cell in code for output in cell["outputs"] for mime in output.get("data", {})]
     assert shown.count("image/png") == 3
     assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]

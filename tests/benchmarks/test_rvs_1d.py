@@ -1,4 +1,4 @@
-"""Reparameterized volume sampling on single rays: what the estimators deviate by, and densities found again."""
+"""Reparameterized volume sampling on single rays: the deviations of the estimators, and densities that are recovered."""
 
 import math
 
@@ -31,32 +31,32 @@ def found():
 
 @pytest.mark.parametrize("scene", INVERSE)
 def test_deviations_of_the_four_estimators(found, scene):
-    """Measured ones are the exact ones to what 2,048 repeats allow, and the exact ones those of the other program."""
+    """Measured deviations agree with the exact ones, as far as 2,048 repeats allow, and these with the other program's."""
     one = found[scene]
     assert (one["thickness"], one["opacity"], one["colour"]) == pytest.approx(RAYS[scene], abs=6e-5)
-    for kind, tolerance in {"uniform": 0.3, "stratified uniform": 0.3, "inverse": 0.06, "stratified inverse": 0.06}.items():
-        assert one["deviations"][kind] == pytest.approx(one["exact"][kind], rel=tolerance), kind
-    for kind, wanted in zip(("inverse", "stratified inverse"), INVERSE[scene], strict=True):
-        assert one["exact"][kind] == pytest.approx(wanted, rel=0.06), kind
+    for estimator, tolerance in {"uniform": 0.3, "stratified uniform": 0.3, "inverse": 0.06, "stratified inverse": 0.06}.items():
+        assert one["deviations"][estimator] == pytest.approx(one["exact"][estimator], rel=tolerance), estimator
+    for estimator, wanted in zip(("inverse", "stratified inverse"), INVERSE[scene], strict=True):
+        assert one["exact"][estimator] == pytest.approx(wanted, rel=0.06), estimator
 
 
 @pytest.mark.parametrize("scene", INVERSE)
 def test_slopes(found, scene):
-    """Deviations fall as k^-1/2, and faster where inverse samples are stratified."""
+    """Deviations fall as k^-1/2, and faster if inverse samples are stratified."""
     slope = lambda row: math.log(row[-1] / row[0]) / math.log(256)  # noqa: E731
     exact = found[scene]["exact"]
     assert slope(exact["inverse"]) == pytest.approx(-0.5, abs=1e-6) and slope(exact["uniform"]) == pytest.approx(-0.5, abs=1e-6)
     assert slope(exact["stratified inverse"]) < (-1.2 if scene == "Foggy" else -0.85 if "Glass" in scene else -1.3)
 
 
-@pytest.mark.parametrize("kind", rvs_1d.ESTIMATORS)
-def test_estimators_have_no_bias(kind):
+@pytest.mark.parametrize("estimator", rvs_1d.ESTIMATORS)
+def test_estimators_have_no_bias(estimator):
     densities, generator = rvs_1d.scene_density("Foggy"), torch.Generator().manual_seed(0)
-    values = rvs_1d.estimates(kind, densities, 4, 4096, generator)
+    values = rvs_1d.estimates(estimator, densities, 4, 4096, generator)
     assert abs(values.mean() - rvs_1d.colour(densities)) < 4 * values.std() / 64
 
 
-def test_approximations_share_what_the_curves_say():
+def test_approximations_agree_with_the_curves():
     found = rvs_1d.approximations()
     for one in found["made"].values():
         again = rvs_1d.opacity_curve(one["knots"], one["densities"], one["t"])

@@ -15,7 +15,7 @@ ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.p
 
 @pytest.fixture(scope="session")
 def cluster():
-    """Skips where SLURM is not installed or its daemons do not start."""
+    """Skips if SLURM is not installed or its daemons do not start."""
     if why_not():
         pytest.skip(why_not())
     node = OneNode()
@@ -29,7 +29,7 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def place(cluster, tmp_path_factory):
+def program(cluster, tmp_path_factory):
     """A copy of the program with a cluster.env of its own, beside a small scene."""
     folder = tmp_path_factory.mktemp("program")
     shutil.copy(ROOT / "main.py", folder)

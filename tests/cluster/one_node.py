@@ -51,7 +51,7 @@ PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 
 def why_not() -> str:
-    """Why there can be no such SLURM here; empty where there can be one."""
+    """Why there can be no such SLURM here; empty if there can be one."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     missing = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
     if missing:
@@ -79,7 +79,7 @@ class OneNode:
         self.environment = os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def start(self) -> None:
-        """Raises RuntimeError or TimeoutError where a daemon does not come up."""
+        """Raises RuntimeError or TimeoutError if a daemon does not come up."""
         folder = self.folder
         for name in ("state", "spool"):
             (folder / name).mkdir()
@@ -119,7 +119,7 @@ class OneNode:
         return done.stdout
 
     def ask(self, *words: str) -> str:
-        """What a SLURM command prints, empty where it fails."""
+        """The output of a SLURM command, empty if it fails."""
         return subprocess.run(words, env=self.environment, capture_output=True, text=True).stdout
 
     def submit(self, *words: str, folder: Path) -> int:

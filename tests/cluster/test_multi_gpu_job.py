@@ -14,40 +14,40 @@ TRAINING = ["--img_s", "64", "--recipe", "paper", "--data_r", "0.02", "--epochs"
 ASKED = ["--ntasks-per-node=2", "--cpus-per-task=1", "--mem-per-cpu=1500M", "--time=5"]
 
 
-def submit(cluster, place, name):
-    return cluster.submit(*ASKED, "jobs/multi_gpu.sbatch", "--datadir", "scene", "--basedir", name, *TRAINING, folder=place)
+def submit(cluster, program, name):
+    return cluster.submit(*ASKED, "jobs/multi_gpu.sbatch", "--datadir", "scene", "--basedir", name, *TRAINING, folder=program)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(cluster, place):
-    job = submit(cluster, place, "ranks_whole")
-    assert cluster.wait(job, ("COMPLETED", "FAILED")) == "COMPLETED", output(place, job)
-    text = output(place, job)
+def uninterrupted(cluster, program):
+    job = submit(cluster, program, "ranks_whole")
+    assert cluster.wait(job, ("COMPLETED", "FAILED")) == "COMPLETED", output(program, job)
+    text = output(program, job)
     assert text.count("Training time") == 1 and text.count("test views: 100%") == 1, text  # one rank speaks
-    assert "batch_views = 2" in (place / "ranks_whole" / "config.txt").read_text()
-    return weights(place, "ranks_whole")
+    assert "batch_views = 2" in (program / "ranks_whole" / "config.txt").read_text()
+    return weights(program, "ranks_whole")
 
 
-def test_ranks_are_cut_off_together_and_go_on(cluster, place, uninterrupted):
-    job = submit(cluster, place, "ranks_cut")
-    wait_for_steps(place, "ranks_cut", 3)
+def test_ranks_are_cut_off_together_and_go_on(cluster, program, uninterrupted):
+    job = submit(cluster, program, "ranks_cut")
+    wait_for_steps(program, "ranks_cut", 3)
     cluster.ask("scancel", "-b", "--signal=USR1", str(job))
     cluster.wait(job, ("PENDING",), 60)
     time.sleep(8)  # until the credential of its last start has expired
     cluster.start_now(job)
-    assert cluster.wait(job, ("COMPLETED", "FAILED", "TIMEOUT")) == "COMPLETED", output(place, job)
-    text = output(place, job)
+    assert cluster.wait(job, ("COMPLETED", "FAILED", "TIMEOUT")) == "COMPLETED", output(program, job)
+    text = output(program, job)
     assert text.count("stopped by") == 1 and text.count("Training time") == 1 and "Traceback" not in text, text
-    found = weights(place, "ranks_cut")
+    found = weights(program, "ranks_cut")
     assert all(torch.equal(found[key], value) for key, value in uninterrupted.items() if value is not None)
 
 
-def test_a_rank_that_dies_ends_the_job(cluster, place):
-    job = submit(cluster, place, "ranks_lost")
-    wait_for_steps(place, "ranks_lost", 3)
+def test_a_rank_that_dies_ends_the_job(cluster, program):
+    job = submit(cluster, program, "ranks_lost")
+    wait_for_steps(program, "ranks_lost", 3)
     os.kill(_process_of_rank(1, job), signal.SIGKILL)
-    assert cluster.wait(job, ("COMPLETED", "FAILED"), 60) == "FAILED", output(place, job)
-    text = output(place, job)
+    assert cluster.wait(job, ("COMPLETED", "FAILED"), 60) == "FAILED", output(program, job)
+    text = output(program, job)
     assert "another rank ended" in text and "Traceback" not in text, text
 
 

@@ -7,6 +7,6 @@ from taichi_kernels import runtime
 
 @pytest.fixture
 def on_cpu():
-    """Skip where the kernels run on a device whose tensors are not the CPU's."""
+    """Skip if the kernels run on a device whose tensors are not the CPU's."""
     if runtime.torch_device().type != "cpu":
         pytest.skip("the examples make CPU tensors")

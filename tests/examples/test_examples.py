@@ -20,7 +20,7 @@ def test_splats_fit_an_image(device, from_folder, on_cpu):
     found = splats_fit_an_image.main(size=64, count=700, steps=120)
     before = splats_fit_an_image.fit(splats_fit_an_image.photograph(64), count=700, steps=1)
     start = splats_fit_an_image.psnr(before, splats_fit_an_image.photograph(64))
-    assert found > 29.5 and found > start + 8  # 30.6 dB where this was written
+    assert found > 29.5 and found > start + 8  # 30.6 dB on the machine on which this was written
     assert imageio.imread(from_folder / "splats.png").shape == (64, 128, 3)
 
 

@@ -37,7 +37,7 @@ def program(tmp_path_factory):
 
 
 def run(program, *words):
-    """What a command of the program prints: python with these words."""
+    """The output of a command of the program: python with these words."""
     done = subprocess.run([sys.executable, *words], cwd=program, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,6 +1,6 @@
-"""Pictures of four small models beside pictures that were stored once: a change of any part of the renderers shows here.
+"""Pictures of four small models, compared with stored pictures: a change of any part of the renderers shows here.
 
-    python -m tests.models.test_golden_pictures        stores them anew, after a change that is meant
+    python -m tests.models.test_golden_pictures        stores them again, after an intended change
 
 The models are made by formulas and seeded numbers. If a picture differs, tests/models/golden/NAME.failed.png shows stored | new |
 ten times the difference.

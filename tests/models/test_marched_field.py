@@ -1,4 +1,4 @@
-"""The marched field: what is rendered in passes is what whole rays show, and a field comes back from its state."""
+"""The marched field: rays rendered in rounds are equal to whole rays, and a field is rebuilt from its state."""
 
 import pytest
 import torch
@@ -26,9 +26,9 @@ class Ball(GridField):
         return 200 * torch.sigmoid(40 * (0.7 - positions.norm(dim=1)))
 
 
-def model(kind=Ball, device="cpu"):
+def model(field_type=Ball, device="cpu"):
     g = torch.Generator().manual_seed(0)
-    field = kind(BOX, SHAPE, g)
+    field = field_type(BOX, SHAPE, g)
     with torch.no_grad():
         field.table.copy_(torch.randn(field.table.shape, generator=g))
     occupancy = OccupancyGrid(BOX, cells=32, step=0.01)
@@ -38,7 +38,7 @@ def model(kind=Ball, device="cpu"):
     return found
 
 
-def test_passes_show_what_whole_rays_show(device):
+def test_rounds_give_the_picture_of_whole_rays(device):
     """To half a level of 8 bits, that is 50 dB and more, with most rays ended early."""
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rendering = marched.render(cameras, 1, "white")
@@ -54,7 +54,7 @@ def test_passes_show_what_whole_rays_show(device):
 
 
 def test_marching_past_empty_cells_changes_nothing(device):
-    """Beside a march through every cell: 50 dB and more."""
+    """Compared with a march through every cell: 50 dB and more."""
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     sparse = marched.render(cameras, 0).image
     marched.occupancy.set_occupied(torch.ones_like(marched.occupancy.occupied))
@@ -62,8 +62,8 @@ def test_marching_past_empty_cells_changes_nothing(device):
     assert ((sparse - full) ** 2).mean() < 1e-5 and not torch.equal(full, torch.zeros_like(full))
 
 
-def test_estimates_tend_to_what_every_sample_shows(device):
-    """With 4 calls nearly, with 64 to a hundredth; with two generators' places, to two values about it."""
+def test_estimates_tend_to_the_picture_of_all_samples(device):
+    """With 4 calls nearly, with 64 to a hundredth; with the samples of two generators, to two values about it."""
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
     samples = marched.sample(rays, None)
@@ -112,7 +112,7 @@ def test_state_round_trip(device, training):
     assert torch.equal(again.occupancy.occupied, marched.occupancy.occupied) and again.occupancy.step == 0.01
 
 
-def test_occupancy_forgets_what_is_gone_and_keeps_closed_cells_empty(device):
+def test_occupancy_forgets_lost_density_and_keeps_closed_cells_empty(device):
     occupancy = OccupancyGrid(BOX, cells=16, step=0.1).to(device)
     g = torch.Generator().manual_seed(0)
     half = torch.zeros(16, 16, 16, dtype=torch.bool)
@@ -142,7 +142,7 @@ def test_rays_beside_the_box_are_background(device):
     assert clear[1] == 1 and (colour[1] == 0).all() and clear[0] < 0.01
 
 
-def test_what_is_visible_shows_what_whole_rays_show(device):
+def test_visible_samples_give_the_picture_of_whole_rays(device):
     """A fog that takes several rounds to become opaque: fewer samples, each ray's first ones, and nearly the same gradients."""
     cameras, marched, grads = sphere_scene().test.cameras, model(GridField, device), []
     marched.occupancy.set_occupied(torch.ones_like(marched.occupancy.occupied))
@@ -155,8 +155,8 @@ def test_what_is_visible_shows_what_whole_rays_show(device):
     assert counts[all_counts > 0].float().median() > 3 * 4 and counts.max() > 28  # three rounds and four
     assert len(some.rays) < 0.7 * len(whole.rays) and torch.equal(features, marched.field.encode(some.positions))
     assert torch.equal(torch.repeat_interleave(torch.arange(len(rays), device=device), counts.long()), some.rays.long())
-    place = torch.arange(len(some.rays), device=device) - some.offsets[some.rays.long()]
-    there = whole.offsets[some.rays.long()] + place
+    number = torch.arange(len(some.rays), device=device) - some.offsets[some.rays.long()]
+    there = whole.offsets[some.rays.long()] + number
     assert (there < whole.offsets[1:][some.rays.long()]).all()
     assert torch.allclose(some.t_starts, whole.t_starts[there.long()], atol=1e-4)
     cut = counts < all_counts
@@ -185,7 +185,7 @@ def test_rounds_are_bounded(device, monkeypatch):
     assert torch.allclose(marched.render(cameras, 1).image, image, atol=1e-5)
 
 
-def test_rays_that_meet_nothing_are_visible_as_nothing(device):
+def test_rays_that_meet_nothing_have_no_visible_samples(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
     away = Rays(rays.origins, -rays.directions, rays.direction_norms, rays.view_directions)
@@ -202,7 +202,7 @@ def test_rays_that_meet_nothing_are_visible_as_nothing(device):
         lambda tensors: tensors.update({"field.out": torch.zeros(28, 64)}),
     ],
 )
-def test_states_of_another_version_are_told(device, spoil):
+def test_states_of_another_version_are_reported(device, spoil):
     state = model(GridField, device).state()
     spoil(state["tensors"])
     with pytest.raises(ValueError, match="of this version"):

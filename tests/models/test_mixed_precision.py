@@ -32,7 +32,7 @@ def test_grid_field(device, count):
     field = grid().to(device)
     exact, mixed = (outputs(field, on, count) for on in (False, True))
     assert mixed[0].shape == (count,) and mixed[1].shape == exact[1].shape and mixed[0].dtype == torch.float32
-    for some, all_ in ((mixed[0].log(), exact[0].log()), (mixed[1], exact[1])):  # 8 bits: 1/256 of what is added up
+    for some, all_ in ((mixed[0].log(), exact[0].log()), (mixed[1], exact[1])):  # 8 bits: 1/256 of the sum's terms
         assert count == 0 or (some - all_).abs().max() < 0.03 * all_.abs().max()
     assert count == 0 or not torch.equal(mixed[1], exact[1])
 

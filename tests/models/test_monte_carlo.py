@@ -36,11 +36,11 @@ def mean_gradient(estimator, calls, device, gap):
     starts, ends, densities = ray(device, gap=gap)
     leaf, rays = densities.clone().requires_grad_(), 2000
     offsets = torch.arange(rays + 1, dtype=torch.int32, device=device) * 16
-    shares = stratified(rays, calls, torch.Generator().manual_seed(0), device).double()
-    shares = with_borders(shares) if estimator is estimate_by_borders else shares
-    drawn = draw_from_samples(leaf.repeat(rays), *repeated((starts, ends), rays), offsets, shares)
-    places = drawn.t[:, ::2].detach() if estimator is estimate_by_borders else drawn.t
-    values = estimator(drawn, colour(places))
+    numbers = stratified(rays, calls, torch.Generator().manual_seed(0), device).double()
+    numbers = with_borders(numbers) if estimator is estimate_by_borders else numbers
+    drawn = draw_from_samples(leaf.repeat(rays), *repeated((starts, ends), rays), offsets, numbers)
+    t = drawn.t[:, ::2].detach() if estimator is estimate_by_borders else drawn.t
+    values = estimator(drawn, colour(t))
     return values.mean(), torch.autograd.grad(values.mean(), leaf)[0]
 
 
@@ -56,7 +56,7 @@ def exact(device, gap):
 
 @pytest.mark.parametrize("gap", [0.0, 1.0])
 def test_gradients_over_a_gap(device, gap):
-    """By borders they tend to the exact ones with the number of calls; through the places they do so without a jump alone."""
+    """By borders they tend to the exact ones with the number of calls; through the drawn t they do so only without a jump."""
     wanted, gradient = exact(device, gap)
     off = lambda g: ((g - gradient).norm() / gradient.norm()).item()  # noqa: E731
     values, errors = zip(
@@ -64,9 +64,9 @@ def test_gradients_over_a_gap(device, gap):
     )
     assert values == pytest.approx([wanted.item()] * 2, rel=0.01)
     assert errors[0] < 0.25 and errors[1] < 0.04, errors
-    value, through_places = mean_gradient(estimate, 64, device, gap)
+    value, through_t = mean_gradient(estimate, 64, device, gap)
     assert value.item() == pytest.approx(wanted.item(), rel=0.01)
-    assert off(through_places) > 0.3  # the colour jumps between the slabs, and no place moves over the jump
+    assert off(through_t) > 0.3  # the colour jumps between the slabs, and no t moves over the jump
 
 
 def test_both_give_the_same_values(device):

@@ -1,4 +1,4 @@
-"""The point cloud as a model: what must not change a picture, and what its depth and radii mean."""
+"""The point cloud as a model: changes that must not change a picture, and the meaning of its depth and radii."""
 
 import math
 
@@ -70,7 +70,7 @@ def test_harmonics_matter_and_can_be_left_out(device):
     assert (seen - plain).abs().max() > 0.1
 
 
-def test_depth_is_along_the_cameras_axis_and_zero_where_nothing_is(device):
+def test_depth_is_along_the_cameras_axis_and_zero_in_empty_pixels(device):
     pose = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 4]])  # looks down -z from (0, 0, 4)
     one = torch.ones(1, 3, device=device)
     model = PointCloud(torch.tensor([[0.5, 0.2, 1.0]], device=device), one, torch.zeros(1, 9, 3, device=device), radius=0.2)
@@ -108,7 +108,7 @@ def test_background_shows_through(device):
     torch.testing.assert_close(silhouette.image, expected)
 
 
-def test_a_picture_to_look_at_leaves_out_what_is_hardly_seen(device):
+def test_a_picture_to_look_at_leaves_out_hardly_visible_points(device):
     model = cloud(device, count=4000, opacity_logits=torch.full((4000,), -1.0, device=device), log_radii=None)
     with torch.no_grad():
         image, alpha = model.composite(cameras(), 0)

@@ -15,7 +15,7 @@ def rand(*shape, seed=0):
 
 
 def by_threads(function):
-    """What a function gives with several numbers of threads."""
+    """A function's results with several numbers of threads."""
     found = []
     for threads in (1, 2, 3, 5, 8):
         torch.set_num_threads(threads)
@@ -113,12 +113,12 @@ def test_a_cell_that_is_looked_at_twice_keeps_the_larger_density(device):
     grid = OccupancyGrid(torch.tensor([[0.0, 0, 0], [1, 1, 1]]), cells=8, step=0.1).to(device)
     largest, looks = {}, []
 
-    def density(places):
-        numbers = torch.rand(len(places), generator=torch.Generator().manual_seed(7))
-        for (x, y, z), number in zip((places.cpu() * 8).long().tolist(), numbers.tolist(), strict=True):
+    def density(positions):
+        numbers = torch.rand(len(positions), generator=torch.Generator().manual_seed(7))
+        for (x, y, z), number in zip((positions.cpu() * 8).long().tolist(), numbers.tolist(), strict=True):
             largest[z, y, x] = max(largest.get((z, y, x), 0.0), number)
-        looks.append(len(places))
-        return numbers.to(places.device)
+        looks.append(len(positions))
+        return numbers.to(positions.device)
 
     grid.update(density, torch.Generator().manual_seed(0), some=3000, decay=0.5, threshold=0.0)
     assert looks == [9000]

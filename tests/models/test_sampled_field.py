@@ -1,4 +1,4 @@
-"""The original NeRF: what its networks show is what nerf-pytorch shows of them, and its parts are what they say."""
+"""The original NeRF: its networks give the same pictures as in nerf-pytorch, and its parts do what they say."""
 
 from dataclasses import replace
 
@@ -59,7 +59,7 @@ def test_the_same_picture_as_nerf_pytorch_from_the_same_weights(directed, import
 
 
 def test_the_same_numbers_in_double_precision(device):
-    """Also of networks in which every wave is strong: there, single precision is not enough to say what the picture is."""
+    """Also of networks in which every wave is strong: there, single precision is not accurate enough for the picture."""
     if runtime.device() == "vulkan":
         pytest.skip("Vulkan has no exp of float64")
     g = torch.Generator().manual_seed(3)
@@ -82,7 +82,7 @@ def test_the_same_picture_in_normalised_device_coordinates(device):
     assert (model.render(view, 0).image.cpu() - expected).abs().max() < 1e-4
 
 
-def test_other_checkpoints_are_told():
+def test_other_checkpoints_are_reported():
     state = twin.random_state(torch.Generator(), depth=2, width=8)
     del state["rgb_linear.weight"]
     with pytest.raises(ValueError, match=r"not a network of nerf-pytorch: .*rgb_linear\.weight"):
@@ -102,7 +102,7 @@ def test_chunks_change_nothing(device):
     assert torch.allclose(whole.image, parts.image, atol=1e-6) and torch.allclose(whole.depth, parts.depth, atol=1e-5)
 
 
-def test_what_lies_behind_shows_through_unless_the_ray_is_endless():
+def test_the_background_shows_through_unless_the_ray_is_endless():
     model, view = small_model(), cameras()
     with torch.no_grad():
         for field in (model.coarse, model.fine):
@@ -166,8 +166,8 @@ def reparameterized(**changes):
 
 
 @pytest.mark.parametrize(("union", "correcting"), [(False, False), (True, False), (False, True), (True, True)])
-def test_gradients_reach_the_density_through_the_places_of_the_samples(union, correcting):
-    """The derivative with respect to one of its weights is what moving that weight does."""
+def test_gradients_reach_the_density_through_the_positions_of_the_samples(union, correcting):
+    """The derivative with respect to one weight is the change that moving this weight causes."""
     if runtime.device() == "vulkan":
         pytest.skip("Vulkan has no exp of float64")
     model, view = reparameterized(union=union, correcting=correcting).double(), cameras()
@@ -191,16 +191,16 @@ def test_samples_crowd_where_the_coarse_network_is_solid(monkeypatch):
     model, view = reparameterized(union=False), cameras()
     rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
     model.sampling, drawn = replace(model.sampling, samples=101), []
-    solid = lambda places: torch.where((places - 4).abs() < 0.4, 10.0, 1e-3)  # noqa: E731
-    monkeypatch.setattr(model, "_at", lambda field, rays, places, *_: (solid(places), None))
-    monkeypatch.setattr(model, "_composite", lambda field, rays, places, *_: drawn.append(places))
+    solid = lambda t: torch.where((t - 4).abs() < 0.4, 10.0, 1e-3)  # noqa: E731
+    monkeypatch.setattr(model, "_at", lambda field, rays, t, *_: (solid(t), None))
+    monkeypatch.setattr(model, "_composite", lambda field, rays, t, *_: drawn.append(t))
     model.trace(rays)
     assert ((drawn[0] - 4).abs() < 0.45).float().mean() > 0.9
 
 
 def test_a_corrected_density_is_the_coarse_one_before_correction(monkeypatch):
-    """With raw fine densities of 0, the fine network's density is the coarse one's, in units of where both started, and a
-    twentieth of that, from which it can come back."""
+    """With raw fine densities of 0, the fine network's density is the coarse one's, relative to the initial densities of
+    both, plus a twentieth of it, from which it can come back."""
     model, view = reparameterized(union=True, correcting=True), cameras()
     rays = pixel_rays(pack_cameras(view), view_pixels(0, SIZE, SIZE, "cpu"))
     found, at = [], SampledField._at
@@ -218,11 +218,11 @@ def test_a_corrected_density_is_the_coarse_one_before_correction(monkeypatch):
 
 def test_a_linear_spline_by_hand():
     knots, values = torch.tensor([[0.0, 1, 3]]), torch.tensor([[2.0, 4, 0]])
-    places = torch.tensor([[0.0, 0.5, 1, 2, 3]])
-    assert linear_spline(knots, values, places).tolist() == [[2, 3, 4, 2, 0]]
+    t = torch.tensor([[0.0, 0.5, 1, 2, 3]])
+    assert linear_spline(knots, values, t).tolist() == [[2, 3, 4, 2, 0]]
 
 
-def test_calls_of_an_estimate_are_chosen_when_it_is_looked_at():
+def test_calls_of_an_estimate_are_chosen_when_it_is_rendered():
     model, view = reparameterized(union=False, estimated=True), cameras()
     assert model.radiance_samples == 16
     few = model.render(view, 0, "white").image

@@ -75,7 +75,7 @@ def test_fields_do_without_masks_too():
     assert parse(["--dataname", "x", "--method", "nerf", "--no_masks"]).no_masks
 
 
-def test_what_is_not_given_is_left_to_recipe_and_protocol():
+def test_recipe_and_protocol_decide_what_is_not_given():
     options = parse(["--dataname", "lego"])
     assert [options.img_s, options.data_r, options.lr1] == [None, None, None]
     assert (options.recipe, options.protocol, options.method) == ("default", "paper", "points")
@@ -151,7 +151,7 @@ def test_the_config_as_run_reads_back_the_same(tmp_path, folder):
     assert parse(["--config", str(file)]) == options
 
 
-def test_every_setting_tells_its_story():
+def test_every_setting_is_described():
     for setting in all_settings().values():
         story = setting.metadata
         assert story["group"] in all_groups() and story["help"], setting.name

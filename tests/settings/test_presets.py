@@ -24,7 +24,7 @@ MLP = {
 }
 RVS = MLP | {"rvs": True, "fine_density": "own", "lrate_coarse": 5e-5, "N_samples": 32, "i_testset": 25000}
 CROPPED = {"no_batching": True, "lrate_decay": 500, "precrop_iters": 500, "precrop_frac": 0.5}
-FILES = {  # suffix of a file's name: (the scenes, what differs from the defaults)
+FILES = {  # suffix of a file's name: (the scenes, the differences from the defaults)
     "": [
         (SYNTHETIC, {"method": "nerf", "protocol": "standard", "img_s": 400}),
         (LLFF, {"method": "nerf", "protocol": "standard", "factor": 8, "llffhold": 8}),
@@ -69,7 +69,7 @@ def test_a_file_that_exists_wins(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["legoo.txt", "lego_grid.txt", "fern_points.txt", "lego", "lego_.txt", "synthetic_x.txt"])
-def test_an_unknown_scene_or_preset_is_told_what_there_is(name):
+def test_an_unknown_scene_or_preset_lists_the_known_ones(name):
     with pytest.raises(InputError) as problem:
         parse(["--config", str(CONFIGS / name)])
     message = str(problem.value)
@@ -82,7 +82,7 @@ def test_without_presets_a_missing_file_is_only_missing(tmp_path):
         parse(["--config", str(tmp_path / "lego.txt")])
 
 
-def test_a_mistake_in_a_preset_is_told_with_its_own_name(tmp_path):
+def test_a_mistake_in_a_preset_is_reported_with_the_presets_name(tmp_path):
     (tmp_path / "llff.txt").write_text("factr = 8\n")
     with pytest.raises(InputError, match=r"llff\.txt, line 1: --factr is not a flag"):
         parse(["--config", str(tmp_path / "fern.txt")])

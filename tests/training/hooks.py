@@ -1,4 +1,4 @@
-"""The loop's public seam, for tests: something that happens before its steps."""
+"""Callbacks of the loop for tests: they act before its steps."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ class Killed(BaseException):
 
 
 def kill_before(step: int) -> BeforeStep:
-    """The program ends before this step without a word."""
+    """The program ends before this step without a message."""
 
     def kill(number: int, task: Task) -> None:
         if number == step:

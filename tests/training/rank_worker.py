@@ -41,7 +41,7 @@ def main(out: str, words: list[str]) -> None:
             run = fit_cloud(scene, evaluation, options, recipe, folder)
         else:
             run = fit_field(scene, evaluation, options.complete(), folder)
-        if ranks.count() == 2:  # a bit that differs is mended
+        if ranks.count() == 2:  # a bit that differs is repaired
             with torch.no_grad():
                 next(run.model.parameters()).view(-1)[0] += ranks.number()
             assert not distributed.synchronize(run.model) and distributed.synchronize(run.model)

@@ -51,13 +51,13 @@ def cloud() -> PointCloud:
     )
 
 
-def field(kind: str):
+def field(word: str):
     g, box = torch.Generator().manual_seed(0), torch.tensor([[-1.0] * 3, [1.0] * 3])
-    if kind == "mlp":
+    if word == "mlp":
         return initial_networks(SCENE, MLP, g)
     small = {"levels": 2, "features": 2, "coarsest": 2, "finest": 4, "log2_rows": 4, "hidden": 4}
     shapes = {"grid": (GridField, GridShape(**small, code=3)), "voxels": (VoxelField, VoxelShape(**small, density_log2_rows=6))}
-    made, shape = shapes[kind]
+    made, shape = shapes[word]
     return MarchedField(made(box, shape, g), OccupancyGrid(box, cells=8, step=0.1), radiance_samples=0)
 
 
@@ -80,11 +80,11 @@ def save_points(folder):
     save(folder, task, POINTS)
 
 
-def save_field(folder, kind):
-    task = FieldTask(SCENE, SCENE.test, FIELDS[kind])
-    task._begin(field(kind), False)
+def save_field(folder, word):
+    task = FieldTask(SCENE, SCENE.test, FIELDS[word])
+    task._begin(field(word), False)
     task.run.step, task.epoch_squares = 250, [0.1]
-    save(folder, task, FIELDS[kind])
+    save(folder, task, FIELDS[word])
 
 
 def save(folder, task, options):
@@ -116,12 +116,12 @@ def resume_points(folder):
     return resume(folder, PointTask(SCENE, SCENE.test, POINTS, RECIPE), POINTS)
 
 
-def resume_field(folder, kind):
-    return resume(folder, FieldTask(SCENE, SCENE.test, FIELDS[kind]), FIELDS[kind])
+def resume_field(folder, word):
+    return resume(folder, FieldTask(SCENE, SCENE.test, FIELDS[word]), FIELDS[word])
 
 
-def look(folder, kind):
-    return load_field_run(SCENE, FIELDS[kind], folder).model
+def look(folder, word):
+    return load_field_run(SCENE, FIELDS[word], folder).model
 
 
 def nerf_pytorch_file(path):
@@ -137,12 +137,12 @@ def show_nerf_pytorch(path):
 READERS = {  # name of the file, how it is written, and the ways in which it is read
     "points": ("checkpoint.pt", save_points, [resume_points, lambda folder: load_run(folder, None).model]),
     **{
-        f"{kind} field": (
+        f"{word} field": (
             "checkpoint.pt",
-            lambda folder, kind=kind: save_field(folder, kind),
-            [lambda folder, kind=kind: resume_field(folder, kind), lambda folder, kind=kind: look(folder, kind)],
+            lambda folder, word=word: save_field(folder, word),
+            [lambda folder, word=word: resume_field(folder, word), lambda folder, word=word: look(folder, word)],
         )
-        for kind in FIELDS
+        for word in FIELDS
     },
     "cloud's weights": (
         "weights.pt",
@@ -150,12 +150,12 @@ READERS = {  # name of the file, how it is written, and the ways in which it is 
         [lambda folder: load_weights(folder / "weights.pt", "cpu"), lambda folder: load_run(folder, None).model],
     ),
     **{
-        f"{kind} weights": (
+        f"{word} weights": (
             "weights.pt",
-            lambda folder, kind=kind: save_weights(folder, FieldRun(model=field(kind)).weights()),
-            [lambda folder, kind=kind: look(folder, kind)],
+            lambda folder, word=word: save_weights(folder, FieldRun(model=field(word)).weights()),
+            [lambda folder, word=word: look(folder, word)],
         )
-        for kind in FIELDS
+        for word in FIELDS
     },
     "nerf-pytorch": (
         "000005.tar",
@@ -199,8 +199,8 @@ def test_undamaged_files_are_read(written):
         assert read(folder).state_dict()
 
 
-def test_one_flipped_bit_is_told(written):
-    """In the values, where torch alone would not tell."""
+def test_one_flipped_bit_is_reported(written):
+    """In the values, where torch alone would not notice it."""
     folder, path, content, _, readers = written
     path.write_bytes(content)
     middle = content.index(b"archive/data/0") + 100 if b"archive/data/0" in content else content.index(b"/data/0") + 100

@@ -70,7 +70,7 @@ def test_two_ranks_learn_what_one_learns(tmp_path, demo_folder, words):
         assert not first["model"]["occupancy.occupied"].all()
 
 
-def test_a_rank_that_dies_ends_the_others_with_a_word(tmp_path, demo_folder):
+def test_a_rank_that_dies_ends_the_others_with_a_message(tmp_path, demo_folder):
     words = ["--datadir", str(demo_folder), "--img_s", "48", *FIELD, "--N_iters", "100000", "--basedir", str(tmp_path / "run")]
     one, two = start(2, tmp_path / "out", *words)
     until = time.monotonic() + 120
@@ -83,8 +83,8 @@ def test_a_rank_that_dies_ends_the_others_with_a_word(tmp_path, demo_folder):
     assert one.returncode == 1 and "Lost" in error
 
 
-def test_a_rank_that_waits_for_others_hears_a_signal(tmp_path, demo_folder):
-    """Both the one that the others come to and one that comes too early."""
+def test_a_rank_that_waits_for_others_handles_a_signal(tmp_path, demo_folder):
+    """Both the rank that the others connect to and one that starts too early."""
     words = ["main.py", "--datadir", str(demo_folder), "--img_s", "48", "--basedir", str(tmp_path / "run"), "--threads", "1"]
     common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "LOCAL_RANK": "0", "PYTHONPATH": str(ROOT)}
     alone = [
@@ -136,7 +136,7 @@ def test_devices_that_do_not_go_together_are_refused(monkeypatch):
     distributed._check_devices(store, "a 1")
 
 
-def test_variables_that_do_not_fit_are_told(monkeypatch):
+def test_variables_that_do_not_fit_are_reported(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "RANK": "2"}
     for missing in given:
@@ -153,7 +153,7 @@ def test_variables_that_do_not_fit_are_told(monkeypatch):
 
 
 @pytest.mark.parametrize(("seen", "own", "left"), [(None, "1", "1"), ("", "1", ""), ("4,7", "1", "7"), ("3", "1", "3")])
-def test_every_rank_keeps_a_gpu_of_its_own(monkeypatch, seen, own, left):
+def test_every_rank_keeps_its_own_gpu(monkeypatch, seen, own, left):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", own)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen or "")

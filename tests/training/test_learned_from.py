@@ -95,13 +95,13 @@ def changed(what):
         ("masks", "the run began without masks, and now there are some"),
     ],
 )
-def test_other_data_under_the_same_names_are_told(begun, what, sentence):
-    """Also to a run that is finished: it would report what it learned from other pictures."""
+def test_other_data_under_the_same_names_are_reported(begun, what, sentence):
+    """Also for a finished run: it would report what it learned from other pictures."""
     with pytest.raises(InputError, match=rf"other data \(.*{sentence}.*\): give the data .*--no_reload"):
         run(begun, changed(what))
 
 
-def test_numbers_that_another_machine_rounds_otherwise_go_on(begun):
+def test_numbers_that_another_machine_rounds_differently_go_on(begun):
     scene = sphere_scene()
     cameras = scene.train.cameras
     rounded = replace(cameras, camera_to_world=cameras.camera_to_world * (1 + 3e-7), intrinsics=cameras.intrinsics * (1 - 2e-7))
@@ -133,7 +133,7 @@ def test_fields_know_their_data_too(tmp_path):
 
 
 def test_the_model_that_a_run_began_from(begun, tmp_path):
-    """Its file may be moved, or be gone; another one is not what the run began from."""
+    """Its file may be moved, or be gone; another model is refused."""
     scene = sphere_scene()
     first, moved, other = (tmp_path / name for name in ("first.pt", "moved.pt", "other.pt"))
     first.write_bytes(b"a model")

@@ -3,7 +3,7 @@
 from training import log
 
 
-def test_lines_that_the_checkpoint_does_not_know_come_again(tmp_path):
+def test_lines_that_the_checkpoint_does_not_know_are_written_again(tmp_path):
     lines = ["epoch 1 (a): 1.0 s", "epoch 2 (a): 2.0 s", "epoch 2 (a): 2.1 s", "epoch 3 (b): 3.0 s", "epo"]
     (tmp_path / "log.txt").write_text("\n".join(lines))
     log.begin(tmp_path, [{"epoch": 1, "step": 20}, {"epoch": 2, "step": 40}], "epoch")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What the trainings with one, two and three threads end with."""
+    """The results of the trainings with one, two and three threads."""
     if os.environ.get("RADIANCE_DEVICE", "cpu") != "cpu":
         pytest.skip("a GPU's kernels have no workers")
     skip_unless_even()

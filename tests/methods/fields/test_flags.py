@@ -1,4 +1,4 @@
-"""What each flag of a field promises, seen in the task that it makes."""
+"""Each flag of a field does what it promises, checked in the task that it makes."""
 
 from dataclasses import replace
 
@@ -9,8 +9,10 @@ from methods.fields import grid_steps
 from methods.fields.options import FieldOptions
 from methods.fields.task import FieldTask
 from taichi_kernels.distortion import distortion
+from tests.methods.fields.small_fields import NETWORK, RVS
 from tests.scenes import sphere_scene
-from tests.training.test_fields import NETWORK, RVS, small_steps  # noqa: F401  small fields
+
+pytestmark = pytest.mark.usefixtures("small_steps")
 
 SCENE = sphere_scene("white")
 
@@ -63,7 +65,7 @@ def test_the_number_of_rays_is_the_users(flags, rays):
 
 
 def test_without_a_number_rays_follow_the_samples():
-    """A step that cost a third of what is wanted is followed by one of twice the rays, at least 256."""
+    """A step that cost a third of the aim is followed by one of twice the rays, at least 256."""
     steps = task().ray_steps
     for cost, rays in ((grid_steps.SAMPLES / 3, 2000), (grid_steps.SAMPLES, 1000), (4 * grid_steps.SAMPLES, 625), (1e9, 500)):
         steps.rays = 1000
@@ -124,7 +126,7 @@ def test_jitter_moves_the_first_sample_by_less_than_half_a_step_and_not_without_
     made = task()
     rays = made.batches.draw(64, torch.Generator().manual_seed(1)).rays
     lengths = rays.direction_norms
-    shifts = {share: made.model._shift(lengths, torch.Generator().manual_seed(0), share) for share in (0.0, 0.5, 1.0)}
+    shifts = {jitter: made.model._shift(lengths, torch.Generator().manual_seed(0), jitter) for jitter in (0.0, 0.5, 1.0)}
     assert (shifts[0.0] == 0.5).all() and shifts[1.0].std() > 0.2
     assert torch.allclose(shifts[0.5] - 0.5, (shifts[1.0] - 0.5) / 2)
 

@@ -1,4 +1,4 @@
-"""Which outlines are trusted, and what the photographs alone show."""
+"""Which masks are trusted, and what the photographs alone show."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def damaged(scene, *steps):
     return replace(scene, carving=corrupt(scene.train, steps, 0))
 
 
-def outlines(scene, **options):
+def silhouettes(scene, **options):
     return find_silhouettes(scene, replace(OPTIONS, **options), torch.Generator().manual_seed(0))
 
 
@@ -37,14 +37,14 @@ def iou(found, scene) -> float:
     return float(((a & b).sum((1, 2)) / (a | b).sum((1, 2))).min())
 
 
-def test_masks_that_agree_are_believed(scene):
-    found = outlines(scene)
+def test_masks_that_agree_are_trusted(scene):
+    found = silhouettes(scene)
     assert found.views is scene.train and found.ratio == 1.0 and all(found.trusted) and found.seconds == 0
 
 
-def test_a_view_without_a_mask_is_not(scene):
+def test_a_view_without_a_mask_is_not_trusted(scene):
     spoilt = damaged(scene, ("missing", 0.1))
-    found = outlines(spoilt)
+    found = silhouettes(spoilt)
     assert found.views is spoilt.carving
     assert found.trusted == [not (mask == 255).all() for mask in spoilt.carving.alpha] and found.trusted.count(False) == 3
     assert found.object_fraction == pytest.approx((scene.train.alpha > 127).mean(), rel=0.05)
@@ -53,7 +53,7 @@ def test_a_view_without_a_mask_is_not(scene):
 @pytest.mark.parametrize("amount", [0.1, 0.4])
 def test_views_with_an_empty_mask_are_left_out(scene, amount):
     spoilt = damaged(scene, ("empty", amount))
-    found = outlines(spoilt)
+    found = silhouettes(spoilt)
     assert found.trusted == [bool(mask.any()) for mask in spoilt.carving.alpha] and False in found.trusted
     good = torch.tensor(found.trusted)
     assert (found.views.alpha[good] == scene.train.alpha[good]).all() and (found.views.alpha[~good] == 255).all()
@@ -67,21 +67,21 @@ def test_views_with_an_empty_mask_are_left_out(scene, amount):
 )
 def test_masks_that_contradict_each_other_give_way_to_the_photographs(steps, background):
     scene = damaged(sphere_scene(background, views=30), *steps)
-    found = outlines(scene)
+    found = silhouettes(scene)
     assert not any(found.trusted) and found.seconds > 0
     assert iou(found.views, scene) > 0.7 > iou(scene.carving, scene), steps
 
 
 def test_the_users_ratio_is_taken_as_it_is(scene):
     spoilt = damaged(scene, ("affine", 0.2))
-    found = outlines(spoilt, filter_consistency_ratio=0.8)
+    found = silhouettes(spoilt, filter_consistency_ratio=0.8)
     assert found.views is spoilt.carving and found.ratio == 0.8
 
 
 def test_photographs_that_show_nothing(scene):
     dark = replace(scene.train, images=np.zeros_like(scene.train.images))
     with pytest.raises(InputError, match="no object against the background"):
-        outlines(damaged(replace(scene, train=dark), ("missing", 1.0)))
+        silhouettes(damaged(replace(scene, train=dark), ("missing", 1.0)))
 
 
 def test_a_run_with_spoilt_masks_ends_near_one_with_clean_ones(demo_scene, tmp_path):

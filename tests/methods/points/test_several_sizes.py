@@ -20,13 +20,13 @@ def several_sizes():
 @pytest.mark.parametrize("recipe", ["default", "paper"])
 def test_clouds_learn_as_well(tmp_path, recipe):
     figures = []
-    for place, scene in enumerate(several_sizes()):
+    for number, scene in enumerate(several_sizes()):
         options = PointOptions(recipe=recipe, data_r=0.003, basedir="unused", epochs=16)
         chosen, options = choose_recipe(options, scene)
-        trained = fit_cloud(scene, scene.test, options, chosen, tmp_path / str(place))
+        trained = fit_cloud(scene, scene.test, options, chosen, tmp_path / str(number))
         figures.append(trained.history[-1]["validation_psnr"])
         if recipe == "default":
-            assert trained.model.settings()["frame"] == pytest.approx((32, 28)[place] / (1.4 * 64))
+            assert trained.model.settings()["frame"] == pytest.approx((32, 28)[number] / (1.4 * 64))
     assert figures[1] > figures[0] - 1, figures
 
 

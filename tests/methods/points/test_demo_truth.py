@@ -21,7 +21,7 @@ def test_the_hull_holds_the_scene_and_little_more(demo_scene):
     assert (distance < 0).sum() > 2000
     assert inside[distance < 0].all()  # a point of the solid is foreground in every view
     far = (distance > 0.35) & inside
-    assert far.sum() < 0.02 * inside.sum()  # concave places stay filled, empty space does not
+    assert far.sum() < 0.02 * inside.sum()  # concave parts stay filled, empty space does not
 
 
 def test_a_trained_cloud_has_the_scenes_depth(demo_scene, demo_folder, tmp_path):

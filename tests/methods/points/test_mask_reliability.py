@@ -1,4 +1,4 @@
-"""Which masks are held to be wrong, by their photographs and by the other masks."""
+"""Which masks are found to be wrong, by their photographs and by the other masks."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def test_clean_masks_are_right(scene, views):
     assert all(found.trusted) and found.ratio == 1.0 and not found.note
 
 
-def test_a_mask_that_leaves_out_what_its_photograph_shows_is_wrong(scene):
+def test_a_mask_that_leaves_out_a_part_of_its_photograph_is_wrong(scene):
     def without_a_strip(alpha):
         alpha = alpha.copy()
         alpha[:, : alpha.shape[1] // 2 - 2] = 0
@@ -54,12 +54,12 @@ def test_a_mask_that_leaves_out_what_its_photograph_shows_is_wrong(scene):
     assert left_out(with_masks(scene, without_a_strip, list(range(20)))) == list(range(20))
 
 
-def test_a_mask_that_covers_more_is_not_wrong_but_may_say_nothing(scene):
+def test_a_mask_that_covers_more_is_not_wrong_but_may_be_uninformative(scene):
     assert left_out(replace(scene, carving=corrupt(scene.train, [("dilate", 10.0)], 0))) == []
     assert left_out(with_masks(scene, lambda alpha: np.full_like(alpha, 255), [5])) == [5]
 
 
-def test_pictures_that_were_cut_out_by_the_masks_are_held_against_the_others_alone(scene):
+def test_pictures_that_were_cut_out_by_masks_are_compared_with_the_others_alone(scene):
     alpha = scene.train.alpha.copy()
     alpha[[2, 9]] = 0
     spoilt = replace(scene.train, alpha=alpha, images=np.where(alpha[..., None] > 0, scene.train.images, 0))
