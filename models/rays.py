@@ -7,6 +7,8 @@ from torch import Tensor
 
 from datasets.cameras import Cameras
 from models.checks import check_number
+from models.cones import PIXEL_RADIUS
+from taichi_kernels.common.cameras import FX, FY
 from taichi_kernels.projection import pack_camera
 from taichi_kernels.rays import camera_rays, to_ndc
 
@@ -18,6 +20,7 @@ class Rays(NamedTuple):
     directions: Tensor  # (R, 3) world units per t
     direction_norms: Tensor  # (R,) |direction|
     view_directions: Tensor  # (R, 3) unit: the direction that colours depend on
+    radii: Tensor  # (R,) of the pixels' cones, world units per t; in normalised device coordinates, of cylinders
 
     def __getitem__(self, rays) -> "Rays":
         """Some of the rays: a slice, a mask or indices."""
@@ -36,7 +39,8 @@ def pixel_rays(packed: Tensor, pixels: Tensor) -> Rays:
     """Rays through the centres of pixels (R, 3) int32, [view, row, column], of cameras (V, 16)."""
     origins, directions = camera_rays(packed, pixels)
     lengths = directions.norm(dim=1)
-    return Rays(origins, directions, lengths, directions / lengths[:, None])
+    focal = (packed[:, FX] * packed[:, FY]).sqrt()[pixels[:, 0].long()]
+    return Rays(origins, directions, lengths, directions / lengths[:, None], PIXEL_RADIUS / focal)
 
 
 def view_pixels(view: int, width: int, height: int, device) -> Tensor:
@@ -64,7 +68,8 @@ class Ndc(NamedTuple):
     def to_ndc(self, rays: Rays) -> Rays:
         """The rays in these coordinates; colours still depend on the direction in the world."""
         origins, directions = to_ndc(rays.origins, rays.directions, *self)
-        return Rays(origins, directions, directions.norm(dim=1), rays.view_directions)
+        radii = 2 * self.focal_x / self.width * rays.radii  # the image plane becomes the near face of the cube
+        return Rays(origins, directions, directions.norm(dim=1), rays.view_directions, radii)
 
     @staticmethod
     def depth(rays: Rays, t: Tensor) -> Tensor:
