@@ -1,4 +1,4 @@
-"""Files on disk -> Scene. One loader a file format, and one camera convention: that of `Cameras`."""
+"""Files on disk -> Scene. One loader for each file format, and one camera convention: that of `Cameras`."""
 
 import math
 from pathlib import Path
@@ -19,30 +19,30 @@ from system.reading import reading
 __all__ = ["load"]
 
 _LOADERS = {"blender": load_blender, "llff": load_llff, "nerfstudio": load_nerfstudio, "colmap": load_colmap}
-_SHORTEST, _LONGEST = 1e-3, 1e5  # a lens' focal length, in sides of its picture, and how far off its middle may be at most
+_SHORTEST, _LONGEST = 1e-3, 1e5  # focal lengths, in sides of the picture; the longest is also the limit of the principal point
 _PHOTOGRAPHS = ("llff", "nerfstudio", "colmap")
-_MEANT_FOR = {"factor": _PHOTOGRAPHS, "llffhold": _PHOTOGRAPHS, "no_ndc": ("llff",), "spherify": ("llff",)}
+_FORMATS_OF = {"factor": _PHOTOGRAPHS, "llffhold": _PHOTOGRAPHS, "no_ndc": ("llff",), "spherify": ("llff",)}  # of flags
 
 
 def load(options: Options) -> Scene:
     """The scene that the options name, at the size and with the splits that they ask for.
 
-    The built-in scene is made first where it is not there yet. Raises InputError, in one sentence, for
-    whatever is missing or wrong in the files, and for flags that mean nothing to the scene's format.
+    The built-in scene is made first if it does not exist yet. Raises InputError, in one sentence, if something in the files is
+    missing or wrong, and for flags that do not apply to the scene's format.
     """
-    folder, kind = (_demo_folder(options), "blender") if options.is_demo else _found(options)
-    for flag, kinds in _MEANT_FOR.items():
-        if kind not in kinds and getattr(options, flag) != getattr(Options, flag):
+    folder, scene_format = (_demo_folder(options), "blender") if options.is_demo else _found(options)
+    for flag, formats in _FORMATS_OF.items():
+        if scene_format not in formats and getattr(options, flag) != getattr(Options, flag):
             raise InputError(
-                f"--{flag} is for scenes of --dataset_type {' or '.join(kinds)}, and {folder} holds one of type "
-                f"{kind}: drop the flag"
+                f"--{flag} is for scenes of --dataset_type {' or '.join(formats)}, and {folder} holds one of type "
+                f"{scene_format}: drop the flag"
             )
-    if options.no_masks and not options.carves and kind != "nerfstudio":
+    if options.no_masks and not options.carves and scene_format != "nerfstudio":
         raise InputError(
             f"--no_masks with --method {options.method} is about masks that a transforms.json names, and {folder} "
-            f"holds a scene of type {kind}: drop the flag"
+            f"holds a scene of type {scene_format}: drop the flag"
         )
-    return with_stored_colours(_checked(_loaded(folder, kind, options), folder), options.stored_colours)
+    return with_stored_colours(_checked(_loaded(folder, scene_format, options), folder), options.stored_colours)
 
 
 def _found(options: Options) -> tuple[Path, str]:
@@ -50,67 +50,67 @@ def _found(options: Options) -> tuple[Path, str]:
         return find_scene(options)
 
 
-def _loaded(folder: Path, kind: str, options: Options) -> Scene:
-    place = staged(folder)
+def _loaded(folder: Path, scene_format: str, options: Options) -> Scene:
+    copy = staged(folder)
     try:
-        with reading(place, "cannot be loaded"):  # what its readers say of single files is told as it is
-            return _LOADERS[kind](place, options, options.scene_name)
+        with reading(copy, "cannot be loaded"):  # an InputError about a single file passes as it is
+            return _LOADERS[scene_format](copy, options, options.scene_name)
     except InputError as problem:
-        if place == folder:
+        if copy == folder:
             raise
         raise InputError(
-            f"{problem}; this is {folder}'s copy: where the scene needs files outside its folder, unset RADIANCE_SCRATCH"
+            f"{problem}; this is {folder}'s copy: if the scene needs files outside its folder, unset RADIANCE_SCRATCH"
         ) from problem
 
 
 def _checked(scene: Scene, folder: Path) -> Scene:
-    """The scene, if its numbers are such as can be learned from. Raises InputError for what is not finite, or empty."""
+    """The scene. Raises InputError if poses, intrinsics, bounds or depths are not finite or make no sense."""
     for name in ("train", "val", "test"):
         cameras, names = getattr(scene, name).cameras, getattr(scene, name).names
-        for what, values in (("pose", cameras.camera_to_world), ("lens", cameras.intrinsics)):
+        for what, values in (("pose", cameras.camera_to_world), ("camera", cameras.intrinsics)):
             finite = values.flatten(1).isfinite().all(1) if len(names) else values.new_ones(0, dtype=bool)
             if not finite.all():
                 raise InputError(
                     f"{folder}: the {what} of the view {names[int(finite.int().argmin())]} has numbers too large "
-                    "for 32 bits: look at the scale in its files"
+                    "for 32 bits: check the scale in its files"
                 )
         for view in range(len(names)):
-            _check_lens(cameras, view, f"{folder}: the lens of the view {names[view]}")
+            _check_intrinsics(cameras, view, f"{folder}: the camera of the view {names[view]}")
     low, high = scene.bounds
     if not (scene.bounds.isfinite().all() and (low < high).all()):
         raise InputError(
             f"{folder}: the box from {low.tolist()} to {high.tolist()} that holds the scene is infinite or empty: "
-            "look at the poses, the bounds and the scale in its files"
+            "check the poses, the bounds and the scale in its files"
         )
     if not 0 < scene.near < scene.far < math.inf:
         raise InputError(
-            f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}, which are not two "
-            "finite ones, the nearest above 0: look at the poses and the bounds in its files"
+            f"{folder}: the scene lies between the depths {scene.near:g} and {scene.far:g}; both must be finite, and the "
+            "nearest above 0: check the poses and the bounds in its files"
         )
     return scene
 
 
-def _check_lens(cameras: Cameras, view: int, lens: str) -> None:
-    """Raise InputError for a lens that no picture of this size has been taken by."""
+def _check_intrinsics(cameras: Cameras, view: int, where: str) -> None:
+    """Raise InputError, which begins with `where`, for intrinsics that cannot be right for a picture of this size."""
     (fx, _, cx), (_, fy, cy), _ = cameras.intrinsics[view].tolist()
     for side, focal, middle in zip(cameras.size(view), (fx, fy), (cx, cy), strict=True):
         if not _SHORTEST * side <= focal <= _LONGEST * side or not abs(middle - side / 2) <= _LONGEST * side:
             raise InputError(
-                f"{lens} has the focal length {focal:g} px and the middle {middle:g} px in a picture of {side} px: "
-                "look at the lens in its files"
+                f"{where} has the focal length {focal:g} px and the principal point {middle:g} px in a picture of {side} px: "
+                "check the intrinsics in its files"
             )
 
 
 def _demo_folder(options: Options) -> Path:
-    """The built-in scene's folder, under --datadir or ./data; it is made --img_s wide and high on first use.
+    """The built-in scene's folder, under --datadir or ./data; it is made on first use, --img_s wide and high.
 
-    A --datadir that holds a scene already, itself or in a folder `demo`, is taken as it is.
+    If --datadir, or a folder `demo` in it, holds a scene already, that one is used as it is.
     """
     root = Path(options.datadir or "data").expanduser()
     for folder in (root / "demo", root):
         if (folder / "transforms_train.json").is_file():
             return folder
-    from datasets.demo import DemoSettings, ensure_demo  # needs Taichi, which photographs on disk do not
+    from datasets.demo import DemoSettings, ensure_demo  # here, because it loads Taichi, which photographs do not need
 
     size = {"width": options.img_s, "height": options.img_s} if options.img_s else {}
     return ensure_demo(root, DemoSettings(**size))

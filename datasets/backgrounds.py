@@ -1,4 +1,4 @@
-"""What a pixel is composited over: one function for photographs, one for renderings, and the rule for stored colours."""
+"""Compositing over a background: one function for photographs, one for renderings, and the rule for stored colours."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def rendering_over(image: Tensor, transmittance: Tensor, background: str | Tenso
 
 
 def with_stored_colours(scene: Scene, wanted: bool) -> Scene:
-    """The scene with its rule for pictures over black (`Split.stored_over_black`), and a note that says which it is.
+    """The scene with its rule for pictures over black (`Split.stored_over_black`), and a note that names the rule.
 
     The rule of the 2022 program, stored colours, holds if it is wanted and all files are black wherever alpha is 0
     (`Split.black_if_transparent`). Otherwise pictures over black are colour * alpha.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from datasets import protocols
-from datasets.bounds import depth_range, scene_box
+from datasets.bounds import near_and_far, scene_box
 from datasets.cameras import Cameras
 from datasets.image_files import Header, describe_pixels
 from datasets.mask_files import require_masks, with_mask_files
@@ -14,8 +14,8 @@ from datasets.orientation import stated_size, turns
 from datasets.photographs import tell_odd_views
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Scene, Split
-from datasets.sizes import Size, of_width
-from datasets.transforms import View, intrinsics, read_json, read_transforms
+from datasets.sizes import Size, sizes_for_width
+from datasets.transforms import Frame, intrinsics, read_transforms, read_transforms_file
 from settings.errors import InputError
 from settings.options import Options
 from system.progress import tell
@@ -23,13 +23,12 @@ from system.reading import reading
 
 
 def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
-    """Read a NeRF-synthetic scene: train always, val and test only where the protocol or a flag needs them.
+    """Read a NeRF-synthetic scene: train always, val and test only if the protocol or a flag needs them.
 
-    Images are shrunk to --img_s or --half_res (`width_by_protocol`), cameras with them. Each split keeps its own
-    field of view and each frame its own intrinsics. `extras` says where everything came from: `folder`,
-    `format`, `stored_size` (width, height in px), `val_ids` and `test_ids` (index of each view in its file),
-    `val_count` (views in that file), `testskip`, `bounds_from`. Raises InputError for everything that is
-    wrong with the files.
+    Images are shrunk to --img_s or --half_res (`width_by_protocol`), and intrinsics with them. Each split keeps its own
+    field of view and each frame its own intrinsics. `extras`: `folder`, `format`, `stored_size` (width, height in px), `val_ids`
+    and `test_ids` (index of each view in its file), `val_count` (views in that file), `testskip`, `bounds_from`. Raises
+    InputError, naming the file, for missing and damaged files.
     """
     views = {"train": _read_views(folder, "train"), "val": [], "test": []}
     ids = {"val": [], "test": []}
@@ -39,7 +38,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
         counts[split], ids[split] = len(found), list(range(0, len(found), options.testskip))
         views[split] = [found[view] for view in ids[split]]
     evaluated_by_paper = options.protocol == "paper" and protocols.has_paper_views(counts["val"])
-    if evaluated_by_paper and not protocols.paper_places(ids["val"]):
+    if evaluated_by_paper and not protocols.paper_indices(ids["val"]):
         raise InputError(
             f"--testskip {options.testskip} leaves none of the validation views 15 to 37, which "
             "protocol paper measures on: give a smaller number"
@@ -49,7 +48,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     turn = _turns(headers, views, options, folder)
     stored = {split: _sizes(found, turn[split]) for split, found in headers.items()}
     largest = max(size for split in stored.values() for size in split)
-    sizes = iter(of_width([size for split in stored.values() for size in split], width_by_protocol(options, largest[0])))
+    sizes = iter(sizes_for_width([size for split in stored.values() for size in split], width_by_protocol(options, largest[0])))
     sizes = {split: [next(sizes) for _ in found] for split, found in views.items()}
     splits = {
         split: _read_split(found, headers[split], turn[split], sizes[split], options, f"{name} {split}")
@@ -64,7 +63,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     cameras = splits["train"].cameras
     tell_odd_views(cameras, splits["train"].names, folder)
     bounds, bounds_from = scene_box(cameras)
-    ranges = [depth_range(bounds, split.cameras) for split in splits.values() if len(split)]
+    ranges = [near_and_far(bounds, split.cameras) for split in splits.values() if len(split)]
     extras = {
         "folder": str(folder),
         "format": "NeRF-synthetic",
@@ -91,10 +90,10 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
 
 
 def width_by_protocol(options: Options, stored: int) -> int:
-    """The width (px) to work at for the widest image of a scene, which is `stored` px wide; all are shrunk alike (`of_width`).
+    """The width (px) to work at for the widest image of a scene, which is `stored` px wide (the others: `sizes_for_width`).
 
-    --half_res halves; --img_s is the width, 0 the stored one; with neither, protocol paper means 400 px or the stored width if
-    that is less, and protocol standard the stored size.
+    --half_res halves it; --img_s is the width, 0 the stored one. Without both it is at most 400 px by protocol paper, and the
+    stored width by protocol standard.
     """
     if options.half_res:
         return max(1, stored // 2)
@@ -103,20 +102,20 @@ def width_by_protocol(options: Options, stored: int) -> int:
     return options.img_s or stored
 
 
-def _read_views(folder: Path, split: str) -> list[View]:
+def _read_views(folder: Path, split: str) -> list[Frame]:
     with reading(folder / f"transforms_{split}.json", "does not describe a scene"):
         return read_transforms(folder, split)
 
 
 def _count(folder: Path, split: str) -> int:
-    """How many views a split's file lists; they may be none, and their images missing."""
+    """How many views a split's file lists; 0 is allowed, and their images may be missing."""
     path = folder / f"transforms_{split}.json"
     with reading(path, "does not describe a scene"):
-        return len(read_json(path, "")["frames"])
+        return len(read_transforms_file(path, "")["frames"])
 
 
 def _needed(folder: Path, options: Options) -> list[str]:
-    """Which of val and test to read: val for protocol paper where it has that protocol's views, else test."""
+    """Which of val and test to read: val for protocol paper if it has that protocol's views, else test."""
     needed = []
     if (
         options.protocol == "paper"
@@ -134,7 +133,7 @@ def _needed(folder: Path, options: Options) -> list[str]:
                     if "val" in needed
                     else "protocol standard measures on its views"
                     if options.protocol == "standard"
-                    else "protocol paper measures on it where there are no validation views 15 to 37"
+                    else "protocol paper measures on it if there are no validation views 15 to 37"
                 )
             )
     return needed
@@ -145,20 +144,20 @@ def _sizes(headers: list[Header], turn: list[int]) -> list[tuple[int, int]]:
 
 
 def _turns(
-    headers: dict[str, list[Header]], views: dict[str, list[View]], options: Options, folder: Path
+    headers: dict[str, list[Header]], views: dict[str, list[Frame]], options: Options, folder: Path
 ) -> dict[str, list[int]]:
-    """The EXIF turn by which each picture of each split is read. Says on stderr what is done with their pixels."""
+    """The EXIF turn by which each picture of each split is read. A line on stderr says what is done with their pixels."""
     together = [header for found in headers.values() for header in found]
     tell(describe_pixels(together, folder))
-    cameras = [stated_size(view.lens) for found in views.values() for view in found]
+    cameras = [stated_size(view.intrinsics) for found in views.values() for view in found]
     ways = iter(turns(together, cameras, options.orientation, folder))
     return {split: [next(ways) for _ in found] for split, found in headers.items()}
 
 
 def _read_split(
-    views: list[View], headers: list[Header], turn: list[int], sizes: list[Size], options: Options, title: str
+    views: list[Frame], headers: list[Header], turn: list[int], sizes: list[Size], options: Options, title: str
 ) -> Split:
-    """The views of a split, whose files are read by EXIF turns and shrunk to the sizes (px)."""
+    """The views of a split; the files are read with these EXIF turns and shrunk to these sizes (px)."""
     with_alpha = [header.alpha for header in headers]
     stored = _sizes(headers, turn)
     if any(with_alpha) and not all(with_alpha):
@@ -168,9 +167,9 @@ def _read_split(
         )
     files = [PictureFile(view.path, *size, turn=way) for view, size, way in zip(views, sizes, turn, strict=True)]
     read = read_pictures(files, all(with_alpha), options.threads, title)
-    lenses = np.array([intrinsics(view, *size) for view, size in zip(views, stored, strict=True)]).reshape(-1, 3, 3)
+    matrices = np.array([intrinsics(view, *size) for view, size in zip(views, stored, strict=True)]).reshape(-1, 3, 3)
     poses = np.array([view.camera_to_world for view in views]).reshape(-1, 3, 4)
     full = torch.tensor(stored).reshape(-1, 2).T
-    cameras = Cameras(torch.from_numpy(lenses).float(), torch.from_numpy(poses).float(), *full)
+    cameras = Cameras(torch.from_numpy(matrices).float(), torch.from_numpy(poses).float(), *full)
     cameras = cameras.scaled(*torch.tensor(sizes).reshape(-1, 2).T)
     return Split(read.images, read.alpha, cameras, [view.name for view in views], read.black_if_transparent)

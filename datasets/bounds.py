@@ -1,4 +1,4 @@
-"""The box that holds what is to be learned, found from the cameras alone."""
+"""The box that holds the scene's content, found from the cameras alone."""
 
 import torch
 from torch import Tensor
@@ -6,20 +6,20 @@ from torch import Tensor
 from datasets.cameras import Cameras
 
 ORIGINAL_CUBE = 2.0  # half an edge of the cube that the original program carves, world units
-# Mean squared sine of the angles between the axes and the direction nearest to them all (5.7 degrees): below
-# it they are as good as parallel, and where they meet is noise.
+# Mean squared sine of the angles between the axes and the direction nearest to them all (5.7 degrees): below it they are almost
+# parallel, and the point where they meet is noise.
 _MEETING = 0.01
 _FAR, _AWAY, _FEW = 10.0, 60.0, 0.1  # times the median distance; degrees; the fraction of the views that may be odd
 _LEAST = 5  # views of which one can be called odd
-_ROUNDS, _PRIOR = 10, 1e-5  # of the robust point: rounds of reweighting; the weight of the box's middle, against 1 of all axes
+_ROUNDS, _PRIOR = 10, 1e-5  # of the robust point: rounds of reweighting; weight of the box's middle, relative to all axes
 
 
 def odd_views(cameras: Cameras) -> list[int]:
-    """Views whose pose is unlike the others'; at most a tenth, or one. These views are left out of all statistics.
+    """Indices of views whose pose is unlike the others'; at most a tenth, or one. They are left out of all statistics.
 
     A view is odd if it is more than 10 times as far from the median of the centres as half of the views are, or if it looks
     more than 60 degrees, and 5 times the median angle, away from where the axes meet (from the mean direction if they do not).
-    There are none among fewer than 5 views, nor if more than a tenth would be.
+    The list is empty for fewer than 5 views, and if more than a tenth would be odd.
     """
     count = len(cameras)
     if count < _LEAST:
@@ -47,9 +47,8 @@ def usual(cameras: Cameras) -> Cameras:
 def meeting_point(cameras: Cameras) -> Tensor | None:
     """The point (3,) nearest to all optical axes in the least-squares sense, world units.
 
-    It solves  sum_v (I - d d^T) (x - t) = 0  with the axes' directions d and the camera centres t. None
-    where the axes are all but parallel, or where the point lies behind half of the cameras: they do not look
-    at one object. Odd views do not count.
+    It solves  sum_v (I - d d^T) (x - t) = 0  with the axes' directions d and the camera centres t. None if the axes are almost
+    parallel, or if the point lies behind half of the cameras, which then do not look at one object. Odd views do not count.
     """
     return _meeting_point(usual(cameras))
 
@@ -64,8 +63,8 @@ def nearest_to_axes(cameras: Cameras, box: Tensor | None = None) -> Tensor | Non
     axes start at t in the direction d. None if x lies behind half of the cameras.
 
     Without a box all weights w are 1. With one, (2, 3), the estimate is robust: ten rounds of reweighting by the inverse of the
-    distance to each axis, so that single stray cameras count little; and x tends to the middle of the box where the axes leave it
-    open (one camera, parallel cameras). Raises torch.linalg.LinAlgError without a box if all axes are parallel.
+    distance to each axis, so that single stray cameras count little; and x tends to the middle of the box in directions that the
+    axes leave open (one camera, parallel cameras). Raises torch.linalg.LinAlgError without a box if all axes are parallel.
     """
     t, d = cameras.centers.double().cpu(), -cameras.camera_to_world[:, :, 2].double().cpu()
     across, weights = _across(d), torch.ones(len(cameras), dtype=torch.float64)
@@ -87,12 +86,12 @@ def _across(directions: Tensor) -> Tensor:
 
 
 def scene_box(cameras: Cameras) -> tuple[Tensor, str]:
-    """Lower and upper corner (2, 3) float32 of a cube around the object, world units, and where it is from.
+    """Lower and upper corner (2, 3) float32 of a cube around the object, world units; and in words how it was found.
 
-    The cube is centred where the optical axes meet and reaches half of the median camera distance D to each
-    side; lenses wider than 60 degrees see more of the object at that distance, and get sin(half angle) D, at
-    most 0.7 D. Cameras that look at the origin from about 4 units, as those of NeRF-synthetic do (4.03), get
-    the original program's cube [-2, 2]^3 exactly; so do cameras whose axes do not meet. Odd views (`odd_views`) do not count.
+    The cube is centred where the optical axes meet and reaches half of the median camera distance D to each side. Cameras with
+    a field of view above 60 degrees see more of the object at that distance: their cube reaches sin(half angle) D, at most
+    0.7 D. Cameras that look at the origin from about 4 units, as NeRF-synthetic's do (4.03), get the original program's cube
+    [-2, 2]^3 exactly; so do cameras whose axes do not meet. Odd views (`odd_views`) do not count.
     """
     cube = torch.tensor([[-ORIGINAL_CUBE] * 3, [ORIGINAL_CUBE] * 3])
     cameras = usual(cameras)
@@ -109,10 +108,10 @@ def scene_box(cameras: Cameras) -> tuple[Tensor, str]:
     return torch.stack([point - reach, point + reach]).float(), "where the cameras' axes meet"
 
 
-def depth_range(box: Tensor, cameras: Cameras) -> tuple[float, float]:
-    """Near and far (world units along the cameras' z axes) between which every camera but odd ones sees the box (2, 3).
+def near_and_far(box: Tensor, cameras: Cameras) -> tuple[float, float]:
+    """(near, far): the depths, in world units along the z axes, between which all cameras but odd ones see the box (2, 3).
 
-    near is kept above 1 % of far, so that cameras inside the box have a positive one.
+    near is at least 1 % of far, so that it is positive for cameras inside the box.
     """
     cameras = usual(cameras)
     corners = torch.cartesian_prod(*box.T)
@@ -122,7 +121,7 @@ def depth_range(box: Tensor, cameras: Cameras) -> tuple[float, float]:
 
 
 def seen_box(cameras: Cameras, near: Tensor, far: Tensor) -> Tensor:
-    """Lower and upper corner (2, 3) float32 of the box of all that the cameras see from depth near (V,) to far (V,).
+    """Lower and upper corner (2, 3) float32 of the box that holds all that the cameras see from depth near (V,) to far (V,).
 
     Depths are along each camera's z axis; everything is in world units.
     """

@@ -1,4 +1,4 @@
-"""Pinhole cameras of a set of views, in the one convention that every room uses."""
+"""Pinhole cameras of a set of views, in the convention that the whole program uses."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -57,12 +57,12 @@ class Cameras:
 
     @property
     def width(self) -> int:
-        """The largest width of the views, px; of each where they have one size."""
+        """The largest width of the views, px; 0 without views."""
         return int(self.widths.max()) if len(self) else 0
 
     @property
     def height(self) -> int:
-        """The largest height of the views, px; of each where they have one size."""
+        """The largest height of the views, px; 0 without views."""
         return int(self.heights.max()) if len(self) else 0
 
     @property
@@ -76,7 +76,7 @@ class Cameras:
         return self.camera_to_world[:, :, 3]
 
     def project(self, points: Tensor, view: int) -> tuple[Tensor, Tensor]:
-        """Pixel coordinates (N, 2) and depths (N,) of world points (N, 3) in one view; depth <= 0 is behind the camera."""
+        """Pixel positions (N, 2) and depths (N,) of world points (N, 3) in one view; depth <= 0 is behind the camera."""
         rotation, translation = self.camera_to_world[view, :, :3], self.camera_to_world[view, :, 3]
         x, y, w = ((points - translation) @ rotation).unbind(-1)
         k = self.intrinsics[view]

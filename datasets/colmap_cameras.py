@@ -1,8 +1,8 @@
-"""COLMAP's camera models (colmap.github.io/cameras.html): from names and parameters to lenses."""
+"""COLMAP's camera models (colmap.github.io/cameras.html): from names and parameters to `CameraModel`."""
 
 import numpy as np
 
-from datasets.lenses import Lens
+from datasets.camera_models import CameraModel
 from settings.errors import InputError
 
 # The models by their numbers in .bin files.
@@ -26,7 +26,7 @@ MODELS = (
     "EQUIRECTANGULAR",
 )
 _ONE, _TWO = ("f", "cx", "cy"), ("fx", "fy", "cx", "cy")  # focal lengths
-# The models that are supported: the projection of their lenses, and the meaning of their parameters.
+# The supported models: their projection, and the meaning of their parameters.
 SUPPORTED = {
     "SIMPLE_PINHOLE": ("radial", _ONE),
     "PINHOLE": ("radial", _TWO),
@@ -47,8 +47,11 @@ SUPPORTED = {
 COUNTS = {name: len(parameters) for name, (_, parameters) in SUPPORTED.items()} | {"RAD_TAN_THIN_PRISM_FISHEYE": 16}
 
 
-def camera_lens(name: str, width: int, height: int, values: tuple[float, ...], where: str) -> Lens:
-    """The lens of a camera of the model `name`. Raises InputError, which begins with `where`, if there is none."""
+def build_camera_model(name: str, width: int, height: int, values: tuple[float, ...], where: str) -> CameraModel:
+    """The camera with COLMAP's model `name` and its parameters `values`.
+
+    Raises InputError, which begins with `where`, for an unsupported model and for parameters that are not valid.
+    """
     if name not in SUPPORTED:
         raise InputError(
             f"{where}: the camera model {name} is not supported: choose one of {', '.join(SUPPORTED)}, or undistort "
@@ -56,15 +59,15 @@ def camera_lens(name: str, width: int, height: int, values: tuple[float, ...], w
         )
     projection, names = SUPPORTED[name]
     if len(values) != len(names):
-        raise InputError(f"{where}: {name} has {len(names)} parameters, and these are {len(values)}")
+        raise InputError(f"{where}: {name} has {len(names)} parameters, but {len(values)} are given")
     parameters = dict(zip(names, values, strict=True))
     if "f" in parameters:
         parameters["fx"] = parameters["fy"] = parameters.pop("f")
     if projection in ("fov", "division") and not parameters["k1"]:
         projection = "radial"  # a pinhole
-    lens = Lens(width=width, height=height, projection=projection, **parameters)
-    if not (np.isfinite(values).all() and min(lens.fx, lens.fy) > 0 and min(width, height) >= 1):
+    camera = CameraModel(width=width, height=height, projection=projection, **parameters)
+    if not (np.isfinite(values).all() and min(camera.fx, camera.fy) > 0 and min(width, height) >= 1):
         stated = ", ".join(f"{value:g}" for value in values)
         raise InputError(f"{where}: {name} of {width}x{height} px has parameters that are not valid: {stated}")
-    lens.check(where)
-    return lens
+    camera.check(where)
+    return camera

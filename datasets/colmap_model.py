@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.colmap_cameras import COUNTS, MODELS, camera_lens
-from datasets.lenses import Lens
+from datasets.camera_models import CameraModel
+from datasets.colmap_cameras import COUNTS, MODELS, build_camera_model
 from settings.errors import InputError
 from system.reading import reading
 
@@ -17,13 +17,13 @@ _MOST_PARAMETERS = 20  # of a camera model that is not known
 
 
 @dataclass(frozen=True)
-class Picture:
+class ColmapImage:
     """One registered image of a model."""
 
     name: str  # its file's path below the folder of images
     camera: int  # the id of its camera
-    motion: tuple[float, ...]  # qw, qx, qy, qz, tx, ty, tz: takes the world to the camera's axes right, down, forwards
-    points: np.ndarray  # (M,) int64: the point that each of its features is of, -1 for none
+    motion: tuple[float, ...]  # qw, qx, qy, qz, tx, ty, tz: from the world to the camera's axes right, down, forwards
+    points: np.ndarray  # (M,) int64: the id of each feature's point, or -1
     path: Path  # the model's file, for messages
 
     @property
@@ -49,7 +49,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Camera:
+class ColmapCamera:
     """A camera of a model as its file states it, which is checked when it is used."""
 
     model: str
@@ -59,48 +59,48 @@ class Camera:
     where: str  # "sparse/0/cameras.bin, camera 1", for messages
 
     @property
-    def lens(self) -> Lens:
-        """Raises InputError for a model that is not supported, and for parameters that are not valid."""
-        return camera_lens(self.model, self.width, self.height, self.values, self.where)
+    def camera_model(self) -> CameraModel:
+        """As the loaders use it. Raises InputError for an unsupported model, and for parameters that are not valid."""
+        return build_camera_model(self.model, self.width, self.height, self.values, self.where)
 
 
 @dataclass(frozen=True)
-class Model:
-    """What a model's files hold. Points that are not finite are left out; both arrays are empty if there is no file of them or
-    an empty one."""
+class ColmapModel:
+    """The content of a model's files. Points that are not finite are left out; `ids` and `points` are empty if their file is
+    missing or empty."""
 
-    cameras: dict[int, Camera]
-    pictures: list[Picture]  # sorted by name
+    cameras: dict[int, ColmapCamera]
+    images: list[ColmapImage]  # sorted by name
     ids: np.ndarray  # (P,) int64 of the points
     points: np.ndarray  # (P, 3) float64, the model's world units
     path: Path  # of the file of images
 
-    def lens(self, picture: Picture) -> Lens:
-        """The lens of a picture's camera. Raises InputError if there is none, or it cannot be used."""
-        if picture.camera not in self.cameras:
+    def camera_model(self, image: ColmapImage) -> CameraModel:
+        """The camera model of an image. Raises InputError if its camera is missing or not supported."""
+        if image.camera not in self.cameras:
             raise InputError(
-                f"{self.path}: the image {picture.name} was taken by camera {picture.camera}, which is not in "
+                f"{self.path}: the image {image.name} was taken by camera {image.camera}, which is not in "
                 f"cameras{self.path.suffix}"
             )
-        return self.cameras[picture.camera].lens
+        return self.cameras[image.camera].camera_model
 
 
-def read_model(folder: Path, ending: str = "bin") -> Model:
-    """The model of a folder, from its .bin or its .txt files.
+def read_model(folder: Path, ending: str = "bin") -> ColmapModel:
+    """The model of a folder, from its .bin or its .txt files (`ending`), in the model's world units and px.
 
-    All in the model's world units and px. Raises InputError, naming the file, if cameras or images are missing, or one ends too
-    early or holds what is no number. Poses and cameras are checked when they are used.
+    Raises InputError, naming the file, if cameras or images are missing, or a file ends too early or holds something else than
+    numbers. Poses and cameras are checked when they are used.
     """
     readers = _BINARY if ending == "bin" else _TEXT
-    cameras, pictures = (_read(folder / f"{name}.{ending}", readers[name]) for name in ("cameras", "images"))
+    cameras, images = (_read(folder / f"{name}.{ending}", readers[name]) for name in ("cameras", "images"))
     path = folder / f"points3D.{ending}"
     ids, points = _read(path, readers["points3D"]) if path.is_file() and path.stat().st_size else _points([], [])
-    if not pictures:
+    if not images:
         raise InputError(f"{folder / f'images.{ending}'} holds no registered images")
-    twice = [name for name, count in Counter(picture.name for picture in pictures).items() if count > 1]
+    twice = [name for name, count in Counter(image.name for image in images).items() if count > 1]
     if twice:
         raise InputError(f"{folder / f'images.{ending}'} registers {twice[0]} more than once: export the model again")
-    return Model(cameras, sorted(pictures, key=lambda picture: picture.name), ids, points, folder / f"images.{ending}")
+    return ColmapModel(cameras, sorted(images, key=lambda image: image.name), ids, points, folder / f"images.{ending}")
 
 
 def image_names(folder: Path, ending: str) -> list[str]:
@@ -121,7 +121,7 @@ def _read(path: Path, reader: Callable):
 
 
 class _Stream:
-    """The bytes of a file, taken from the front; struct.error where there are not as many."""
+    """The bytes of a file, read from the front. Raises struct.error if too few are left."""
 
     def __init__(self, path: Path) -> None:
         self.bytes, self.position = path.read_bytes(), 0
@@ -152,8 +152,8 @@ class _Stream:
         return characters.decode("utf-8", "surrogateescape")
 
 
-def _binary_cameras(path: Path) -> dict[int, Camera]:
-    """The cameras. A model that is not known has some number of parameters with which the file ends where its cameras do."""
+def _binary_cameras(path: Path) -> dict[int, ColmapCamera]:
+    """The cameras. For an unknown model, that number of parameters is taken with which the last camera ends at the file's end."""
     problem = None
     for unknown in range(_MOST_PARAMETERS + 1):
         stream, cameras, all_known = _Stream(path), {}, True
@@ -163,7 +163,7 @@ def _binary_cameras(path: Path) -> dict[int, Camera]:
                 name = MODELS[model] if 0 <= model < len(MODELS) else f"number {model}"
                 all_known &= name in COUNTS
                 values = stream.take(f"{COUNTS.get(name, unknown)}d")
-                cameras[number] = Camera(name, width, height, values, f"{path}, camera {number}")
+                cameras[number] = ColmapCamera(name, width, height, values, f"{path}, camera {number}")
         except struct.error as found:
             problem = problem or found
             if all_known:
@@ -174,18 +174,18 @@ def _binary_cameras(path: Path) -> dict[int, Camera]:
     raise problem or struct.error
 
 
-def _binary_pictures(path: Path) -> list[Picture]:
-    stream, pictures = _Stream(path), []
+def _binary_images(path: Path) -> list[ColmapImage]:
+    stream, images = _Stream(path), []
     for _ in range(stream.take("Q")[0]):
         _, *motion, camera = stream.take("i7di")  # without its id
         name = stream.text()
         features = stream.records([("position", "<f8", 2), ("point", "<i8")], stream.take("Q")[0])
-        pictures.append(Picture(name, camera, tuple(motion), features["point"], path))
-    return pictures
+        images.append(ColmapImage(name, camera, tuple(motion), features["point"], path))
+    return images
 
 
 def _binary_names(path: Path) -> list[str]:
-    return [picture.name for picture in _binary_pictures(path)]
+    return [image.name for image in _binary_images(path)]
 
 
 def _binary_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -193,34 +193,36 @@ def _binary_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(stream.take("Q")[0]):
         number, x, y, z = stream.take("Q3d")
         stream.take("3Bd")  # colour, error
-        stream.records([("image", "<i4"), ("feature", "<i4")], stream.take("Q")[0])  # its track, which the images tell too
+        stream.records([("image", "<i4"), ("feature", "<i4")], stream.take("Q")[0])  # its track, which the images hold too
         ids.append(number)
         points.append((x, y, z))
     return _points(ids, points)
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines that are no comments; a byte order mark, as some editors write it, does not count."""
+    """The lines that are not comments, without the byte order mark that some editors write."""
     return [line for line in path.read_text("utf-8-sig", "surrogateescape").splitlines() if not line.startswith("#")]
 
 
-def _text_cameras(path: Path) -> dict[int, Camera]:
+def _text_cameras(path: Path) -> dict[int, ColmapCamera]:
     cameras = {}
     for line in filter(str.strip, _lines(path)):
         number, name, width, height, *values = line.split()
-        cameras[int(number)] = Camera(name, int(width), int(height), tuple(map(float, values)), f"{path}, camera {int(number)}")
+        cameras[int(number)] = ColmapCamera(
+            name, int(width), int(height), tuple(map(float, values)), f"{path}, camera {int(number)}"
+        )
     return cameras
 
 
-def _text_pictures(path: Path) -> list[Picture]:
-    lines, pictures = iter(_lines(path)), []
+def _text_images(path: Path) -> list[ColmapImage]:
+    lines, images = iter(_lines(path)), []
     for line in lines:
         if not line.strip():
             continue
         _, *motion, camera, name = line.strip().split(maxsplit=9)
         features = np.array(next(lines, "").split(), np.float64).reshape(-1, 3)  # the line may be empty
-        pictures.append(Picture(name, int(camera), tuple(map(float, motion)), features[:, 2].astype(np.int64), path))
-    return pictures
+        images.append(ColmapImage(name, int(camera), tuple(map(float, motion)), features[:, 2].astype(np.int64), path))
+    return images
 
 
 def _text_names(path: Path) -> list[str]:
@@ -253,5 +255,5 @@ def _points(ids: list[int], points: list) -> tuple[np.ndarray, np.ndarray]:
     return np.array(ids, np.uint64).astype(np.int64)[finite], array[finite]
 
 
-_BINARY = {"cameras": _binary_cameras, "images": _binary_pictures, "points3D": _binary_points}
-_TEXT = {"cameras": _text_cameras, "images": _text_pictures, "points3D": _text_points}
+_BINARY = {"cameras": _binary_cameras, "images": _binary_images, "points3D": _binary_points}
+_TEXT = {"cameras": _text_cameras, "images": _text_images, "points3D": _text_points}

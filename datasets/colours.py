@@ -1,9 +1,9 @@
-"""Colour profiles of picture files, and the conversion of pixels from them to sRGB, in which the program works.
+"""Colour profiles of picture files, and the conversion of their pixels to sRGB, in which the program works.
 
-What counts, in this order: a PNG's cICP chunk, an embedded ICC profile, a PNG's sRGB chunk, a PNG's gAMA and cHRM chunks, and the
-mark R03 in EXIF data, by which cameras say Adobe RGB. A profile that gives sRGB's values to within 2 of 255 is sRGB: the pixels
-stay as they are, as those of files without a profile do. So do those of a PNG whose gAMA is 1/2.2 to within 5 %, which programs
-write for sRGB, and those of files with cHRM alone.
+The first of these decides: a PNG's cICP chunk, an embedded ICC profile, a PNG's sRGB chunk, a PNG's gAMA and cHRM chunks, and the
+mark R03 in EXIF data, which means Adobe RGB. Pixels stay as they are without a profile, and with one whose values differ from
+sRGB's by at most 2 of 255. They also stay if a PNG's gAMA is 1/2.2 to within 5 %, which programs write for sRGB, and in files
+with cHRM alone.
 """
 
 import io
@@ -25,8 +25,8 @@ SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # linear = (a 
 _D50 = np.array([0.9642, 1.0, 0.8249])  # XYZ of ICC's white
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _SAME = 2  # of 255
-_FOR_THREADS = ImageCms.Flags.NOCACHE  # several use one transform at the same time
-# What Pillow may raise at damaged EXIF data or profiles.
+_FOR_THREADS = ImageCms.Flags.NOCACHE  # several threads use one transform at the same time
+# The errors that Pillow may raise for damaged EXIF data or profiles.
 METADATA_ERRORS = (
     SyntaxError,
     ValueError,
@@ -47,7 +47,7 @@ class Profile:
 
     data: bytes
     name: str
-    path: Path  # a file that has it, for messages
+    path: Path  # a file with this profile, for messages
 
     def __hash__(self) -> int:
         return hash(self.data)
@@ -57,7 +57,7 @@ class Profile:
 
 
 def profile_of(path: Path, file: Image.Image, cicp: bytes | None = None) -> Profile | None:
-    """The profile of an opened picture, by the order above; None if it says sRGB or nothing. `cicp` is a PNG's chunk.
+    """The profile of an opened picture, in the order above; None for sRGB and without a profile. `cicp` is a PNG's chunk.
 
     Raises InputError for a cICP chunk of colours that are neither sRGB nor Display P3.
     """
@@ -85,8 +85,8 @@ def profile_of(path: Path, file: Image.Image, cicp: bytes | None = None) -> Prof
 def conversion(profile: Profile, mode: str) -> ImageCms.ImageCmsTransform | None:
     """The transform from a profile to sRGB for pixels of Pillow's `mode`, or None if values stay as they are.
 
-    It takes L from a profile for greys, CMYK from one for inks, and RGB otherwise; it gives RGB. A profile for other pixels
-    than the file's says nothing about them. Raises InputError, naming a file, for a profile that cannot be used.
+    Its input is L for a grey profile, CMYK for one of inks, else RGB; its output is RGB. A profile for another type of pixels
+    than the file's is ignored. Raises InputError, naming a file, for a profile that cannot be used.
     """
     try:
         source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile.data)), ImageCms.createProfile("sRGB")

@@ -1,4 +1,4 @@
-"""Which file a name in a data set means, and what views are called: one rule for all loaders and for masks."""
+"""Which file a name in a data set means, and the names of views: one rule for all loaders and for masks."""
 
 import os
 import unicodedata
@@ -14,12 +14,12 @@ _REPLACED = (*EXTENSIONS, ".gif", ".heic", ".heif", ".dng", ".cr2", ".nef", ".ar
 
 
 def normal(name: str) -> str:
-    """A path as data sets write it, with slashes, and without `./` and doubled slashes."""
+    """A path as data sets write it: with single slashes and without `./`."""
     return PurePosixPath(name.strip().replace("\\", "/")).as_posix()
 
 
 def is_image(path: Path) -> bool:
-    """Whether a path ends as an image does, in any letter case; hidden files do not count."""
+    """Whether a path ends like an image's, in any letter case; hidden files do not count."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
@@ -29,13 +29,12 @@ def holds_images(folder: Path) -> bool:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, sorted by name; none if there is no such folder. Hidden files do not count."""
+    """The image files of a folder, sorted by name; [] if it does not exist. Hidden files do not count."""
     return sorted(path for path in folder.iterdir() if is_image(path)) if folder.is_dir() else []
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """The image files in a folder and below it. Hidden folders, and those that a NAS keeps its previews in (@eaDir), do not
-    count."""
+    """The image files in a folder and below it, except in hidden folders and those in which a NAS keeps previews (@eaDir)."""
     for here, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "@"))]
         yield from (path for path in (Path(here, name) for name in files) if is_image(path))
@@ -48,12 +47,12 @@ class Folder:
         self.root, self._listed = root, {}
 
     def exact(self, name: str) -> Path | None:
-        """The file of exactly this name, or its last parts, if the path begins outside the folder (`_spellings`)."""
+        """The file of exactly this name; of its last parts, if the path begins outside the folder (`_spellings`)."""
         return next((path for path in (self.root / spelling for spelling in _spellings(name, self.root)) if _is_file(path)), None)
 
     def like(self, name: str) -> list[Path]:
-        """Files with this name in another letter case or Unicode form, then with an image's ending added, then with another
-        image's ending in place of its own."""
+        """Files with this name in another letter case or Unicode form; then with an image's ending added; then with another
+        image's ending instead of its own."""
         found = []
         for spelling in _spellings(name, self.root):
             *folders, last = spelling.split("/")
@@ -70,7 +69,7 @@ class Folder:
         return self.exact(name) or next((path for path in self.like(name) if _key(path.name) == key.rsplit("/", 1)[-1]), None)
 
     def _folders(self, parts: Sequence[str]) -> list[Path]:
-        """The folders of a path below the root; each part may be written otherwise."""
+        """The folders of a path below the root; letter case and Unicode form of each part may differ."""
         folders = [self.root]
         for part in parts:
             if all((folder / part).is_dir() for folder in folders):
@@ -90,9 +89,9 @@ class Folder:
 def find_files(folder: Path, names: Sequence[str]) -> list[Path | None]:
     """The file below a folder that each name means, or None.
 
-    A file of exactly that name wins. Else the letter case, the Unicode form and the ending may be others, and the ending may be
-    missing or added (a.jpg.png); but a file that another of the names has exactly is that one's. Raises InputError if two
-    names then mean one file.
+    A file of exactly that name wins. Else letter case, Unicode form and ending may differ, and the ending may be missing or
+    added (a.jpg.png); but a file whose exact name is in the list belongs to that name. Raises InputError if two names then mean
+    one file.
     """
     listed = Folder(folder)
     names = [normal(name) for name in names]
@@ -125,7 +124,7 @@ def like_names(name: str, names: Sequence[str]) -> list[str]:
 
 
 def _spellings(name: str, root: Path) -> list[str]:
-    """The name, and what it may mean below the root: paths of another machine, of the folder above, or in an old encoding."""
+    """The name and its possible forms below the root: for paths of another machine or the folder above, and old encodings."""
     parts = [part for part in name.split("/") if part != ".."]
     found, here = [name], root.resolve().name
     if "../" in name:
@@ -163,7 +162,7 @@ def _is_file(path: Path) -> bool:
 
 
 def view_names(files: Sequence[str]) -> list[str]:
-    """What views are called: the names of their files without ending and folder, and with as much of both as tells them apart.
+    """The names of views: those of their files without ending and folder, but with as much of both as makes them different.
 
     cam0/000.png and cam1/000.png are cam0/000 and cam1/000; a.jpg and a.png keep their endings.
     """

@@ -1,4 +1,4 @@
-"""Opening picture files: which formats are read, how large they may be, and what a file says about its pixels."""
+"""Opening picture files: the formats that are read, the largest size, and the file's own facts about its pixels."""
 
 import contextlib
 import math
@@ -26,31 +26,31 @@ from settings.errors import InputError
 from system import memory
 from system.reading import reading
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # told from the content, whatever the file's name ends with
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # recognised by the content, not by the file's ending
 LARGEST = 1_000_000_000  # px of one picture; phones make 200 million
 ORIENTATION = 0x0112  # EXIF's tag
 _EIGHT_BITS = ("RGB", "RGBA", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "La", "RGBa", "RGBX")
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
-_LATE_CHUNKS = (b"eXIf", b"cICP")  # of a PNG, that Pillow does not look at, or not before it decodes the picture
+_LATE_CHUNKS = (b"eXIf", b"cICP")  # of a PNG: Pillow ignores them, or reads them only after the picture
 _LONGEST_CHUNK = 1 << 20  # bytes
-_ALWAYS_FITS = 1 << 25  # bytes of a picture for which it is not asked how much memory is free
+_ALWAYS_FITS = 1 << 25  # bytes of a picture for which the free memory is not checked
 
-# Pillow's own limit holds for the whole process and for whoever reads there. It is switched off once, so that no thread changes
-# it under another; `opened` has a limit of its own instead. What Pillow warns of (odd EXIF data, palettes) is read all the same.
+# Pillow's own limit is global. It is switched off once, so that threads do not change it while others read; `opened` has a limit
+# of its own. Pillow's warnings (odd EXIF data, palettes) are hidden, because such files are read nevertheless.
 Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture file says before it is decoded."""
+    """The facts in a picture file that can be read without decoding it."""
 
     path: Path
     width: int  # px, as stored
     height: int
     alpha: bool  # whether there is an alpha channel, or a transparent colour
     orientation: int = 1  # EXIF's: the turn, 1 to 8, that makes the stored picture upright
-    colours: str = ""  # the name of its colour profile, if that is not sRGB
+    colours: str = ""  # the name of its colour profile; empty for sRGB
     frames: int = 1
 
     def size(self, turn: int = 1) -> tuple[int, int]:
@@ -60,7 +60,7 @@ class Header:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture of a file, not decoded yet. Raises InputError, naming the file, for what is no picture or too large a one."""
+    """The picture of a file, not decoded yet. Raises InputError, naming the file, if it is not a picture, or too large."""
     with contextlib.ExitStack() as stack:
         with reading(path, "cannot be decoded as an image"):
             try:
@@ -69,7 +69,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 raise InputError(f"the image {path} is missing") from None
             except UnidentifiedImageError:
                 raise InputError(
-                    f"{path} cannot be decoded as an image: it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, or damaged"
+                    f"{path} cannot be decoded as an image: it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file, "
+                    "or it is damaged"
                 ) from None
             except ValueError as problem:
                 if "MAX_TEXT" not in str(problem):
@@ -80,8 +81,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
             _check_content(path, file)
             if file.width * file.height > LARGEST:
                 raise InputError(
-                    f"{path} says that it is {file.width}x{file.height} px, more than the {LARGEST // 10**6} "
-                    "million px that are read: save it smaller"
+                    f"{path} says that it is {file.width}x{file.height} px, but at most {LARGEST // 10**6} million px are "
+                    "allowed: save it smaller"
                 )
             if file.mode not in _EIGHT_BITS + _SIXTEEN_BITS:
                 raise InputError(f"{path} has pixels of type {file.mode}: save it as 8-bit RGBA")
@@ -89,7 +90,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _check_content(path: Path, file: Image.Image) -> None:
-    """Raise InputError for more pixels than the file's bytes can hold, before memory is taken for them."""
+    """Raise InputError if the file claims more pixels than its bytes can hold, before memory is reserved for them."""
     packed = {"PNG": 1032, "BMP": 128}.get(file.format or "", 1 if file.info.get("compression") == "raw" else math.inf)
     if math.isfinite(packed) and file.width * file.height > 8 * packed * (size := os.fstat(_stream(file).fileno()).st_size):
         raise InputError(
@@ -98,17 +99,17 @@ def _check_content(path: Path, file: Image.Image) -> None:
 
 
 def check_memory(path: Path, file: Image.Image) -> None:
-    """Raise InputError for a picture that, at the size it is decoded at, does not fit into the free memory."""
+    """Raise InputError if the decoded picture does not fit into the free memory."""
     needed = 2 * file.width * file.height * max(3, len(file.getbands()))  # as Pillow's, and as an array
     if needed > _ALWAYS_FITS and needed > (free := memory.available()):
         raise InputError(
-            f"{path} is {file.width}x{file.height} px and needs {needed / 2**30:.1f} GiB of memory, where "
+            f"{path} is {file.width}x{file.height} px and needs {needed / 2**30:.1f} GiB of memory, but only "
             f"{free / 2**30:.1f} GiB are free: save it smaller"
         )
 
 
 def read_header(path: Path) -> Header:
-    """What a file says about its picture, which is not decoded. Raises InputError if it cannot be read."""
+    """The header of a picture file; its pixels are not decoded. Raises InputError if it cannot be read."""
     with opened(path) as file, reading(path, "cannot be decoded as an image"):
         width, height = stored_size(file)
         profile = file_profile(path, file)
@@ -151,9 +152,9 @@ def orientation(file: Image.Image) -> int:
 
 
 def file_profile(path: Path, file: Image.Image) -> Profile | None:
-    """The colour profile of a picture, or None if it is sRGB by what the file says, or says nothing.
+    """The colour profile of a picture; None for sRGB and without a profile.
 
-    It finds EXIF data behind a PNG's pixels too: `orientation` is to be called after it.
+    It also loads EXIF data that a PNG stores after its pixels: call `orientation` after it.
     """
     late = _png_chunks(_stream(file)) if file.format == "PNG" else {}
     if b"eXIf" in late:
@@ -162,14 +163,14 @@ def file_profile(path: Path, file: Image.Image) -> Profile | None:
 
 
 def describe_pixels(headers: Sequence[Header], where: Path | str) -> str:
-    """Sentences, a line each, on how many pictures' colours are converted, and of how many only a part is read; or nothing."""
+    """Lines that say how many pictures' colours are converted, and how many files hold several pictures; empty for none."""
     said = []
     names = Counter(header.colours for header in headers if header.colours)
     if names:
-        kinds = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
+        profiles = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
         said.append(
             f"{where}: the colours of {names.total()} of {len(headers)} pictures are converted to sRGB from their colour "
-            f"profile ({kinds})"
+            f"profile ({profiles})"
         )
     if several := sum(header.frames > 1 for header in headers):
         said.append(
@@ -183,8 +184,8 @@ def _frames(file: Image.Image) -> int:
 
 
 def _png_chunks(file: BinaryIO) -> dict[bytes, bytes]:
-    """The chunks of `_LATE_CHUNKS` in a PNG file, found without decoding; the file stays where it was."""
-    found, place = {}, file.tell()
+    """The chunks of `_LATE_CHUNKS` in a PNG file, found without decoding; the file keeps its position."""
+    found, position = {}, file.tell()
     file.seek(8)
     while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
         length = int.from_bytes(head[:4], "big")
@@ -192,5 +193,5 @@ def _png_chunks(file: BinaryIO) -> dict[bytes, bytes]:
             found[head[4:]] = file.read(length)
             length = 0
         file.seek(length + 4, 1)
-    file.seek(place)
+    file.seek(position)
     return found

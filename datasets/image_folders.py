@@ -1,4 +1,4 @@
-"""Which folder a scene's photographs are read from: `images`, or `images_N` with copies at 1/N of their size."""
+"""The folder from which a scene's photographs are read: `images`, or `images_N` with copies at 1/N of their size."""
 
 import re
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ class ImageFolder:
     divisor: int
 
     def find(self, names: Sequence[str]) -> tuple[list[Path | None], str]:
-        """(the file of each name, or None; what is wrong if two names mean one file, and nothing is found then)."""
+        """(the file of each name or None, an error or ""). If two names mean one file, that is the error and no file is found."""
         try:
             return find_files(self.path, names), ""
         except InputError as problem:
             return [None] * len(names), str(problem)
 
     def wrong_copy(self, paths: Sequence[Path | None], full: Sequence[Size]) -> str:
-        """What is wrong with the first copy that is not 1/divisor of its photograph, to a pixel; empty if all are."""
+        """A sentence about the first copy that is not 1/divisor of its photograph, to a pixel; empty if all are."""
         for path, size in zip(paths, full, strict=True):
             if path is not None and self.divisor > 1:
                 try:
@@ -68,10 +68,10 @@ def copies_alone(root: Path) -> list[int]:
 def choose_files(
     root: Path, names: Sequence[str], full: Sequence[Size], sizes: Sequence[Size]
 ) -> tuple[ImageFolder, list[Path | None], str]:
-    """(the folder that serves best, its file for each name or None, what is to be said about that or nothing).
+    """(the best folder, its file for each name or None, a remark or "").
 
-    The first of `image_folders` that has as many of the files as any other. Copies count if all of them are 1/N of their
-    photographs. A folder in which two names mean one file is not read. Raises InputError if no folder has any of the files.
+    It is the first of `image_folders` with the most of the files. Copies count only if all of them are 1/N of their photographs.
+    A folder in which two names mean one file is not read. Raises InputError if no folder has any of the files.
     """
     best, most, wrong, counts, unclear = None, 0, [], [], ""
     for folder in image_folders(root, full, sizes):
@@ -93,7 +93,7 @@ def choose_files(
 
 
 def missing_pictures(root: Path, sizes: Sequence[Size]) -> InputError:
-    """The mistake of a scene without the pictures that `image_folders` looked for."""
+    """The error for a scene without the pictures that `image_folders` looked for."""
     there = min((folder.divisor for folder in _copies(root)), default=None)
     hint = f": images_{there} is smaller: give --factor {there}" if there else ""
     width, height = max(sizes)
@@ -102,7 +102,7 @@ def missing_pictures(root: Path, sizes: Sequence[Size]) -> InputError:
 
 def _no_files(root: Path, names: Sequence[str], sizes: Sequence[Size], wrong: list[str]) -> InputError:
     if wrong:
-        return InputError(f"{wrong[0]}: make the copies anew, or put the photographs into {root / 'images'}")
+        return InputError(f"{wrong[0]}: make the copies again, or put the photographs into {root / 'images'}")
     if not (root / "images").is_dir():
         return missing_pictures(root, sizes)
     return InputError(

@@ -1,8 +1,8 @@
 """LLFF scenes: photographs with poses_bounds.npy, taken from one side of a scene or, with --spherify, around an object.
 
-The file holds a row of 17 numbers a photograph, in the order of the sorted names: a (3, 5) matrix of the axes down, right and
-backwards, the camera's centre, and height, width and focal length in px; then the depths of the nearest and of the farthest
-content. What is done with them is what nerf-pytorch does (`load_llff.py`; Mildenhall et al. 2019 and 2020).
+The file holds a row of 17 numbers for each photograph, in the order of the sorted names: a (3, 5) matrix of the axes down, right
+and backwards, the camera's centre, and height, width and focal length in px; then the depths of the nearest and of the farthest
+content. They are used as in nerf-pytorch (`load_llff.py`; Mildenhall et al. 2019 and 2020).
 """
 
 from pathlib import Path
@@ -11,12 +11,21 @@ import numpy as np
 import torch
 
 from datasets.bounds import meeting_point, odd_views, scene_box, seen_box
+from datasets.camera_models import CameraModel
 from datasets.cameras import Cameras
 from datasets.file_names import image_files, view_names
 from datasets.image_folders import copies_alone, image_folders, missing_pictures
-from datasets.lenses import Lens
-from datasets.paths import along, circle, spiral
-from datasets.photographs import Photo, cameras_of, fitted, hold_out, read_splits, stored_size, tell_odd_views, with_poses
+from datasets.paths import cameras_on_path, circle, spiral
+from datasets.photographs import (
+    Photo,
+    cameras_of,
+    common_or_largest_size,
+    fitted,
+    hold_out,
+    read_splits,
+    tell_odd_views,
+    with_poses,
+)
 from datasets.poses import average_pose, checked_pose, moved, similarity
 from datasets.scene import Scene
 from datasets.sizes import Size, photograph_sizes, shrink_factor
@@ -27,36 +36,43 @@ from system.progress import tell
 from system.reading import reading
 
 FILE = "poses_bounds.npy"
-BOUND_FACTOR = 0.75  # the nearest content lies at 1 / 0.75 world units, so that the NDC's plane at 1 is before it
-MARGIN = 0.9  # near, as a share of the nearest bound
-_UNUSUAL = 4.0  # a bound is unusual that is nearer, or farther, than the median of all photographs by more than this factor
-_FEW, _LEAST = 0.1, 5  # fraction of the photographs whose bounds may be unusual; photographs of which one's can be
+BOUND_FACTOR = 0.75  # the nearest content lies at 1 / 0.75 world units, so that the NDC's plane at 1 is in front of it
+MARGIN = 0.9  # near, as a fraction of the nearest bound
+_UNUSUAL = 4.0  # factor from the median of all photographs beyond which a bound is unusual
+_FEW, _LEAST = 0.1, 5  # fraction of the photographs whose bounds may be unusual; photographs below which none are
 
 
 def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     """Read a scene of photographs and poses_bounds.npy.
 
     Without --spherify the world is the cameras' average pose, scaled so that the nearest bound is 4/3: the cameras look
-    down -z, and rays belong in normalised device coordinates (`Scene.forward_facing`) unless --no_ndc says otherwise. With
-    it, the origin is where the cameras look, z is up, and the cameras are at distance 1 (root mean square). `render_path` is
+    down -z, and rays belong in normalised device coordinates (`Scene.forward_facing`) unless --no_ndc is given. With it, the
+    origin is the point that the cameras look at, z is up, and the cameras are at distance 1 (root mean square). `render_path` is
     nerf-pytorch's: a spiral of 120 views in 2 turns, or the circle of 120 views. near is 0.9 of the nearest bound, far the
     farthest, in world units.
 
-    Bounds and poses that are unlike those of all others do not count in that (`_usual_bounds`, `odd_views`). Pictures are those
-    in images_N (N: --factor), which is made from `images` where it is not there (`make_copies`). Every
-    --llffhold-th view, from the first, is for testing; there is no validation split. `extras`: `folder`, `format`,
-    `pictures` (the folder that was read), `stored_size` (of the photographs, px), `test_ids`, `testskip`, `bounds_from`, and
-    `world_from_file` (4, 4): the similarity from the file's world to the scene's. Raises InputError for everything that is
-    wrong with the files.
+    Bounds and poses that are unlike all others do not count there (`_usual_bounds`, `odd_views`). Pictures are those in images_N
+    (N: --factor), which is made from `images` if it is missing (`make_copies`). Every --llffhold-th view, from the first, is for
+    testing; there is no validation split. `extras`: `folder`, `format`, `pictures` (the folder that was read), `stored_size` (of
+    the photographs, px), `test_ids`, `testskip`, `bounds_from`, and `world_from_file` (4, 4): the similarity from the file's
+    world to the scene's. Raises InputError, naming the file, for missing and damaged files.
     """
-    matrices, bounds, lenses = read_poses_bounds(folder / FILE)
-    full = [(lens.width, lens.height) for lens in lenses]
+    matrices, bounds, camera_models = read_poses_bounds(folder / FILE)
+    full = [(camera.width, camera.height) for camera in camera_models]
     sizes = photograph_sizes(options, full, copies_alone(folder))
     paths, divisor = _pictures(folder, options, full, sizes)
     names = view_names([path.name for path in paths])
     photos = [
-        Photo(path=path, name=called, camera_to_world=matrix, lens=lens, file=f"images/{path.name}", divisor=divisor, size=size)
-        for path, called, matrix, lens, size in zip(paths, names, matrices, lenses, sizes, strict=True)
+        Photo(
+            path=path,
+            name=called,
+            camera_to_world=matrix,
+            camera_model=camera,
+            file=f"images/{path.name}",
+            divisor=divisor,
+            size=size,
+        )
+        for path, called, matrix, camera, size in zip(paths, names, matrices, camera_models, sizes, strict=True)
     ]
     photos = fitted(photos, folder / FILE, options)
     tell_odd_views(cameras_of(photos), names, folder / FILE)
@@ -71,12 +87,11 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
         average = average_pose(moved(matrices[usual], world))
         world = similarity(1.0, average[:, :3].T, average[:, 3]) @ world
     poses, bounds = moved(matrices, world), bounds * np.cbrt(np.linalg.det(world[:3, :3]))
-    backward = [name for name, pose, lens in zip(names, poses, lenses, strict=True) if not _looks_down(pose, lens)]
+    backward = [name for name, pose, camera in zip(names, poses, camera_models, strict=True) if not _looks_down(pose, camera)]
     if backward and not (options.spherify or options.no_ndc):
         raise InputError(
-            f"{folder}: {len(backward)} of the {len(photos)} cameras see what lies behind the others "
-            f"({backward[0]} first), for which there are no normalised device coordinates: give --spherify for "
-            "photographs around an object, or --no_ndc"
+            f"{folder}: {len(backward)} of the {len(photos)} cameras have rays that point backwards ({backward[0]} first), where "
+            "normalised device coordinates do not exist: give --spherify for photographs around an object, or --no_ndc"
         )
 
     photos = with_poses(photos, poses)
@@ -87,10 +102,10 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     read = read_splits(picked, options, folder, name)
     cameras = read.splits["train"].cameras
     if options.spherify:
-        path = along(circle(poses[usual]), cameras)
+        path = cameras_on_path(circle(poses[usual]), cameras)
         box, box_from = scene_box(cameras)
     else:
-        path = None if backward else along(spiral(poses[usual], bounds.min(), bounds.max()), cameras)
+        path = None if backward else cameras_on_path(spiral(poses[usual], bounds.min(), bounds.max()), cameras)
         rows = [row for row, view in enumerate(train) if view not in odd]
         box = seen_box(cameras[rows], *torch.from_numpy(bounds[train][rows]).T)
         box_from = "what the cameras see between their nearest and farthest content"
@@ -98,7 +113,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
         "folder": str(folder),
         "format": "LLFF",
         "pictures": str(paths[0].parent),
-        "stored_size": stored_size(photos),
+        "stored_size": common_or_largest_size(photos),
         "val_ids": [],
         "test_ids": test,
         "val_count": 0,
@@ -121,11 +136,11 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     )
 
 
-def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
-    """Camera-to-world matrices (V, 3, 4) in OpenGL axes, depths of the nearest and farthest content (V, 2), and lenses.
+def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[CameraModel]]:
+    """Camera-to-world matrices (V, 3, 4) in OpenGL axes, depths of the nearest and farthest content (V, 2), and camera models.
 
-    All in the file's world units. Raises InputError where the file is missing, no array of numbers (V, 17), or holds a pose
-    that is not rigid, a lens that is none, or bounds that are not 0 < nearest < farthest and finite.
+    All in the file's world units. Raises InputError if the file is missing or not an array of numbers (V, 17), and for poses
+    that are not rigid, camera parameters that are not valid, and bounds that are not finite with 0 < nearest < farthest.
     """
     with reading(path, "cannot be read as a NumPy array: the file is damaged", "an LLFF scene has its poses there"):
         rows = np.load(path, mmap_mode="r", allow_pickle=False)  # takes no memory for a shape that the file does not hold
@@ -136,7 +151,7 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
             "each photograph"
         )
     rows = np.array(rows, np.float64)
-    poses, lenses = [], []
+    poses, camera_models = [], []
     for k, row in enumerate(rows):
         where, matrix = f"{path}, row {k}", row[:15].reshape(3, 5)
         nearest, farthest = row[15:]
@@ -147,15 +162,15 @@ def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[Lens]]:
             raise InputError(f"{where}: height {height:g}, width {width:g} and focal length {focal:g} are not those of a camera")
         down, right, backward, center = matrix[:, :4].T
         poses.append(checked_pose(np.stack([right, -down, backward, center], axis=1), where, "its pose"))
-        lenses.append(Lens(focal, focal, width / 2, height / 2, round(width), round(height)))
-    return np.array(poses), rows[:, 15:], lenses
+        camera_models.append(CameraModel(focal, focal, width / 2, height / 2, round(width), round(height)))
+    return np.array(poses), rows[:, 15:], camera_models
 
 
 def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size]) -> tuple[list[Path], int]:
-    """The files to read, sorted by name, one for each of the poses; they are copies at 1/(the number given) of the photographs.
+    """(the files to read, sorted by name, one for each pose; N, if they are copies at 1/N of the photographs).
 
-    The first of the folders that serve (`image_folders`) with as many files as there are poses; of images_N, all are 1/N of their
-    photographs. Without copies for --factor they are made.
+    They are those of the first of the `image_folders` with as many files as poses; in images_N all must be 1/N of their
+    photographs. Copies for --factor are made if they are missing.
     """
     folders, wrong = image_folders(folder, full, sizes), []
     if not folders:
@@ -166,7 +181,7 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
             problem = source.wrong_copy(paths, full)
         else:
             problem = f"{folder / FILE} has poses of {len(full)} photographs, but {source.path} holds {len(paths)} images: " + (
-                "put back those that are missing, or take the poses anew"
+                "put back those that are missing, or estimate the poses again"
                 if source.divisor == 1
                 else "put back those that are missing, or remove the folder to have it made from `images`"
             )
@@ -186,10 +201,10 @@ def _pictures(folder: Path, options: Options, full: list[Size], sizes: list[Size
 
 
 def _usual_bounds(bounds: np.ndarray, names: list[str], odd: list[int], path: Path) -> np.ndarray:
-    """The bounds (V, 2) with the nearest, or the farthest, of the usual ones in place of those that are not, which stderr names.
+    """The bounds (V, 2), with unusual ones replaced by the nearest, or the farthest, of the usual ones. stderr names them.
 
-    A bound is unusual if it is below a quarter of the median, or above 4 times it. If more than a tenth are, none is; one may
-    always be. Those of odd views are unusual, too. None is among fewer than 5 photographs.
+    A bound is unusual if it is below a quarter of the median, or above 4 times it. If more than a tenth would be (and more than
+    one), all are usual. The bounds of odd views are unusual too. With fewer than 5 photographs all are usual.
     """
     usual = np.ones(bounds.shape, bool)
     usual[odd] = False
@@ -211,28 +226,32 @@ def _usual_bounds(bounds: np.ndarray, names: list[str], odd: list[int], path: Pa
     return found
 
 
-def _looks_down(pose: np.ndarray, lens: Lens) -> bool:
-    """Whether the ray through every pixel of a camera (3, 4) goes down the world's z axis."""
-    x, y = np.array([-lens.cx, lens.width - lens.cx]) / lens.fx, np.array([lens.cy, lens.cy - lens.height]) / lens.fy
+def _looks_down(pose: np.ndarray, camera: CameraModel) -> bool:
+    """Whether the rays through all pixels of a camera (3, 4) go down the world's z axis."""
+    x, y = (
+        np.array([-camera.cx, camera.width - camera.cx]) / camera.fx,
+        np.array([camera.cy, camera.cy - camera.height]) / camera.fy,
+    )
     return bool((pose[2, 0] * x[:, None] + pose[2, 1] * y).max() < pose[2, 2])
 
 
 def _around(poses: np.ndarray) -> np.ndarray:
-    """The similarity (4, 4) that puts the point that the cameras (V, 3, 4) look at into the origin, and them at distance 1.
+    """The similarity (4, 4) that moves the point that the cameras (V, 3, 4) look at to the origin, and the cameras to distance 1.
 
-    z is the direction from it to the cameras' mean; the other axes are any (nerf-pytorch's `spherify_poses`).
+    z points from there to the mean of the cameras; the other axes are arbitrary (nerf-pytorch's `spherify_poses`). Raises
+    InputError if the cameras do not look at one point.
     """
     views = Cameras(torch.eye(3).expand(len(poses), 3, 3), torch.from_numpy(poses), 1, 1)
     center = meeting_point(views)
     if center is None:
         raise InputError(
-            "--spherify needs cameras around an object that all of them look at, and these look the same way, or "
+            "--spherify needs cameras that look at one object from around it, but these look in one direction, or "
             "past each other: drop it"
         )
     center = center.numpy()
     offsets = poses[:, :, 3] - center
     up = offsets.mean(0)
-    if np.linalg.norm(up) < 1e-3 * np.linalg.norm(offsets, axis=1).mean():  # all around: no side is theirs
+    if np.linalg.norm(up) < 1e-3 * np.linalg.norm(offsets, axis=1).mean():  # all around the object: their mean says nothing
         up = poses[:, :, 1].sum(0)
     up = up / np.linalg.norm(up)
     first = np.cross([0.1, 0.2, 0.3], up)

@@ -1,8 +1,8 @@
-"""Damage to masks, on purpose: what carving sees instead of the photographs' true outlines.
+"""Damage to masks, on purpose: carving then sees it instead of the photographs' true outlines.
 
-`corrupt` gives a split whose alpha channels are damaged and whose colours follow. Every view and every kind has its own
-random numbers, drawn from the seed: what happens to a view's outline does not depend on how many follow. Lengths are in
-pixels of a picture 400 px wide and grow with the picture.
+`corrupt` returns a split with damaged alpha channels and colours that match them. Every view and every type of damage has random
+numbers of its own, drawn from the seed: a view's damage does not depend on the number of views. Lengths are in pixels of a
+picture 400 px wide and grow with the picture.
 """
 
 import io
@@ -18,44 +18,44 @@ from scipy import ndimage
 from datasets.scene import Pictures, Split, joined
 from settings.masks import KINDS, REFERENCE_WIDTH
 
-_GREY = 128  # what is taken for the object by mistake has some colour
+_GREY = 128  # colour of black pixels that a damaged mask makes part of the object
 _SMOOTH = 6.0  # px: width of the bumps of a ragged outline
 _HOLE, _BLOB = 12.0, 15.0  # px: mean radius
 
 
 def corrupt(split: Split, steps: Sequence[tuple[str, float]], seed: int) -> Split:
-    """The split as a careless segmentation would have masked it: `steps` as `settings.masks.parse_corruption` gives them.
+    """The split with damaged masks; `steps` as `settings.masks.parse_corruption` returns them.
 
     An amount of 0 changes nothing. The split must have alpha channels.
     """
-    steps = [(kind, amount) for kind, amount in steps if amount > 0]
+    steps = [(damage, amount) for damage, amount in steps if amount > 0]
     if not steps:
         return split
     images, alpha = [*split.images], [*split.masks]
-    for place, (kind, amount) in enumerate(steps):
-        draw = (seed, place, list(KINDS).index(kind))
-        if kind in _OF_SOME_VIEWS:
+    for index, (damage, amount) in enumerate(steps):
+        draw = (seed, index, list(KINDS).index(damage))
+        if damage in _OF_SOME_VIEWS:
             count = math.floor(amount * len(split) + 0.5)
             for view in np.random.default_rng(draw).permutation(len(split))[:count]:
-                alpha[view] = np.full_like(alpha[view], _OF_SOME_VIEWS[kind])
+                alpha[view] = np.full_like(alpha[view], _OF_SOME_VIEWS[damage])
                 images[view] = _coloured(images[view], alpha[view])
             continue
         for view in range(len(split)):
             rng = np.random.default_rng([*draw, view])
-            if kind == "affine":
+            if damage == "affine":
                 matrix, offset = random_affine(rng, amount, *alpha[view].shape[::-1])
                 images[view], alpha[view] = (_warped(layer, matrix, offset) for layer in (images[view], alpha[view]))
             else:
-                kept = _OUTLINES[kind](alpha[view], amount, rng)
+                kept = _OUTLINES[damage](alpha[view], amount, rng)
                 alpha[view] = np.where(kept, np.where(alpha[view] > 0, alpha[view], 255), 0)
                 images[view] = _coloured(images[view], alpha[view])
     return replace(split, images=joined(images), alpha=joined(alpha))
 
 
 def as_carved(images: Pictures, alpha: Pictures, split: Split) -> Split:
-    """A split for carving alone, whose colours show the same outline as its masks, for the original carves by colour.
+    """A split for carving alone; its colours show the same outline as its masks, because the original program carves by colour.
 
-    Colours are black where the mask says background, and grey where it says foreground and they are black.
+    Background pixels of the mask become black, and black pixels of its foreground become grey.
     """
     coloured = joined([_coloured(image, mask) for image, mask in zip(images, alpha, strict=True)])
     return replace(split, images=coloured, alpha=alpha)
@@ -69,10 +69,10 @@ def _coloured(images: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def random_affine(rng: np.random.Generator, amount: float, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """One draw of the fork's random affine map: (matrix (2, 2), offset (2,)) from a pixel (row, column) of the result,
-    counted from 0, to the place in the source that it shows.
+    counted from 0, to the position in the source that it shows.
 
     With x the amount, about the image's centre: rotation uniform in +-90 x degrees, shift in +-0.5 x of width and height,
-    scale in [1 - 0.5 x, 1 + x], shears along both axes in +-90 x degrees. What the result does not know is background.
+    scale in [1 - 0.5 x, 1 + x], shears along both axes in +-90 x degrees. Pixels from outside the source become background.
     """
     turn, shear_x, shear_y = np.radians(rng.uniform(-90 * amount, 90 * amount, 3))
     shift = rng.uniform(-0.5 * amount, 0.5 * amount, 2) * (width, height)
@@ -100,12 +100,12 @@ def _warped(layer: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.nda
     """The layer (H, W) or (H, W, C) moved by a map from the result's pixels to its own, nearest neighbour, 0 outside."""
     if layer.ndim == 3:
         return np.stack([_warped(channel, matrix, offset) for channel in np.moveaxis(layer, 2, 0)], 2)
-    shift: Any = offset  # a number an axis, which the stubs do not know
+    shift: Any = offset  # one number for each axis; SciPy's type stubs allow only one number
     return ndimage.affine_transform(layer, matrix, shift, order=0, mode="constant", cval=0, prefilter=False)
 
 
 def _signed_distance(alpha: np.ndarray) -> np.ndarray:
-    """Distance to the outline in px: positive inside the object, negative outside; infinite where there is none."""
+    """Distance to the outline in px: positive inside the object, negative outside; infinite without an outline."""
     inside = alpha > 0
     if inside.all() or not inside.any():
         return np.where(inside, np.inf, -np.inf)
@@ -139,7 +139,7 @@ def _with_blobs(alpha, amount, rng):
 
 
 def _discs(allowed: np.ndarray, area: float, radius: float, rng) -> np.ndarray:
-    """Pixels of `allowed`, `area` of them or all there are, that lie in discs at random places of it."""
+    """`area` pixels of `allowed`, or all of them if they are fewer, in discs at random positions."""
     taken, rows, columns = np.zeros_like(allowed), *np.indices(allowed.shape)
     area = min(round(float(area)), int(allowed.sum()))
     while (missing := area - int(taken.sum())) > 0:
@@ -153,17 +153,17 @@ def _discs(allowed: np.ndarray, area: float, radius: float, rng) -> np.ndarray:
 
 
 def _without_a_side(alpha, amount, rng):
-    """The object without its pixels that lie farthest in a random direction."""
-    places = np.argwhere(alpha > 0)
+    """The object without the pixels that lie farthest in a random direction."""
+    pixels = np.argwhere(alpha > 0)
     angle = rng.uniform(0, 2 * math.pi)
-    order = np.argsort(places @ (math.sin(angle), math.cos(angle)), kind="stable")
+    order = np.argsort(pixels @ (math.sin(angle), math.cos(angle)), kind="stable")
     kept = np.zeros(alpha.shape, bool)
-    kept[tuple(places[order[: len(places) - round(amount * len(places))]].T)] = True
+    kept[tuple(pixels[order[: len(pixels) - round(amount * len(pixels))]].T)] = True
     return kept
 
 
 def _of_squares(alpha, amount, rng):
-    """Foreground where at least half of the square around it is; the squares start at a random corner."""
+    """Whole squares of foreground, if at least half of their pixels are; the grid of squares has a random offset."""
     side = max(1, round(_pixels(alpha, amount)))
     first = rng.integers(0, side, 2)
     rows, columns = ((np.arange(size) + start) // side for size, start in zip(alpha.shape, first, strict=True))
@@ -174,7 +174,7 @@ def _of_squares(alpha, amount, rng):
 
 
 def _jpeg(alpha, amount, rng):
-    """What a JPEG shows above black: rings and blocks around the outline, and holes where it rounds to black."""
+    """The pixels of a JPEG of the mask that are not black: rings and blocks around the outline, and holes."""
     file = io.BytesIO()
     Image.fromarray(alpha).save(file, "JPEG", quality=max(1, round(100 - amount)))
     return np.asarray(Image.open(file)) > 0

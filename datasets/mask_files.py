@@ -1,4 +1,4 @@
-"""Masks from PNG files beside the photographs, as segmentation tools write them: --maskdir."""
+"""Masks from PNG files, as segmentation tools write them: --maskdir."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from settings.options import Options
 def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
     """Raise InputError, naming a picture, if the training views have no alpha channel and the run needs one.
 
-    The default recipe for points does, to carve its start. The paper's carves what is not black, as its program does.
+    The default recipe for points needs it to carve its start. The paper's recipe carves all that is not black, as its program.
     """
     if options.needs_masks and not has_alpha:
         raise InputError(
@@ -38,10 +38,10 @@ def with_mask_files(
     threads: int,
     turns: dict[str, list[int]],
 ) -> tuple[dict[str, Split], Split | None]:
-    """(splits, training views for carving, or None where those are the training views themselves).
+    """(splits with masks, training views for carving; None if those are the training views themselves).
 
-    The masks of a split's `pictures`, which lie in `folder`, are found by `find_masks` and used as in `apply_masks`. A mask has
-    its picture's size, which is in `stored` (px), after the picture's EXIF turn, which is in `turns`.
+    The masks of a split's `pictures`, which lie in `folder`, are found by `find_masks` and used as in `apply_masks`. A mask must
+    have its picture's size in `stored` (px), which is the size after the picture's EXIF turn in `turns`.
     """
     named = {
         split: [
@@ -60,22 +60,22 @@ def with_mask_files(
 
 
 def masked_splits(splits: dict[str, Split]) -> list[str]:
-    """The splits that masks are read for: the training views, and others whose pictures have no alpha channel of their own."""
+    """The splits that get masks: the training views, and others whose pictures have no alpha channel of their own."""
     return [name for name, split in splits.items() if len(split) and (name == "train" or _is_opaque(split))]
 
 
 def find_masks(pictures: Mapping[str, Sequence[tuple[Path, Sequence[str]]]], maskdir: Path) -> dict[str, list[Path]]:
-    """The mask of each picture of each split; a path that is not there where none was found.
+    """The path of each picture's mask, for each split; if none is found, a path that does not exist.
 
-    A picture is given as its file and the paths that its mask may be named after: <folder>/<name>.<ext>. Its mask is
-    <maskdir>/<folder>/<name>.png, <maskdir>/<name>.png or <maskdir>/<name>.<ext>.png (COLMAP's), in this order; of a folder the
-    first parts may be missing, and the letter case may be another. A path that several pictures might mean is none of theirs.
-    Raises InputError for a folder without masks, and for a picture that has none but one that others might mean, too.
+    A picture is given as its file and the paths after which its mask may be named: <folder>/<name>.<ext>. Its mask is
+    <maskdir>/<folder>/<name>.png, <maskdir>/<name>.png or <maskdir>/<name>.<ext>.png (COLMAP's), in this order; the first parts
+    of <folder> may be missing, and the letter case may differ. A path that fits several pictures is used for none of them.
+    Raises InputError for a folder without masks, and for a picture whose only mask also fits others.
     """
     if not maskdir.is_dir():
         raise InputError(f"--maskdir {maskdir} is not a folder")
     if not holds_images(maskdir):
-        raise InputError(f"--maskdir {maskdir} holds no PNG files: put the masks there, or drop the flag")
+        raise InputError(f"--maskdir {maskdir} has no PNG files: put the masks there, or drop the flag")
     listed, candidates = Folder(maskdir), {}
     for views in pictures.values():
         for path, names in views:
@@ -105,7 +105,7 @@ def find_masks(pictures: Mapping[str, Sequence[tuple[Path, Sequence[str]]]], mas
 
 
 def _candidates(names: Sequence[str]) -> list[str]:
-    """Where the mask of a picture may be below --maskdir, the likeliest first."""
+    """Possible paths of a picture's mask below --maskdir, the likeliest first."""
     found = {"stem": [], "whole": []}
     for name in map(normal, names):
         path = PurePosixPath(name)
@@ -123,12 +123,12 @@ def apply_masks(
     pictures: dict[str, list[tuple[Path, tuple[int, int]]]],
     threads: int,
 ) -> tuple[dict[str, Split], Split | None]:
-    """(splits, training views for carving, or None where those are the training views themselves), with a mask file a view.
+    """(splits with masks, training views for carving; None if those are the training views themselves).
 
-    A split whose pictures have no alpha channel, or an opaque one, takes its masks as alpha and turns black outside them; where
-    the training pictures have one, the masks carve and the pictures stay as they are. `files` have the EXIF turns of the
-    views' pictures, to which masks are turned (`mask_turn`); `pictures` are these pictures and their sizes (px) after the turn.
-    Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
+    If a split's pictures have no alpha channel, or an opaque one, its masks become the alpha, and pixels outside them black. If
+    the training pictures have alpha, the masks are for carving and the pictures stay as they are. `files`: a mask for each view,
+    with the EXIF turn of its picture, to which masks are turned (`mask_turn`). `pictures`: these pictures and their sizes (px)
+    after the turn. Raises InputError, naming the file, for a mask that is missing, unreadable or of another size.
     """
     carving, masked = None, dict(splits)
     for name in masked_splits(splits):
@@ -137,7 +137,7 @@ def apply_masks(
             if not file.path.is_file():
                 raise InputError(
                     f"the mask {file.path} of {picture} is missing: each picture needs a PNG of its name "
-                    "(<name>.png or <name>.<ext>.png), in the same folder; --no_masks does without"
+                    "(<name>.png or <name>.<ext>.png), in the same folder; or give --no_masks"
                 )
             header = read_header(file.path)
             masks.append(replace(file, turn=mask_turn(header, picture, size, file.turn)))
@@ -160,8 +160,8 @@ def _is_opaque(split: Split) -> bool:
 
 
 def _check_size(file: PictureFile, header: Header, stored: tuple[int, int]) -> None:
-    size, lens = header.size(file.turn), file.lens
-    if size != stored and (lens is None or size != (lens.width, lens.height)):
+    size, camera = header.size(file.turn), file.camera_model
+    if size != stored and (camera is None or size != (camera.width, camera.height)):
         raise InputError(
             f"the mask {file.path} is {size[0]}x{size[1]} px, but its picture is {stored[0]}x{stored[1]} px: save "
             "the mask at the picture's size"

@@ -15,8 +15,8 @@ def split_views(
 ) -> tuple[dict[str, list[Photo]], list[int]]:
     """The photos of each split and the test views' indices, by the file's own lists or by --llffhold.
 
-    `files` are all that the frames name, `photos` those that are there, sorted. Empty lists are none. Raises InputError, which
-    says why, if there are no training or no test views.
+    `files` are all that the frames name, `photos` those that exist, sorted. An empty list counts as a missing one. Raises
+    InputError, which says why, if there are no training or no test views.
     """
     named = {split: found for split, key in _LISTS.items() if (found := _listed(top, path, key, files))}
     if not named:
@@ -48,8 +48,8 @@ def _why_none(path: Path, named: dict[str, set[str]], wanted: set[str], what: st
     lists = " and ".join(_LISTS[split] for split in named)
     if wanted:
         return (
-            f"{path}: by its {lists}, the {what} views are {len(wanted)} images, none of which is there "
-            f"({shown(min(wanted))} first): put them there, or remove the lists"
+            f"{path}: its {lists} {'gives' if len(named) == 1 else 'give'} {len(wanted)} images as {what} views, and none of "
+            f"them exists ({shown(min(wanted))} first): put them there, or remove the lists"
         )
     return (
         f"{path}: its {lists} {'lists' if len(named) == 1 else 'list'} all {count} images, which leaves no {what} views: "
@@ -58,7 +58,7 @@ def _why_none(path: Path, named: dict[str, set[str]], wanted: set[str], what: st
 
 
 def _listed(top: dict, path: Path, key: str, files: list[str]) -> set[str]:
-    """The frames' files that one of the lists names; none if there is no such list."""
+    """The frames' files that the list `key` names; empty without that list."""
     entries = top.get(key, [])
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise InputError(f"{path}: {key} is not a list of file names")

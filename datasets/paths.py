@@ -1,4 +1,4 @@
-"""Camera paths that NeRF's programs show a scene along (nerf-pytorch, `load_llff.py` and `load_blender.py`)."""
+"""Camera paths of NeRF's programs for videos (nerf-pytorch, `load_llff.py` and `load_blender.py`)."""
 
 import math
 
@@ -12,8 +12,8 @@ from datasets.poses import average_pose, look_at
 def spiral(poses: np.ndarray, nearest: float, farthest: float, views: int = 120, turns: int = 2) -> np.ndarray:
     """Poses (views, 3, 4) on a spiral about the average of `poses` (V, 3, 4), all looking at one point in the scene.
 
-    It is as wide as nine tenths of the cameras' offsets. The depth of the point that is looked at is the mean of 0.9 times
-    the nearest content and 5 times the farthest in disparity, weighted 1 to 3; the bounds are in world units.
+    Its radii are the 90th percentiles of the cameras' offsets along each axis. The depth of that point is the mean, in disparity
+    and weighted 1 to 3, of 0.9 times the nearest content and 5 times the farthest; both are in world units.
     """
     near, far = 0.9 * nearest, 5 * farthest
     depth = 1 / (0.25 / near + 0.75 / far)
@@ -28,7 +28,7 @@ def spiral(poses: np.ndarray, nearest: float, farthest: float, views: int = 120,
 def circle(poses: np.ndarray, views: int = 120) -> np.ndarray:
     """Poses (views, 3, 4) on a circle about the z axis at the cameras' mean height, looking at the origin, z up.
 
-    Its distance from the origin is the root mean square of the cameras'. The first view is the last one, too.
+    Its distance from the origin is the root mean square of the cameras'. The last view is the same as the first.
     """
     height = poses[:, 2, 3].mean()
     radius = math.sqrt(max((poses[:, :, 3] ** 2).sum(1).mean() - height**2, 0))
@@ -37,7 +37,7 @@ def circle(poses: np.ndarray, views: int = 120) -> np.ndarray:
     return look_at(eyes, np.zeros(3), np.array([0.0, 0, 1]))
 
 
-def along(path: np.ndarray, cameras: Cameras) -> Cameras:
-    """Cameras at the poses (V, 3, 4) of a path, with the lens of the first of `cameras` and their picture size."""
-    lenses = cameras.intrinsics[:1].expand(len(path), 3, 3)
-    return Cameras(lenses, torch.from_numpy(path).float(), *cameras.size(0))
+def cameras_on_path(path: np.ndarray, cameras: Cameras) -> Cameras:
+    """Cameras at the poses (V, 3, 4) of a path, with the intrinsics and the picture size of the first of `cameras`."""
+    intrinsics = cameras.intrinsics[:1].expand(len(path), 3, 3)
+    return Cameras(intrinsics, torch.from_numpy(path).float(), *cameras.size(0))

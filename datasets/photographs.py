@@ -1,4 +1,4 @@
-"""What the loaders of real photographs share: each at which size, held out how, read into splits."""
+"""For the loaders of real photographs: their sizes, the views held out for testing, and reading them into splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from datasets.bounds import odd_views
+from datasets.camera_models import CameraModel
 from datasets.cameras import Cameras
 from datasets.image_files import Header, describe_pixels, read_header
-from datasets.lenses import Lens
 from datasets.mask_files import apply_masks, find_masks, masked_splits, require_masks
 from datasets.orientation import turns
 from datasets.pictures import PictureFile, read_pictures
@@ -26,14 +26,14 @@ class Photo:
     """One photograph, before it is read."""
 
     path: Path  # the file that is read: the photograph, or a smaller copy of it
-    name: str  # the view's
+    name: str  # of the view
     camera_to_world: np.ndarray  # (3, 4) float64: [R | t], OpenGL axes, world units
-    lens: Lens  # for the photograph at its full size
-    file: str = ""  # the photograph's path below the scene's folder, with slashes, which its mask is named after
+    camera_model: CameraModel  # for the photograph at its full size
+    file: str = ""  # the photograph's path below the scene's folder, with slashes; its mask may be named after it
     mask: Path | None = None  # the mask that the scene's own files name
     divisor: int = 1  # the file is a copy at 1/divisor of the photograph's size
-    size: Size = (0, 0)  # px, that it is shrunk to
-    cut: Size | None = None  # px, from the top left, that are kept of that, if not all
+    size: Size = (0, 0)  # px, to which it is shrunk
+    cut: Size | None = None  # px, from the top left, that are kept of that; None: all
     turn: int | None = None  # EXIF's, by which the file is read; None: not decided yet
     stored: Size = (0, 0)  # px, of the file after its turn
     has_alpha: bool = False
@@ -41,11 +41,11 @@ class Photo:
     @property
     def full(self) -> Size:
         """The photograph's width and height, px."""
-        return self.lens.width, self.lens.height
+        return self.camera_model.width, self.camera_model.height
 
     @property
     def picture_file(self) -> PictureFile:
-        return PictureFile(self.path, *self.size, self.lens, self.turn or 1, self.cut)
+        return PictureFile(self.path, *self.size, self.camera_model, self.turn or 1, self.cut)
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class PhotosRead:
     """The splits of a scene of photographs."""
 
     splits: dict[str, Split]  # train, val, test
-    carving: Split | None  # the training views for carving, where masks from files differ from the pictures' alpha
-    cut_out: bool  # whether masks from files made the pictures black outside them
+    carving: Split | None  # the training views for carving, if masks from files differ from the pictures' alpha
+    cut_out: bool  # whether pictures are black outside masks from files
 
     def in_order(self) -> tuple[Split, Split, Split]:
         """train, val, test."""
@@ -62,24 +62,24 @@ class PhotosRead:
 
 
 def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int], list[int]]:
-    """(training views, test views) of `count`: every n-th, from the first, is kept for testing (nerf-pytorch's --llffhold).
+    """(training views, test views), indices: every `every`-th of `count`, from the first, is for testing (--llffhold).
 
-    Raises InputError for a single view, of the images that are `listed` in `where`.
+    Raises InputError, with `where` and the number of images `listed` there, if there is only one view.
     """
     if count < 2:
-        there = f"of the {listed} images that {where} lists, only 1 is there" if listed > count else f"{where} lists only 1 image"
+        there = f"of the {listed} images that {where} lists, only 1 exists" if listed > count else f"{where} lists only 1 image"
         raise InputError(f"{there}: at least two are needed, one of them to test")
     test = list(range(0, count, every))
     return [view for view in range(count) if view % every], test
 
 
 def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: bool = False) -> list[Photo]:
-    """The photographs with their EXIF turns, the sizes that they are read at, and whether their files have an alpha channel.
+    """The photographs with their EXIF turns, the sizes at which they are read, and whether their files have an alpha channel.
 
-    The working size of a copy that another program rounded in another way is the copy's. If the photographs' sizes differ by
+    If another program rounded a copy's size in another way, the copy's size is used. If the photographs' sizes differ by
     rounding only, all are cut to the smallest width and height, at the right and at the bottom; if they differ more, each keeps
-    its own, and stderr is told. With `turns_told`, the line on EXIF turns was printed already. Raises InputError for files that
-    are unreadable, smaller than the working size or out of their camera's proportion, and if only some have an alpha channel.
+    its own. A line on stderr says so. With `turns_told`, the line on EXIF turns was printed already. Raises InputError for files
+    that are unreadable, smaller than the working size or out of their camera's proportion, and if only some have alpha.
     """
     headers = [read_header(photo.path) for photo in photos]
     tell(describe_pixels(headers, where))
@@ -96,7 +96,7 @@ def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: b
         return found
     common = common_size(full, sizes)
     if common is None:
-        tell(f"{where}: the photographs have several sizes, which each keeps: {list_of_sizes(sizes)} at work")
+        tell(f"{where}: the photographs have several sizes, which are kept: {list_of_sizes(sizes)} after shrinking")
         return found
     tell(
         f"{where}: the photographs' sizes differ by a few pixels ({list_of_sizes(sizes)}): all are cut to "
@@ -110,13 +110,13 @@ def _fitted(photo: Photo, header: Header) -> Photo:
     full, size = photo.full, photo.size
     if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
         raise InputError(
-            f"{photo.path} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px that its "
-            "camera is stated for"
+            f"{photo.path} is {width}x{height} px, out of proportion with the {full[0]}x{full[1]} px for which its "
+            "camera is stated: correct the camera, or restore the photograph"
         )
     if photo.divisor > 1 and max(abs(width - size[0]), abs(height - size[1])) == 1:
         size = width, height  # other programs round the size of smaller copies in other ways
     if 0 < max(size[0] - width, size[1] - height) <= 1:
-        size = min(size[0], width), min(size[1], height)  # a camera that is stated for a pixel more than its file has
+        size = min(size[0], width), min(size[1], height)  # a camera stated for one pixel more than the file has
     if size[0] > width or size[1] > height:
         raise InputError(
             f"{photo.path} is {width}x{height} px, smaller than the {size[0]}x{size[1]} px to work at: give a "
@@ -125,17 +125,17 @@ def _fitted(photo: Photo, header: Header) -> Photo:
     return replace(photo, size=size, stored=(width, height), has_alpha=header.alpha)
 
 
-def stored_size(photos: Sequence[Photo]) -> Size:
-    """Width and height (px) of the photographs; of several sizes the largest, or the one that they are cut to."""
+def common_or_largest_size(photos: Sequence[Photo]) -> Size:
+    """Width and height (px) of the photographs; of several sizes the largest, or the one to which they are cut."""
     full = [photo.full for photo in photos]
     return common_size(full, full) or max(full)
 
 
 def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, name: str) -> PhotosRead:
-    """The splits of {"train": …, "val": …, "test": …}, whose photographs are `fitted`.
+    """Read the splits {"train": …, "val": …, "test": …} of `fitted` photographs.
 
-    Pictures are shrunk and undistorted on the way. Masks are those of --maskdir, else those that the scene's own files name,
-    unless --no_masks is given. Raises InputError for pictures and masks that are missing or unreadable.
+    Pictures are shrunk and undistorted. Masks are those of --maskdir, else those that the scene's own files name, unless
+    --no_masks is given. Raises InputError for pictures and masks that are missing or unreadable.
     """
     first = photos["train"][0]
     named = not options.no_masks and any(photo.mask for split in photos.values() for photo in split)
@@ -162,7 +162,7 @@ def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, na
 
 
 def _names(photo: Photo, root: Path) -> list[str]:
-    """Paths that a photograph's mask may be named after."""
+    """Paths after which a photograph's mask may be named."""
     own = [photo.path.relative_to(root).as_posix()] if photo.path.is_relative_to(root) else [photo.path.name]
     return [photo.file, *own] if photo.file else own
 
@@ -177,7 +177,7 @@ def _read_split(photos: list[Photo], threads: int, title: str) -> Split:
 
 def cameras_of(photos: Sequence[Photo]) -> Cameras:
     """The pinholes of photographs at their full size."""
-    k = np.array([photo.lens.matrix for photo in photos]).reshape(-1, 3, 3)
+    k = np.array([photo.camera_model.matrix for photo in photos]).reshape(-1, 3, 3)
     poses = np.array([photo.camera_to_world for photo in photos]).reshape(-1, 3, 4)
     return Cameras(
         torch.from_numpy(k).float(),
@@ -187,7 +187,7 @@ def cameras_of(photos: Sequence[Photo]) -> Cameras:
 
 
 def tell_odd_views(cameras: Cameras, names: Sequence[str], where: Path) -> None:
-    """A line that names the views whose poses are unlike the others' (`odd_views`)."""
+    """A line on stderr with the views whose poses are unlike the others' (`odd_views`)."""
     odd = odd_views(cameras)
     if odd:
         tell(

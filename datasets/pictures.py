@@ -1,4 +1,4 @@
-"""Image files -> uint8 arrays at the size that is worked at, many at a time and little in memory."""
+"""Image files -> uint8 arrays at the working size, several at a time, with few in memory at full size."""
 
 import os
 import threading
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.camera_models import CameraModel, undistort
 from datasets.image_files import check_memory, file_profile, opened, read_header
-from datasets.lenses import Lens, undistort
 from datasets.pixels import decoded, turned
 from datasets.scene import Pictures
 from datasets.shrinking import shrink
@@ -23,30 +23,30 @@ __all__ = ["PictureFile", "PicturesRead", "for_each", "read_header", "read_masks
 
 _AT_ONCE = 64_000_000  # pixels of files that are decoded at the same time
 _DAMAGED = "cannot be decoded: the file is damaged"
-_BRIGHT = np.uint32(0x00F0F0F0)  # the bits of a pixel of which a channel is 16 or more
+_BRIGHT = np.uint32(0x00F0F0F0)  # one of these bits is set if a colour channel is 16 or more
 _FEW = 0.02  # fraction of the transparent pixels that may be bright: rims whose alpha was rounded to 0
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A file to read, and the size that its picture is shrunk to."""
+    """A file to read, and the size to which its picture is shrunk."""
 
     path: Path
     width: int  # px, of the result
     height: int
-    lens: Lens | None = None  # whose distortion is undone
-    turn: int = 1  # EXIF's orientation that is applied, 1 to 8; 1 = as stored
+    camera_model: CameraModel | None = None  # whose distortion is undone
+    turn: int = 1  # the EXIF orientation to apply, 1 to 8; 1 = as stored
     cut: tuple[int, int] | None = None  # columns and rows, from the top left, that are kept of the result
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of what is kept."""
+        """(rows, columns) of the kept part."""
         width, height = self.cut or (self.width, self.height)
         return height, width
 
-    def stored(self, times: int = 1) -> tuple[int, int]:
-        """Width and height of the result, so many times as large, before the turn."""
-        width, height = times * self.width, times * self.height
+    def size_before_turn(self, factor: int = 1) -> tuple[int, int]:
+        """Width and height of the result, times `factor`, before the turn."""
+        width, height = factor * self.width, factor * self.height
         return (height, width) if self.turn > 4 else (width, height)
 
 
@@ -62,9 +62,9 @@ class PicturesRead:
 def read_pictures(files: Sequence[PictureFile], alpha: bool, threads: int = 0, title: str = "") -> PicturesRead:
     """Colours and, if `alpha`, alpha channels of some files.
 
-    Every image is shrunk, and undistorted if its lens is distorted, while it is loaded (`read_picture`), so that memory
-    holds only a few at their stored size. `threads`: 0 = up to 8; `title` heads the progress bar. Raises InputError, naming
-    the file, for an image that cannot be decoded.
+    Every image is shrunk and, if its camera is distorted, undistorted while it is loaded (`read_picture`), so that memory holds
+    only a few at their stored size. `threads`: 0 = up to 8; `title` is that of the progress bar. Raises InputError, naming the
+    file, for an image that cannot be decoded.
     """
     sizes = [file.shape for file in files]
     images, masks = _empty(sizes, 3), _empty(sizes) if alpha else None
@@ -95,17 +95,15 @@ def _empty(sizes: Sequence[tuple[int, int]], *channels: int) -> Pictures:
 
 
 def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
-    """One image (height, width, C) uint8, in Pillow's `mode` RGB or RGBA, shrunk by area; and whether it is black wherever it
-    is transparent in the file.
+    """(image (height, width, C) uint8 in Pillow's `mode` RGB or RGBA, shrunk by area; whether its transparent pixels are black).
 
-    A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough: its decoder averages blocks of
-    pixels for that. A distorted lens is undone at twice the size that is asked for, if the file has that much, so that
-    bilinear sampling does not blur. Colours are averaged as stored, because the original program does so; but if colours are
-    stored where alpha is 0, they are averaged by alpha, so that what is hidden does not count. Raises InputError, naming the
-    file, for an image that cannot be decoded.
+    A JPEG is decoded at a half, a quarter or an eighth of its size if that is enough: its decoder averages blocks of pixels.
+    Distortion is undone at twice the result's size, if the file has that much, so that bilinear sampling does not blur. Colours
+    are averaged as stored, because the original program does so; but if transparent pixels are not black, colours are weighted
+    by alpha, so that hidden ones do not count. Raises InputError, naming the file, for an image that cannot be decoded.
     """
-    twice = 2 if file.lens is not None and file.lens.is_distorted else 1
-    size = file.stored(twice)
+    twice = 2 if file.camera_model is not None and file.camera_model.is_distorted else 1
+    size = file.size_before_turn(twice)
     with ExitStack() as held:
         picture, extent = _decode(held, file.path, mode, size)
         black = mode != "RGBA" or _black_if_transparent(picture)
@@ -118,15 +116,15 @@ def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
             size = picture.shape[1], picture.shape[0]
         picture = turned(shrink(picture, *size, extent), file.turn)
         if twice > 1:
-            assert file.lens is not None
-            picture = shrink(undistort(picture, file.lens), file.width, file.height)
+            assert file.camera_model is not None
+            picture = shrink(undistort(picture, file.camera_model), file.width, file.height)
         return (_divided(picture) if weighted else picture), black
 
 
 def _black_if_transparent(rgba: np.ndarray) -> bool:
     """Whether all but a few of the pixels with alpha 0 are black, or nearly.
 
-    Lossy formats leave noise, and pictures that were made smaller have rims whose alpha was rounded to 0.
+    Lossy formats leave noise, and shrunk pictures have rims whose alpha was rounded to 0.
     """
     pixels = np.ascontiguousarray(rgba).view("<u4")[..., 0]  # alpha is the highest byte: one comparison a pixel is fast
     hidden = pixels < 1 << 24
@@ -151,9 +149,9 @@ def _divided(product: np.ndarray) -> np.ndarray:
 
 
 def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") -> Pictures:
-    """Masks (H, W) uint8: 0 and 255 by `_foreground`, and between where they are shrunk.
+    """Masks (H, W) uint8: 0 and 255 by `_foreground`, and values between them after shrinking.
 
-    As `read_pictures` does, in memory, threads, lenses and what it raises.
+    Memory, threads, undistortion and errors as in `read_pictures`.
     """
     masks = _empty([file.shape for file in files])
 
@@ -162,8 +160,8 @@ def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") 
         with ExitStack() as held:
             picture, _ = _decode(held, file.path, "RGBA", labels=True)
             mask = turned(np.uint8(255) * _foreground(picture)[..., None], file.turn)
-            if file.lens is not None and file.lens.is_distorted:
-                mask = undistort(mask, file.lens, smooth=False)
+            if file.camera_model is not None and file.camera_model.is_distorted:
+                mask = undistort(mask, file.camera_model, smooth=False)
             masks[view][...] = shrink(mask, file.width, file.height)[: file.shape[0], : file.shape[1], 0]
 
     for_each(read, len(files), threads, title)
@@ -171,10 +169,10 @@ def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") 
 
 
 def _foreground(mask: np.ndarray) -> np.ndarray:
-    """Which pixels (H, W) of a mask file, as RGBA, are the object's.
+    """Whether each pixel (H, W) of a mask file (H, W, 4), RGBA, belongs to the object.
 
-    Where a cut-out has an alpha channel it decides, at a half. Otherwise the brightest channel does, at a quarter, which
-    holds for the dark colours of label palettes; a file with no brighter pixel holds labels, of which 0 is background.
+    If the alpha channel is not opaque everywhere, it decides: from 128. Otherwise the brightest channel decides: from 64, because
+    label palettes have dark colours. A file without a pixel that bright holds labels, and 0 is background.
     """
     if mask[..., 3].min() < 255:
         return mask[..., 3] >= 128
@@ -183,9 +181,9 @@ def _foreground(mask: np.ndarray) -> np.ndarray:
 
 
 def for_each(read: Callable[[int], None], count: int, threads: int, title: str) -> None:
-    """Call read(k) for every k below `count`, some at a time, behind a progress bar; the first error ends it.
+    """Call read(k) for every k below `count` in several threads, with a progress bar; the first error ends it and is raised.
 
-    `threads`: 0 = up to 8. Pictures that are large together wait for each other (`_BUDGET`).
+    `threads`: 0 = up to 8. Large pictures wait for each other (`_BUDGET`).
     """
     if not count:  # no bar for a split without views
         return
@@ -199,7 +197,7 @@ def for_each(read: Callable[[int], None], count: int, threads: int, title: str) 
 
 
 class _Budget:
-    """So many pixels may be in memory at their stored size at the same time; a picture that has more is read alone."""
+    """The number of pixels that may be in memory at their stored size at a time; a picture with more of them is read alone."""
 
     def __init__(self, pixels: int) -> None:
         self.pixels = self.free = pixels
@@ -225,10 +223,10 @@ _BUDGET = _Budget(_AT_ONCE)
 def _decode(
     held: ExitStack, path: Path, mode: str, size: tuple[int, int] | None = None, labels: bool = False
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Pixels (H, W, C) uint8 as stored, and the columns and rows of them that the picture covers; `held` holds their `_BUDGET`.
+    """(pixels (H, W, C) uint8 as stored; the columns and rows of them that the picture covers). `held` holds their `_BUDGET`.
 
-    With a size, a JPEG is decoded at the smallest fraction of its own that is not below it. Its last blocks of pixels
-    then reach beyond the picture: 3001 rows at an eighth are 376, of which the picture covers 375.125.
+    With a size, a JPEG is decoded at the smallest fraction of its own size that is not below it. Its last blocks of pixels then
+    reach beyond the picture: 3001 rows at an eighth are 376, of which the picture covers 375.125.
     """
     with opened(path) as file:
         whole = file.size

@@ -1,4 +1,4 @@
-"""The pixels of an opened picture file as 8-bit sRGB, whatever they are in the file."""
+"""The pixels of an opened picture file as 8-bit sRGB, from any format."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,11 @@ from settings.errors import InputError
 
 _TIFF_PHOTOMETRIC, _TIFF_PLANES = 262, 284
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA"}  # with colours that are multiplied by alpha
-_UNDO = {6: 8, 8: 6}  # of EXIF's turns, those that are not their own inverse
+_UNDO = {6: 8, 8: 6}  # the EXIF turns that are not their own inverse
 
 
 def turned(picture: np.ndarray, turn: int) -> np.ndarray:
-    """A picture (H, W, ...) after the EXIF turn 1 to 8: what is stored with this orientation becomes upright."""
+    """A picture (H, W, ...) after the EXIF turn 1 to 8: a picture stored with this orientation becomes upright."""
     if turn > 4:  # stored columns are the upright picture's rows
         picture = picture.swapaxes(0, 1)
     rows, columns = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[turn]
@@ -25,16 +25,16 @@ def turned(picture: np.ndarray, turn: int) -> np.ndarray:
 
 
 def undo(turn: int) -> int:
-    """The EXIF turn that takes another one back."""
+    """The EXIF turn that undoes another one."""
     return _UNDO.get(turn, turn)
 
 
 def decoded(path: Path, file: Image.Image, mode: str, profile: Profile | None, labels: bool = False) -> np.ndarray:
     """Pixels (H, W, 3 or 4) uint8, as stored, in `mode` RGB or RGBA: sRGB, straight alpha.
 
-    A 16-bit value v becomes round(v / 257); of masks (`labels`), what is not 0 stays so, and labels up to 255 stay themselves.
-    Inks become R = (255 - C)(255 - K) / 255, and so on, if there is no profile. Raises InputError for 16 bits in separate
-    planes; and whatever Pillow raises for a file that is damaged.
+    A 16-bit value v becomes round(v / 257). In masks (`labels`), values above 0 stay above 0, and labels up to 255 do not change.
+    Without a profile inks become R = (255 - C)(255 - K) / 255, and so on. Raises InputError for 16 bits in separate planes, and
+    Pillow's errors for damaged files.
     """
     turn, whole = orientation(file) if file.format == "TIFF" else 1, stored_size(file)
     if ";16" in _raw_mode(file) or file.mode.startswith("I;16"):
@@ -60,13 +60,13 @@ def _converted(image: Image.Image, mode: str, profile: Profile | None) -> np.nda
 
 
 def _raw_mode(file: Any) -> str:
-    """How the file's pixels are packed, in Pillow's words: RGB;16B is three big-endian values of 16 bits."""
+    """Pillow's name for the packing of the file's pixels: RGB;16B is three big-endian values of 16 bits."""
     args = file.tile[0].args if file.tile else None
     return args if isinstance(args, str) else str(args[0]) if args else ""
 
 
 def _from_sixteen_bits(path: Path, file: Any, labels: bool) -> Image.Image:
-    """The 8-bit picture, L, LA, RGB, RGBA or CMYK, of one with 16 bits."""
+    """A picture with 16 bits as 8-bit L, LA, RGB, RGBA or CMYK."""
     raw, key = _raw_mode(file), file.info.get("transparency")
     if file.format == "TIFF" and file.tag_v2.get(_TIFF_PLANES, 1) != 1:
         raise InputError(f"{path} has 16 bits in separate planes: save it as 8-bit RGBA")
@@ -86,9 +86,9 @@ def _from_sixteen_bits(path: Path, file: Any, labels: bool) -> Image.Image:
 
 
 def _sixteen_bits(path: Path, raw: str) -> np.ndarray:
-    """All bits (H, W, C) uint16 of a picture with several channels, of which Pillow keeps the high bytes alone.
+    """All bits (H, W, C) uint16 of a picture with several channels. Pillow keeps the high bytes alone.
 
-    Its unpacker for the other byte order finds the low ones.
+    Its unpacker for the other byte order finds the low bytes.
     """
     if raw == "LA;16B":  # four bytes a pixel
         four = _unpacked(path, "RGBA").astype(np.uint16)
@@ -104,9 +104,9 @@ def _sixteen_bits(path: Path, raw: str) -> np.ndarray:
 
 
 def _unpacked(path: Path, raw: str) -> np.ndarray:
-    """The file's bytes as 8-bit channels, by another of Pillow's unpackers than its own."""
+    """The file's bytes as 8-bit channels, by the Pillow unpacker `raw` instead of the file's own."""
     with opened(path) as opened_file:
-        file: Any = opened_file  # whose tiles Pillow does not declare
+        file: Any = opened_file  # Pillow does not declare its tiles
         file.tile = [tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:])) for tile in file.tile]
         return np.asarray(file)
 

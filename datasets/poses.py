@@ -6,14 +6,14 @@ import numpy as np
 
 from settings.errors import InputError
 
-_RIGID = 1e-3  # largest deviation of R^T R from the identity; the published files keep 2e-6
+_RIGID = 1e-3  # largest deviation of R^T R from the identity; it is 2e-6 in the published files
 _ABSURD = 1e100  # its square would not be finite
 
 
 def checked_pose(matrix, where: str, what: str = "transform_matrix") -> np.ndarray:
-    """The (3, 4) matrix [R | t] of a (3, 4) or (4, 4) one, if R is a rotation and all of it is finite.
+    """The (3, 4) matrix [R | t] of a (3, 4) or (4, 4) matrix.
 
-    Raises InputError that begins with `where` and calls the matrix `what`.
+    Raises InputError, which begins with `where` and calls the matrix `what`, if R is not a rotation or a value is not finite.
     """
     try:
         pose = np.array(matrix, dtype=np.float64)
@@ -40,7 +40,7 @@ def checked_pose(matrix, where: str, what: str = "transform_matrix") -> np.ndarr
 
 
 def look_at(eyes: np.ndarray, targets: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Poses (V, 3, 4) at eyes (V, 3) that look at targets (3,) or (V, 3) with up (3,) upright in the picture."""
+    """Poses (V, 3, 4) at the positions `eyes` (V, 3) that look at `targets`, (3,) or (V, 3), with `up` (3,) upright."""
     backward = _unit(eyes - targets)
     right = _unit(np.cross(up, backward))
     return np.stack([right, np.cross(backward, right), backward, eyes], axis=-1)
@@ -49,7 +49,7 @@ def look_at(eyes: np.ndarray, targets: np.ndarray, up: np.ndarray) -> np.ndarray
 def average_pose(poses: np.ndarray) -> np.ndarray:
     """The pose (3, 4) at the mean of the cameras' centres, along their mean axis, with their mean y axis upright.
 
-    Its axes are the world's where the cameras' have no mean direction, or none that is upright to it.
+    If the cameras have no mean axis, or their mean y axis is parallel to it, its axes are the world's.
     """
     center, up, backward = poses[:, :, 3].mean(0), poses[:, :, 1].mean(0), poses[:, :, 2].mean(0)
     if np.linalg.norm(np.cross(up, backward)) < 1e-6:
@@ -58,7 +58,7 @@ def average_pose(poses: np.ndarray) -> np.ndarray:
 
 
 def similarity(scale: float = 1.0, rotation: np.ndarray | None = None, center=(0.0, 0.0, 0.0)) -> np.ndarray:
-    """The (4, 4) matrix that moves `center` to the origin, then turns by `rotation` (3, 3) and scales: x -> s R (x - c)."""
+    """The (4, 4) matrix that moves `center` to the origin, then rotates by `rotation` (3, 3) and scales: x -> s R (x - c)."""
     matrix = np.eye(4)
     matrix[:3, :3] = scale * (np.eye(3) if rotation is None else rotation)
     matrix[:3, 3] = -matrix[:3, :3] @ np.asarray(center, np.float64)

@@ -1,28 +1,28 @@
-"""Which views a result is measured on, and what to call them."""
+"""The protocols: on which views a result is measured, and how the figures are named."""
 
 from datasets.scene import Scene, Split
 
-PAPER_VIEWS = range(15, 38)  # validation views r_15 ... r_37; 115-137 of train + val + test in the original
+PAPER_VIEWS = range(15, 38)  # validation views r_15 ... r_37; in the original program 115-137 of train + val + test
 PAPER_WIDTH = 400  # px
 
 
 def has_paper_views(count: int) -> bool:
-    """True where a validation split of so many views holds all that protocol `paper` names."""
+    """Whether a validation split of `count` views has all views of protocol `paper`."""
     return count >= PAPER_VIEWS.stop
 
 
-def paper_places(ids: list[int]) -> list[int]:
-    """Where protocol `paper`'s views stand in a validation split, given its views' indices in the file."""
-    return [place for place, view in enumerate(ids) if view in PAPER_VIEWS]
+def paper_indices(ids: list[int]) -> list[int]:
+    """Indices of protocol `paper`'s views in a validation split, whose views have the indices `ids` in their file."""
+    return [index for index, view in enumerate(ids) if view in PAPER_VIEWS]
 
 
 def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> tuple[Split, str]:
-    """The views that a protocol measures on, and what to call figures that were measured on them.
+    """(views on which a protocol measures, name of the protocol for their figures).
 
-    `paper`: validation views 15 to 37 by their index in the data set, also where only every n-th was loaded;
-    where a data set lacks them, or with all_test, all its test views. `standard`: all test views. The name is the protocol's
-    alone where views, size and background are the protocol's own, and otherwise says in brackets what
-    differs, as in "paper (at 100 px)"; `paper` puts stored colours over black. Raises ValueError for another protocol.
+    `paper`: validation views 15 to 37 by their index in the data set, also if only every n-th was loaded; if the data set lacks
+    them, or with all_test, all its test views. `standard`: all test views. If views, size or background differ from the
+    protocol's own, the name says so in brackets, for example "paper (at 100 px)"; `paper` uses stored colours over black. Raises
+    ValueError for another protocol.
     """
     if protocol not in ("paper", "standard"):
         raise ValueError(f"unknown protocol {protocol!r}: choose paper or standard")
@@ -32,7 +32,7 @@ def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> 
         if all_test:
             notes.append(f"all {len(views)} test views")
         elif has_paper_views(scene.extras.get("val_count", len(ids))):
-            views = scene.val.subset(paper_places(ids))
+            views = scene.val.subset(paper_indices(ids))
         else:
             notes.append(f"all {len(views)} test views, as there are no validation views 15 to 37")
     skip, width = scene.extras.get("testskip", 1), views.cameras.width

@@ -1,4 +1,4 @@
-"""What a loader gives: a scene of photographed views, split for training, validation and test."""
+"""The result of a loader: a scene of photographed views, split for training, validation and test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,11 +10,11 @@ from torch import Tensor
 from datasets.backgrounds import photograph_over
 from datasets.cameras import Cameras
 
-Pictures = np.ndarray | list[np.ndarray]  # one array a view: an array (V, H, W, ...) where all have one size, else a list
+Pictures = np.ndarray | list[np.ndarray]  # an array (V, H, W, ...) if all pictures have one size, else a list of V arrays
 
 
 def joined(pictures: Sequence[np.ndarray]) -> Pictures:
-    """The pictures as one array where they have one size, else as a list."""
+    """The pictures as one array if they have one size, else as a list."""
     if isinstance(pictures, np.ndarray):
         return pictures
     return np.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else list(pictures)
@@ -36,7 +36,7 @@ class Split:
 
     @property
     def masks(self) -> Pictures:
-        """The alpha of a split that has it."""
+        """`alpha`, which is not None. Raises ValueError if it is."""
         if self.alpha is None:
             raise ValueError("the split has no alpha")
         return self.alpha
@@ -56,8 +56,7 @@ class Split:
         )
 
     def shrunk(self, factor: int) -> "Split":
-        """The same views at 1/factor of the size, one pixel at least, by averages over areas; with alpha, colours are averaged
-        by it."""
+        """The same views at 1/factor of the size, at least one pixel, by area averages; colours are weighted by alpha."""
         sizes = ([max(1, int(size) // factor) for size in both] for both in (self.cameras.widths, self.cameras.heights))
         cameras = self.cameras.scaled(*map(torch.tensor, sizes))
         views = [self._shrunk_view(view, *cameras.size(view)) for view in range(len(self))]
@@ -91,7 +90,7 @@ def _area_mean(values: np.ndarray, width: int, height: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scene:
-    """A photographed scene: three splits (val and test may be empty) and the box that holds what is to be learned."""
+    """A photographed scene: three splits (val and test may be empty) and the box that holds its content."""
 
     name: str
     train: Split
@@ -102,15 +101,15 @@ class Scene:
     far: float
     background: str = "black"  # black | white: what lies behind alpha, in training and in evaluation
     cut_out: bool = False  # masks from files made the pictures black outside them: a wrong mask spoils its picture
-    carving: Split | None = None  # the training views as carving sees them, where their masks are damaged or come from files
-    # True: everything lies before one plane, far away too, and rays belong in normalised device coordinates, from z = -1
-    # (0 there; near is beyond it) to infinity (1)
+    carving: Split | None = None  # the training views as carving sees them, if their masks are damaged or come from files
+    # True: everything lies in front of one plane, some of it far away, and rays belong in normalised device coordinates: t is 0
+    # at z = -1 (near is beyond it) and 1 at infinity
     forward_facing: bool = False
-    render_path: Cameras | None = None  # the path that the data's own programs film, where there is one
-    notes: list[str] = field(default_factory=list)  # sentences for the report: what was done with the data
-    extras: dict = field(default_factory=dict)  # loader's own facts for the report (folder, format, skipped images)
+    render_path: Cameras | None = None  # the camera path of the format's own programs; None: they have none
+    notes: list[str] = field(default_factory=list)  # sentences for the report on how the data were used
+    extras: dict = field(default_factory=dict)  # the loader's facts for the report (folder, format, skipped images)
 
     @property
     def silhouettes(self) -> Split:
-        """The training views with the masks that may be used; `train` itself where nothing was said about masks."""
+        """The training views with the masks for carving: `carving`, or `train` if it is None."""
         return self.train if self.carving is None else self.carving

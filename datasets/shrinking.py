@@ -11,9 +11,9 @@ _BLOCK = 4_000_000  # values that are averaged at the same time
 def shrink(image: np.ndarray, width: int, height: int, extent: tuple[float, float] | None = None) -> np.ndarray:
     """An image (H, W, C) at a smaller size by exact area averaging of each channel, rounded to its type.
 
-    Output pixel (r, c) is the mean of the input over the rectangle that it covers, with partly covered
-    pixels in proportion: what OpenCV calls INTER_AREA. `extent` is how many columns and rows of the input, from the top
-    left, the picture covers; all of them if it is None. Pillow's resize would weight colours by alpha.
+    Output pixel (r, c) is the mean of the input over the rectangle that it covers; partly covered pixels count in proportion
+    (OpenCV's INTER_AREA). `extent`: the number of columns and rows of the input, from the top left, that the picture covers; None
+    for all. Pillow's resize is not used because it weights colours by alpha.
     """
     rows, columns, channels = image.shape
     across, down = extent or (columns, rows)
@@ -33,7 +33,7 @@ def shrink(image: np.ndarray, width: int, height: int, extent: tuple[float, floa
 
 @lru_cache(maxsize=8)
 def _area_weights(size: int, smaller: int, extent: float) -> sparse.csr_matrix:
-    """(smaller, size) matrix: each input pixel's share in each output pixel along one axis; rows sum to 1.
+    """(smaller, size) matrix: each input pixel's weight in each output pixel along one axis; rows sum to 1.
 
     The output covers the first `extent` of the input's pixels.
     """

@@ -1,7 +1,7 @@
 """images_N: copies of a scene's photographs at 1/N of their size, made once and kept beside them.
 
-A hidden file in the folder says what the copies were made from. Where the photographs are others now, or a copy is missing, the
-folder is not read any more, and made again. A folder without that file is the user's own: it is read, and never replaced.
+A hidden file in the folder records the photographs from which the copies were made. If these changed, or a copy is missing, the
+folder is made again. A folder without that file is the user's own: it is read, and never replaced.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
+from datasets.atomic_folder import atomic_folder
 from datasets.file_names import image_files
 from datasets.image_files import ORIENTATION
-from datasets.made_folders import made
 from datasets.pictures import PictureFile, for_each, read_header, read_picture
 from settings.errors import CannotWrite
 from system.files import write_json
@@ -25,12 +25,12 @@ FORMAT = "taichi-radiance smaller copies"
 
 
 def make_copies(photographs: list[Path], folder: Path, width: int, height: int, threads: int) -> bool:
-    """Write <folder>/<name>.png, width x height px by area averaging, of every photograph; True if the folder is there then.
+    """Write <folder>/<name>.png, width x height px by area averaging, for every photograph; True if the folder exists then.
 
-    It is made in a hidden folder beside it and renamed at the end, so that it is there whole or not at all. A photograph that
-    is upright at width x height by its EXIF orientation is shrunk as it is stored, and its copy says the same orientation.
-    False for a folder of the user's; and, with a line on stderr, where it cannot be written: the photographs are then shrunk
-    in memory, by the same averaging. Raises InputError, naming the file, for a photograph that cannot be read.
+    It is made in a hidden folder beside it and renamed at the end, so that it exists completely or not at all. If width x height
+    is a photograph's size after its EXIF turn, it is shrunk as it is stored, and its copy has the same orientation. Returns False
+    for a folder of the user's; and, with a line on stderr, if the folder cannot be written: the photographs are then shrunk in
+    memory, by the same averaging. Raises InputError, naming the file, for a photograph that cannot be read.
     """
     if len({path.stem for path in photographs}) < len(photographs):  # a.png and a.jpg would become one
         return False
@@ -38,7 +38,7 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
         return False
     known = {}
     try:
-        with made(folder, lambda: is_current(folder, photographs)) as making:
+        with atomic_folder(folder, lambda: is_current(folder, photographs)) as making:
 
             def copy(k: int) -> None:
                 with reading(photographs[k], "cannot be read"):
@@ -69,18 +69,18 @@ def _write_copy(photograph: Path, copy: Path, width: int, height: int) -> None:
 
 
 def usable(folder: Path, photographs: Path) -> bool:
-    """Whether the copies in a folder may be read in place of those in the folder `photographs`, if there is one.
+    """Whether the copies in a folder may be read instead of the files in the folder `photographs`, which may not exist.
 
-    False for copies that the program made of photographs that have changed since, or of which one is missing.
+    False for copies made by the program if the photographs changed since, or if a copy is missing.
     """
     return not photographs.is_dir() or _manifest(folder) is None or is_current(folder, image_files(photographs))
 
 
 def check_names(folder: Path, photographs: Path) -> None:
-    """A line on stderr if the copies in a folder, which the user made, have other names than the photographs."""
+    """A line on stderr if the user's own copies in a folder have other names than the photographs."""
     if folder == photographs or not photographs.is_dir() or _manifest(folder) is not None:
         return
-    copies, originals = ([path.stem for path in image_files(place)] for place in (folder, photographs))
+    copies, originals = ([path.stem for path in image_files(parent)] for parent in (folder, photographs))
     if len(copies) != len(originals):
         tell(
             f"{folder} holds {len(copies)} pictures, but {photographs} holds {len(originals)}: check that these are copies of "
@@ -95,7 +95,7 @@ def check_names(folder: Path, photographs: Path) -> None:
 
 
 def is_current(folder: Path, photographs: list[Path]) -> bool:
-    """Whether the program made the copies in a folder from just these photographs as they are now, and all are there."""
+    """Whether the program made the copies in a folder from exactly these photographs as they are now, and all copies exist."""
     manifest = _manifest(folder)
     if manifest is None or set(manifest["photographs"]) != {path.name for path in photographs}:
         return False
@@ -108,13 +108,13 @@ def is_current(folder: Path, photographs: list[Path]) -> bool:
 
 
 def _is_same(path: Path, known: list) -> bool:
-    """Whether a photograph has the size and the time that are known, or else the content."""
+    """Whether a photograph still has the recorded size, and the recorded time or else the recorded content."""
     size, time = _facts(path)
     return size == known[0] and (time == known[1] or _digest(path) == known[2])
 
 
 def _manifest(folder: Path) -> dict | None:
-    """What the program wrote about the folder's copies; None for a folder that it did not make."""
+    """The program's record of the folder's copies; None for a folder that it did not make."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         fits = found["format"] == FORMAT and all(len(known) == 3 for known in found["photographs"].values())
@@ -122,7 +122,7 @@ def _manifest(folder: Path) -> dict | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return {"photographs": {}, "copies": {}}  # the file is there: the program's, and damaged
+        return {"photographs": {}, "copies": {}}  # the program's record, but damaged
 
 
 def _facts(path: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A scene's copy on the machine's own disk, $RADIANCE_SCRATCH, which is read faster than a disk that all machines share."""
+"""A scene's copy on the machine's own disk, $RADIANCE_SCRATCH, which is faster than a disk that all machines share."""
 
 import hashlib
 import os
@@ -11,22 +11,22 @@ from system import signals
 
 
 def staged(folder: Path) -> Path:
-    """Where the scene in `folder` is read from: its copy in $RADIANCE_SCRATCH, where that is set, else the folder itself.
+    """The folder from which the scene in `folder` is read: its copy in $RADIANCE_SCRATCH if that is set, else `folder` itself.
 
-    Processes of one machine share a copy, which one of them makes while the others wait. A scene with a file of another size or
-    time gets a new copy, beside the one that others may still read; Old copies are not removed. A copy
-    that lacks a file, or has one of another size, is made again: such disks are swept. Raises InputError where it cannot be made.
+    Processes of one machine share a copy, which one of them makes while the others wait. If the size or time of a file changed,
+    the scene gets a new copy beside the old one, which others may still read; old copies are not removed. A copy that lacks a
+    file, or has one of another size, is made again: clusters clean such disks. Raises InputError if it cannot be made.
     """
     scratch = os.environ.get("RADIANCE_SCRATCH", "")
     if not scratch:
         return folder
 
     source = folder.resolve()
-    place = Path(scratch).expanduser()
+    root = Path(scratch).expanduser()
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         files = _files(source)
-        copy = place / f"{source.name}_{hashlib.sha256(repr((str(source), list(files.items()))).encode()).hexdigest()[:12]}"
+        copy = root / f"{source.name}_{hashlib.sha256(repr((str(source), list(files.items()))).encode()).hexdigest()[:12]}"
         with copy.with_name(f"{copy.name}.lock").open("w") as lock:
             while not _locked(lock):
                 signals.check()
@@ -36,7 +36,7 @@ def staged(folder: Path) -> Path:
                 _copy(source, copy)
                 if _files(source) != files:
                     shutil.rmtree(copy, ignore_errors=True)
-                    raise InputError(f"{folder} was changed while it was copied to {place}: start again when it is complete")
+                    raise InputError(f"{folder} was changed while it was copied to {root}: start again when it is complete")
     except (OSError, shutil.Error) as problem:
         why = problem.args[0][0][2] if isinstance(problem, shutil.Error) else problem.strerror  # of many files, the first
         raise InputError(
@@ -47,13 +47,13 @@ def staged(folder: Path) -> Path:
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
     """The sizes (bytes) and times (ns) of all files in a folder, by their paths below it, sorted."""
-    paths = (Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
+    paths = (Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names)
     facts = ((str(path.relative_to(folder)), path.stat()) for path in paths if path.is_file())
     return {name: (found.st_size, found.st_mtime_ns) for name, found in sorted(facts)}
 
 
 def _is_whole(copy: Path, files: dict[str, tuple[int, int]]) -> bool:
-    """Whether a copy has each of these files, at its size. Loaders may have put more files there."""
+    """Whether a copy has each of these files with its size. Loaders may have added more files."""
     try:
         return all((copy / name).stat().st_size == size for name, (size, _) in files.items()) and copy.is_dir()
     except OSError:
@@ -61,7 +61,7 @@ def _is_whole(copy: Path, files: dict[str, tuple[int, int]]) -> bool:
 
 
 def _locked(file) -> bool:
-    import fcntl  # not on Windows, where there are no such clusters
+    import fcntl  # here, because Windows does not have it
 
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

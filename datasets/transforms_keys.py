@@ -1,9 +1,9 @@
-"""What a transforms.json may say, and which of that is not used: entries that are skipped without a word mislead."""
+"""The entries of a transforms.json: those that are used, and those that are not, which a line on stderr names."""
 
 import difflib
 from pathlib import Path
 
-# Entries that the loaders use, of the file and of its frames.
+# Entries of the file and of its frames that the loaders use.
 USED = {
     "frames",
     "file_path",
@@ -40,7 +40,7 @@ USED = {
 }
 # The same of NeRF-synthetic's files.
 BLENDER_USED = USED - {"mask_path", "aabb_scale", "scale", "offset", "train_filenames", "val_filenames", "test_filenames"}
-# Entries that change no picture, camera or box. applied_* say what was already done to the poses.
+# Entries that change no picture, camera or box. applied_* record changes that were already made to the poses.
 HARMLESS = {
     "sharpness",
     "colmap_im_id",
@@ -75,7 +75,7 @@ HARMLESS = {
     "applied_scale",
     "ply_file_path",
 }
-# Entries of nerfstudio and instant-ngp that change what those programs learn, and are not used here.
+# Entries that change what nerfstudio and instant-ngp learn, but are not used here.
 UNUSED = {
     "depth_file_path",
     "depth_path",
@@ -119,9 +119,9 @@ MOVING = {"time", "timestamp", "timestamps"}
 
 
 def unused_entries(top: dict, path: Path, used: set[str] = USED) -> str:
-    """A sentence that names the entries of a transforms file that are not used, which are not `used`, or nothing.
+    """A sentence that names the entries of a transforms file that are not in `used`, or "".
 
-    Those of a moving scene, and unknown ones that are written nearly as known ones, are told apart.
+    It has separate parts for the entries of moving scenes, and for unknown entries that are spelled almost like known ones.
     """
     keys = set(top).union(*(frame for frame in top["frames"] if isinstance(frame, dict)))
     found = []
@@ -140,13 +140,13 @@ def unused_entries(top: dict, path: Path, used: set[str] = USED) -> str:
 
 
 def _changes_nothing(key: str, top: dict) -> bool:
-    """Whether an entry that is not used changes nothing by its value: a switch that is off, n_frames of all frames."""
+    """Whether an unused entry has no effect because of its value: a switch that is off, or n_frames for all frames."""
     value = top.get(key)
     return value is False or (key == "n_frames" and isinstance(value, (int, float)) and value >= len(top["frames"]))
 
 
 def _close(key: str) -> str | None:
-    """The known entry that an unknown one is nearly written as."""
+    """The known entry that is spelled almost like this unknown one, or None."""
     known = {_plain(name): name for name in USED}
     if _plain(key) in known:
         return known[_plain(key)]

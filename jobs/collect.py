@@ -1,5 +1,5 @@
-"""Gather the reports of a sweep in its folder: table.csv (a line a run), table.md and table.html (medians over seeds; plots, and
-what failed and why).
+"""Gather the reports of a sweep in its folder: table.csv (a line for each run), table.md and table.html (medians over seeds;
+plots, and the runs that failed, with the reason).
 
     python -m jobs.collect runs/sweep
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import jinja2
 
 from jobs.reports import Report, read_report
-from jobs.states import Known, of_sweep
+from jobs.states import RunState, states_of
 from jobs.sweep import SweepRun
 from jobs.sweep_plot import plot
 from reporting.summary import MEGABYTE
@@ -61,12 +61,12 @@ img{max-width:100%}code{white-space:pre-wrap}</style>
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0, or 2 where the folder is no sweep or the tables cannot be written."""
+    """Exit code 0, or 2 if the folder is not a sweep or the tables cannot be written."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], usage="python -m jobs.collect FOLDER")
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:
-        states, queue_problem = of_sweep(sweep)
+        states, queue_problem = states_of(sweep)
         rows = [row_of(run, state.report) for run, state in states if state.report is not None]
         others = [(run, state) for run, state in states if state.report is None]
         write(sweep, rows, others)
@@ -83,8 +83,8 @@ def main(argv: list[str]) -> int:
 
 
 def row_of(run: SweepRun, report: Report | None = None) -> dict:
-    """A finished run's figures, by `COLUMNS`, None where there is none; `psnr_text` tells of a PSNR that is None. The report is
-    read where it is not given. Raises InputError where it is damaged, or is not there."""
+    """A finished run's figures by `COLUMNS`, None if not measured; `psnr_text` explains a PSNR that is None. Without `report`
+    it is read. Raises InputError if the report is damaged or missing."""
     report = report or read_report(Path(run.folder))
     if report is None:
         raise InputError(f"{run.folder} holds no report: the run is not done")
@@ -103,7 +103,7 @@ def row_of(run: SweepRun, report: Report | None = None) -> dict:
 
 def medians(rows: list[dict]) -> list[list[str]]:
     """A row of text for each scene and method: medians over seeds, and PSNR from the lowest to the highest. Figures that are None
-    are left out; where all are, the cell is `-`, or the PSNR's own word, inf or nan."""
+    are left out; if all are None, the cell is `-`, or for the PSNR inf or nan."""
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault((row["scene"], row["method"]), []).append(row)
@@ -126,7 +126,7 @@ def _cell(rows: list[dict], key: str, digits: int) -> str:
 
 
 def _psnr_cell(rows: list[dict]) -> str:
-    """`31.00 (30.00 to 33.00; 1 inf)`: one of the seeds has a PSNR that is not finite."""
+    """For example `31.00 (30.00 to 33.00; 1 inf)`, if one of the seeds has an infinite PSNR."""
     values = [row["psnr_db"] for row in rows if row["psnr_db"] is not None]
     words = Counter(row.get("psnr_text") or "-" for row in rows if row["psnr_db"] is None)
     if not values:
@@ -136,7 +136,7 @@ def _psnr_cell(rows: list[dict]) -> str:
     return _cell(rows, "psnr_db", 2) + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, Known]]) -> None:
+def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, RunState]]) -> None:
     """The three tables."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
@@ -150,7 +150,7 @@ def write(sweep: Path, rows: list[dict], others: list[tuple[SweepRun, Known]]) -
     picture = plot(rows)
     summary = (
         f"{len(rows)} runs done, {len(others)} not. Medians over seeds; PSNR in brackets from the lowest to the highest. "
-        "Medians leave out what was not measured (-), and a PSNR that is not finite (inf, nan)."
+        "Medians leave out figures that were not measured (-), and a PSNR that is not finite (inf, nan)."
     )
     if rows and not picture:
         summary += " There are too many scenes or methods for a plot."

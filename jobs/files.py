@@ -1,4 +1,4 @@
-"""Reading the files of runs. Whatever a file holds, the result is its content, or an InputError of one sentence."""
+"""Reading the files of runs. Any file gives its content, or an InputError of one sentence."""
 
 import json
 import stat
@@ -8,11 +8,11 @@ from typing import Any
 from settings.errors import InputError
 
 LARGEST = 64 << 20  # bytes; runs.json of 10,000 runs and reports of long trainings stay far below
-_REMARK = 300  # characters of a line that a table shows
+_REMARK = 300  # characters of a line in a table
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file, None where there is no file. Raises InputError where the file cannot be read or is not JSON."""
+def read_json_or_none(path: Path) -> Any:
+    """The value in a JSON file, None if it does not exist. Raises InputError if the file cannot be read or is not JSON."""
     content = _read(path)
     if content is None:
         return None
@@ -30,15 +30,15 @@ def read_json(path: Path) -> Any:
 
 
 def read_tail(path: Path, size: int = 1 << 20) -> list[str]:
-    """The lines in the last `size` bytes of a text file, without the blank ones; none where there is no file. What is not UTF-8
-    is replaced. Raises InputError where the file cannot be read."""
+    """The lines in the last `size` bytes of a text file, without blank ones; [] if it does not exist. Bytes that are not UTF-8
+    are replaced. Raises InputError if the file cannot be read."""
     content = _read(path, last=size)
     lines = (content or b"").decode("utf-8-sig", errors="replace").splitlines()
     return [line for line in lines if line.strip()]
 
 
 def one_line(text: str) -> str:
-    """The text as a line that a terminal and a table can show: no control characters, and not too long."""
+    """The text as one line for a terminal or a table: without control characters, and not too long."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= _REMARK else text[: _REMARK - 1] + "…"
 
@@ -49,12 +49,12 @@ def is_text(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value of a JSON file is a whole number; True and False are none."""
+    """Whether a value of a JSON file is a whole number; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _read(path: Path, last: int | None = None) -> bytes | None:
-    """The content of a file, or its last bytes; None where there is no file."""
+    """The content of a file, or its last bytes; None if it does not exist."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for ever

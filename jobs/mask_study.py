@@ -1,11 +1,11 @@
-"""How much damage to masks costs: a grid of runs over kinds and amounts of damage, methods and seeds.
+"""How much damage to masks costs: a grid of runs over types and amounts of damage, methods and seeds.
 
     python -m jobs.mask_study --datadir nerf_synthetic/lego --basedir runs/masks --damage affine:0,.04,.12,.2 --damage empty:.1
 
-Every run is `python main.py` with a folder of its own under <basedir>/runs; a run that is done is not run again, and one that was
-stopped goes on, so the study can be stopped and started at will. At its end, or with --table at any time, <basedir>/study.csv and
-study.png are written. `@FILE` stands for the flags in a file. On a cluster, jobs/masks.sbatch runs one --task an array
-element.
+Every run is `python main.py` with a folder of its own under <basedir>/runs. Finished runs are not run again, and stopped ones
+continue, so the study can be stopped and started at any time. At its end, or with --table at any time, <basedir>/study.csv and
+study.png are written. `@FILE` stands for the flags in a file. On a cluster, jobs/masks.sbatch runs one --task in each element of
+an array.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from jobs.files import is_text, read_json
+from jobs.files import is_text, read_json_or_none
 from jobs.row_flags import NEVER, check_options, check_words
 from jobs.study_table import AT, damages, finished, write_figure, write_table
 from jobs.sweep import seeds_in
@@ -30,7 +30,7 @@ from system.progress import progress
 
 PROGRAM = Path(__file__).parents[1] / "main.py"
 NO_MASKS = "no_masks"
-METHODS = {  # what each adds to main.py's flags
+METHODS = {  # the flags of main.py for each
     "paper": ["--recipe", "paper"],
     "fork": ["--recipe", "paper", "--posFirst", "YES", "--ridgePosition", "1", "--shAlone", "YES"],
     "default": ["--recipe", "default"],
@@ -38,39 +38,39 @@ METHODS = {  # what each adds to main.py's flags
 _BY_STUDY = ("mask_corruption", "no_masks", "pc_jitter_amount", "filter_consistency_ratio", "recipe", "seed")
 _REFUSED = {  # flags of main.py that the study sets, or that its runs cannot have: why
     **dict.fromkeys(_BY_STUDY, "is set by the study for each of its runs"),
-    **dict.fromkeys(("method", "field"), "chooses what learns the scene, and the study is about clouds of points"),
-    "render_only": "shows a model, and the study's runs train one",
+    **dict.fromkeys(("method", "field"), "chooses the method, but the study is about clouds of points"),
+    "render_only": "shows a model, but the study's runs train one",
 } | NEVER
 _CHOICES = f"{', '.join(METHODS)}, each alone or as in 'paper at .9', with that --filter_consistency_ratio"
 
 
 class Cell(NamedTuple):
-    """One run of the grid. Amount 0 is the run with clean masks, which all kinds share."""
+    """One run of the grid. Amount 0 is the run with clean masks, which belongs to all types of damage."""
 
-    kind: str
+    damage: str
     amount: float
     method: str
     seed: int
 
     def folder(self, basedir: Path) -> Path:
-        """Where its run lives."""
-        damage = "clean" if not self.amount else self.kind if self.kind == NO_MASKS else f"{self.kind}_{self.amount:g}"
-        return basedir / "runs" / f"{damage}_{self.method.replace(' ', '_')}_{self.seed}"
+        """The folder of its run."""
+        masks = "clean" if not self.amount else self.damage if self.damage == NO_MASKS else f"{self.damage}_{self.amount:g}"
+        return basedir / "runs" / f"{masks}_{self.method.replace(' ', '_')}_{self.seed}"
 
     def flags(self, paper: list[str]) -> list[str]:
-        """What it adds to the scene's flags; `paper` is added to runs of the paper's recipe."""
+        """Its flags besides the scene's; `paper` is added to runs of the paper's recipe."""
         name, _, ratio = self.method.partition(AT)
-        damage = (
+        masks = (
             []
             if not self.amount
             else ["--no_masks"]
-            if self.kind == NO_MASKS
-            else ["--mask_corruption", f"{self.kind}:{self.amount:g}"]
+            if self.damage == NO_MASKS
+            else ["--mask_corruption", f"{self.damage}:{self.amount:g}"]
         )
         return [
             *METHODS[name],
             *(["--filter_consistency_ratio", ratio] if ratio else []),
-            *damage,
+            *masks,
             *(paper if "paper" in METHODS[name] else []),
             "--seed",
             str(self.seed),
@@ -78,23 +78,23 @@ class Cell(NamedTuple):
 
 
 def grid(damages: list[str], methods: list[str], seeds: list[int]) -> list[Cell]:
-    """Every run that the study asks for, seed by seed, so that a study that is stopped has whole curves.
+    """Every run of the study, seed by seed, so that a stopped study has complete curves.
 
-    damages: `kind:amount,amount,…`, or `no_masks`. Raises InputError for what is not understood.
+    damages: `damage:amount,amount,…`, or `no_masks`. Raises InputError for texts and methods that are not understood.
     """
-    places = []
+    steps = []
     for text in damages:
-        kind, _, amounts = text.partition(":")
-        if kind == NO_MASKS:
-            places.append((NO_MASKS, 1.0))
+        damage, _, amounts = text.partition(":")
+        if damage == NO_MASKS:
+            steps.append((NO_MASKS, 1.0))
             continue
         for amount in amounts.split(","):
-            places += parse_corruption(f"{kind}:{amount}")
+            steps += parse_corruption(f"{damage}:{amount}")
     unknown = [method for method in methods if not _is_method(method)]
     if unknown:
         raise InputError(f"--methods: {unknown[0]!r} is not known: choose from {_CHOICES}")
-    cells = [Cell(kind, amount, method, seed) for seed in seeds for kind, amount in places for method in methods]
-    cells = [cell for cell in cells if cell.kind != NO_MASKS or cell.method == "default"]
+    cells = [Cell(damage, amount, method, seed) for seed in seeds for damage, amount in steps for method in methods]
+    cells = [cell for cell in cells if cell.damage != NO_MASKS or cell.method == "default"]
     if not cells:
         raise InputError("no run is left: only the default recipe trains without masks")
     return cells
@@ -108,7 +108,7 @@ def _is_method(text: str) -> bool:
 
 
 def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[str], jobs: int) -> list[Path]:
-    """Run those that are not done yet, `jobs` at a time on an equal share of the cores each; the folders of those that failed."""
+    """Run the unfinished cells, `jobs` at a time, each on an equal number of cores; returns the folders of failed runs."""
     folders = {cell.folder(basedir): cell for cell in cells}
     left = [folder for folder in folders if not finished(folder)]
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
@@ -126,13 +126,13 @@ def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[st
         done = progress(pool.map(run, left), total=len(left), unit="run", desc="study")
         try:
             return [folder for folder, good in zip(left, done, strict=True) if not good]
-        except KeyboardInterrupt:  # the running programs got it too, and save what they have
+        except KeyboardInterrupt:  # the running programs got it too, and save a checkpoint
             pool.shutdown(cancel_futures=True)
             raise
 
 
 def become(cell: Cell, basedir: Path, scene: list[str], paper: list[str]) -> None:
-    """Become the run, so that what a scheduler says to this process reaches it; returns where the run is done."""
+    """Replace this process by the run, so that a scheduler's signals reach it. Returns only if the run is done already."""
     folder = cell.folder(basedir)
     if finished(folder):
         print(f"{folder} is done")
@@ -142,7 +142,7 @@ def become(cell: Cell, basedir: Path, scene: list[str], paper: list[str]) -> Non
 
 
 def main(argv: list[str]) -> int:
-    """Run the study, or one task of it; returns the exit code: 0, 1 where a run failed, 2 for a mistake in the flags."""
+    """Run the study, or one task of it; returns the exit code: 0, 1 if a run failed, 2 for a mistake in the flags."""
     given, scene = _parser().parse_known_args(argv)
     basedir = Path(os.path.expanduser(given.basedir))
     try:
@@ -152,13 +152,13 @@ def main(argv: list[str]) -> int:
     except OSError as problem:
         print(f"mask_study: {problem.filename or basedir}: {problem.strerror or problem}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("mask_study: interrupted; the same command goes on", file=sys.stderr)
+        print("mask_study: interrupted; the same command continues", file=sys.stderr)
         return 130
     return 2
 
 
 def _study(given: argparse.Namespace, basedir: Path, scene: list[str]) -> int:
-    """What the flags ask for."""
+    """Do what the flags say; returns the exit code."""
     cells = grid(given.damage, [name.strip() for name in given.methods.split(";")], _seeds(given.seeds))
     chosen = list({cell.folder(basedir): cell for cell in cells}.values())
     if given.count:
@@ -205,10 +205,9 @@ def _words(text: str, flag: str) -> list[str]:
 
 
 def _check_flags(cells: list[Cell], basedir: Path, scene: list[str], paper: list[str]) -> None:
-    """Raise InputError for flags that the program would not take, or that would make the runs others than the study asks for;
-    before the first of them starts."""
+    """Raise InputError, before the first run starts, for flags that main.py would refuse, or that contradict the study."""
     check_words([*scene, *paper], _REFUSED)
-    for cell in {(cell.kind, cell.amount > 0, cell.method): cell for cell in cells}.values():
+    for cell in {(cell.damage, cell.amount > 0, cell.method): cell for cell in cells}.values():
         folder = cell.folder(basedir)
         options = check_options([*scene, *cell.flags(paper), "--basedir", str(folder)], folder)
         wanted = parse(["--dataname", "demo", *cell.flags([])])
@@ -218,9 +217,9 @@ def _check_flags(cells: list[Cell], basedir: Path, scene: list[str], paper: list
 
 
 def _remember(basedir: Path, scene: list[str], paper: list[str]) -> None:
-    """Keep the flags that all runs share in <basedir>/study.json; InputError where the folder's runs were made with others."""
+    """Write the common flags of all runs to <basedir>/study.json. Raises InputError if the folder's runs have other flags."""
     path, shared = basedir / "study.json", {"scene": scene, "paper": paper}
-    known = read_json(path)
+    known = read_json_or_none(path)
     if known is None and not path.exists():
         write_json(path, shared)
         return
@@ -245,7 +244,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m jobs.mask_study",
         allow_abbrev=False,
         fromfile_prefix_chars="@",
-        description="A grid of runs over damage to masks. What is not listed here goes to main.py; "
+        description="A grid of runs over damage to masks. Other flags than these go to main.py; "
         "@FILE stands for the flags in a file.",
     )
     parser.add_argument("--basedir", required=True, metavar="FOLDER", help="where the runs, study.csv and study.png go")
@@ -253,13 +252,13 @@ def _parser() -> argparse.ArgumentParser:
         "--damage",
         action="append",
         required=True,
-        metavar="KIND:AMOUNT,...",
-        help="a kind of --mask_corruption with its amounts, 0 for clean masks; or no_masks; may be repeated",
+        metavar="DAMAGE:AMOUNT,...",
+        help="a damage of --mask_corruption with its amounts, 0 for clean masks; or no_masks; may be repeated",
     )
     parser.add_argument("--methods", default="paper; default", metavar="NAME; NAME", help=_CHOICES)
     parser.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="default: 0,1,2")
     parser.add_argument("--paper", default="", metavar='"FLAGS"', help="flags for the paper's recipe alone, in one word")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time; the cores are shared out among them")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time; they share the cores")
     parser.add_argument("--task", type=int, metavar="K", help="run the K-th run of the study alone, from 0")
     parser.add_argument("--count", action="store_true", help="print how many runs there are, and stop")
     parser.add_argument("--table", action="store_true", help="write the table and the figure of the runs that are done, and stop")

@@ -1,35 +1,35 @@
-"""The report that a finished run leaves in its folder, checked before anything is made of it."""
+"""The report that a finished run leaves in its folder, checked before it is used."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.files import is_text, read_json
+from jobs.files import is_text, read_json_or_none
 from settings.errors import InputError
 
 FILE = "report.json"
 SWEEP_FIGURES = ("psnr_db", "ssim", "training_seconds", "fps", "model_bytes")
 STUDY_FIGURES = ("psnr_db", "ssim", "points", "hull_iou", "training_seconds", "fps")
-_LARGEST = 1e15  # far above every figure of a run, and far below what a plot or a column of a table cannot hold
+_LARGEST = 1e15  # far above every figure of a run, and small enough for a plot or a column of a table
 
 
 @dataclass(frozen=True)
 class Report:
-    """What tables are made of."""
+    """The parts of a report that tables need."""
 
     interrupted: bool  # by Ctrl-C: the figures are those of an unfinished training
     protocol: str
     figures: dict[str, float | None]  # None: not measured, or not finite
-    psnr_text: str  # the PSNR where JSON cannot hold it: inf, -inf or nan; else empty
+    psnr_text: str  # the PSNR if JSON cannot hold it: inf, -inf or nan; else empty
 
 
 def read_report(folder: Path, wanted: tuple[str, ...] = SWEEP_FIGURES) -> Report | None:
-    """The report of the run in the folder with the figures `wanted`; None where there is none yet.
+    """The report of the run in the folder with the figures `wanted`; None if there is no report yet.
 
-    Raises InputError, with the file and what is wrong with it, for a report that is damaged.
+    Raises InputError, which names the file and the damage, for a damaged report.
     """
     path = folder / FILE
-    content = read_json(path)
+    content = read_json_or_none(path)
     if content is None and not path.exists():
         return None
     figures, run, protocol = (_part(content, name, path) for name in ("figures", "run", "protocol"))

@@ -1,4 +1,4 @@
-"""Become one run of a sweep: what an element of the array does.
+"""Replace this process by one run of a sweep: the command of one element of the array.
 
 python -m jobs.run_one runs/sweep 3
 """
@@ -12,13 +12,13 @@ from settings.errors import InputError
 
 
 def run_at(words: list[str]) -> SweepRun:
-    """The run that the command line names. Raises InputError where there is none."""
+    """The run that the command line names. Raises InputError if it does not exist."""
     if len(words) != 2:
-        raise InputError("give the sweep's folder and the run's place in it: python -m jobs.run_one FOLDER NUMBER")
-    runs, place = read_runs(Path(words[0])), words[1]
-    if not (place.isascii() and place.isdigit() and len(place) < 10 and int(place) < len(runs)):
-        raise InputError(f"run {place!r} is not there: the runs of {words[0]} are numbered 0 to {len(runs) - 1}")
-    return runs[int(place)]
+        raise InputError("give the sweep's folder and the run's index in it: python -m jobs.run_one FOLDER NUMBER")
+    runs, index = read_runs(Path(words[0])), words[1]
+    if not (index.isascii() and index.isdigit() and len(index) < 10 and int(index) < len(runs)):
+        raise InputError(f"run {index!r} does not exist: the runs of {words[0]} are numbered 0 to {len(runs) - 1}")
+    return runs[int(index)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far the runs of a sweep are: from their folders, their jobs' output and the queue."""
+"""The states of a sweep's runs: from their folders, their jobs' output and the queue."""
 
 import re
 import subprocess
@@ -15,24 +15,24 @@ from system import signals
 
 STATES = ("done", "running", "queued", "stopped", "failed", "damaged", "unknown", "not submitted")
 _ERROR = re.compile(r"^(main\.py: .*|run_one: .*|\w*(?:Error|Exception)\b.*|slurmstepd: error: .*|.*\bKilled\b.*)$")
-_STOPPED = re.compile(rf"^main\.py: {signals.STOPPED} ")  # what main.py ends with if a signal ended it
+_STOPPED = re.compile(rf"^main\.py: {signals.STOPPED} ")  # main.py's last line if a signal ended it
 _JOB = re.compile(r"[0-9]+_[0-9]+")
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a run."""
+class RunState:
+    """The state of a run."""
 
     state: str  # one of STATES
-    remark: str = ""  # the log's last line, the last line that tells an error, or which file is damaged and how
-    job: str = ""  # the number of its job, with its place in the array
-    report: Report | None = None  # of a run that is done
+    remark: str = ""  # the log's last line, the last line with an error, or the damaged file and its damage
+    job: str = ""  # the number of its job and its index in the array
+    report: Report | None = None  # None unless it is done
 
 
 def in_queue() -> dict[str, str]:
-    """The states of the user's jobs that have not ended, {"12_3": "RUNNING"}; empty where there is no SLURM.
+    """The states of the user's jobs that have not ended, {"12_3": "RUNNING"}; empty without SLURM.
 
-    Raises InputError where SLURM does not answer: the state of the queue is unknown then.
+    Raises InputError if SLURM does not answer: the state of the queue is unknown then.
     """
     try:
         done = subprocess.run(
@@ -49,16 +49,16 @@ def in_queue() -> dict[str, str]:
     return dict(re.findall(r"^\s*(\S+) +(\S+)\s*$", done.stdout, re.MULTILINE))
 
 
-def of_sweep(sweep: Path) -> tuple[list[tuple[SweepRun, Known]], str]:
-    """The runs of a sweep and how far each is; and why the queue is not known, empty where it is. Raises InputError where the
-    folder holds no sweep."""
+def states_of(sweep: Path) -> tuple[list[tuple[SweepRun, RunState]], str]:
+    """(the runs of a sweep with their states; why the state of the queue is unknown, or ""). Raises InputError if the folder is
+    not a sweep."""
     runs, (queue, reason) = read_runs(sweep), _tried(in_queue)
-    return [(run, known(run, queue, sweep)) for run in runs], reason
+    return [(run, state_of(run, queue, sweep)) for run in runs], reason
 
 
 def ticket_of(folder: Path) -> str:
-    """The number of the job that was submitted for the run in the folder; empty where there was none. Raises InputError where
-    the file does not tell it."""
+    """The number of the job that was submitted for the run in the folder; "" if there was none. Raises InputError if the file
+    is damaged."""
     lines = read_tail(folder / TICKET, 100)
     if not lines and not (folder / TICKET).exists():
         return ""
@@ -67,8 +67,8 @@ def ticket_of(folder: Path) -> str:
     return lines[0].strip()
 
 
-def known(run: SweepRun, queue: dict[str, str] | None, sweep: Path) -> Known:
-    """How far a run is; `queue` is None where the queue is not known."""
+def state_of(run: SweepRun, queue: dict[str, str] | None, sweep: Path) -> RunState:
+    """The state of a run; `queue` is None if the state of the queue is unknown."""
     folder = Path(run.folder)
     report, damage = _tried(read_report, folder)
     job, lost = _tried(ticket_of, folder)
@@ -76,17 +76,17 @@ def known(run: SweepRun, queue: dict[str, str] | None, sweep: Path) -> Known:
     job, last = job or "", one_line(lines[-1]) if lines else unread
     waiting = (queue or {}).get(job)
     if waiting:
-        return Known("queued" if waiting in ("PENDING", "REQUEUED") else "running", last, job)
+        return RunState("queued" if waiting in ("PENDING", "REQUEUED") else "running", last, job)
     if report and not report.interrupted:
-        return Known("done", last, job, report)
+        return RunState("done", last, job, report)
     if damage or lost:
-        return Known("damaged", damage or lost, job)
+        return RunState("damaged", damage or lost, job)
     if not job:
-        return Known("not submitted")
+        return RunState("not submitted")
     if queue is None:
-        return Known("unknown", last, job)
+        return RunState("unknown", last, job)
     told = _last_words(sweep / "output" / f"{job}.out")
-    return Known("stopped" if _STOPPED.match(told) else "failed", told, job)
+    return RunState("stopped" if _STOPPED.match(told) else "failed", told, job)
 
 
 def _last_words(output: Path) -> str:
@@ -100,7 +100,7 @@ def _last_words(output: Path) -> str:
 
 
 def _tried(read: Callable, *what: Any) -> tuple[Any, str]:
-    """What `read` returns, None where it cannot; and the reason, empty where it can."""
+    """(the result of `read`, "") or, after an InputError, (None, its message)."""
     try:
         return read(*what), ""
     except InputError as problem:

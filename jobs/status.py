@@ -1,4 +1,4 @@
-"""How far the runs of a sweep are: a line a run, and the counts.
+"""The states of a sweep's runs: a line for each run, and the counts.
 
 python -m jobs.status runs/sweep
 """
@@ -9,17 +9,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from jobs.states import STATES, of_sweep
+from jobs.states import STATES, states_of
 from settings.errors import InputError
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0, or 2 where the folder is no sweep."""
+    """Exit code 0, or 2 if the folder is not a sweep."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], usage="python -m jobs.status FOLDER")
     parser.add_argument("sweep", type=Path)
     sweep = parser.parse_args(argv).sweep
     try:
-        states, queue_problem = of_sweep(sweep)
+        states, queue_problem = states_of(sweep)
     except InputError as mistake:
         print(f"status: {mistake}", file=sys.stderr)
         return 2

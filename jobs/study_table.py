@@ -1,4 +1,4 @@
-"""The table and the figure of a study, from the reports that its runs left."""
+"""The table and the figure of a study, from the reports of its runs."""
 
 import csv
 import io
@@ -14,12 +14,12 @@ from system.files import atomic
 COLUMNS = ("kind", "amount", "method", "seed", *STUDY_FIGURES, "protocol")
 AT = " at "  # "paper at .9": with --filter_consistency_ratio .9
 _PANELS = {"psnr_db": "PSNR, dB", "points": "points", "hull_iou": "hull IoU with clean masks"}
-Curves = dict[str, list[tuple[float, dict]]]  # of each method: x and the row it belongs to
-Line = tuple[str, Curves]  # of panels: what x is, and the curves
+Curves = dict[str, list[tuple[float, dict]]]  # for each method: x and its row
+Line = tuple[str, Curves]  # a line of panels: the label of x, and the curves
 
 
 def finished(folder: Path) -> bool:
-    """Whether the run in the folder ended and left its report, whole."""
+    """Whether the run in the folder ended and left a report that can be used."""
     try:
         report = read_report(folder, STUDY_FIGURES)
     except InputError:
@@ -28,7 +28,7 @@ def finished(folder: Path) -> bool:
 
 
 def damages(folders: list[Path]) -> list[str]:
-    """A sentence for each run whose report is there and cannot be used."""
+    """A sentence for each run whose report exists but cannot be used."""
     found = []
     for folder in folders:
         try:
@@ -39,8 +39,8 @@ def damages(folders: list[Path]) -> list[str]:
 
 
 def write_table(path: Path, folders: dict) -> list[dict]:
-    """Write a CSV row for every finished run of {(kind, amount, method, seed): folder}; returns the rows, where figures that were
-    not measured, or are not finite, are None."""
+    """Write a CSV row for every finished run of {(damage, amount, method, seed): folder}; returns the rows, in which figures that
+    were not measured, or are not finite, are None."""
     rows, lines = [], []
     for cell, folder in folders.items():
         try:
@@ -64,8 +64,8 @@ def write_table(path: Path, folders: dict) -> list[dict]:
 
 
 def write_figure(path: Path, rows: list[dict]) -> None:
-    """A page of curves, one a method, seeds as a band from lowest to highest: a line of panels over the amounts for each kind of
-    damage, and one over the ratio for each damage that a method met at several ratios ("paper at .9")."""
+    """A page of curves, one for each method, with seeds as a band from lowest to highest: a line of panels over the amounts for
+    each type of damage, and one over the ratio for each damage that a method had at several ratios ("paper at .9")."""
     lines = _over_amounts(rows) + _over_ratios(rows)
     if not lines:
         return
@@ -73,8 +73,8 @@ def write_figure(path: Path, rows: list[dict]) -> None:
     panels = figure.subplots(len(lines), len(_PANELS), squeeze=False)
     for line, (label, curves) in zip(panels, lines, strict=True):
         for axes, (key, title) in zip(line, _PANELS.items(), strict=True):
-            for place, (method, points) in enumerate(curves.items()):
-                _draw(axes, points, key, method, f"C{place}")
+            for index, (method, points) in enumerate(curves.items()):
+                _draw(axes, points, key, method, f"C{index}")
             axes.set_title(title, fontsize=10)
             axes.set_xlabel(label)
             axes.grid(alpha=0.3)
@@ -85,26 +85,26 @@ def write_figure(path: Path, rows: list[dict]) -> None:
 
 
 def _over_amounts(rows: list[dict]) -> list[Line]:
-    """A line for each kind; clean runs, amount 0, belong to every kind. A ratio met at one amount is left to `_over_ratios`."""
-    kinds = dict.fromkeys(row["kind"] for row in rows if row["amount"])
-    lines: dict[str, Curves] = {kind: {} for kind in kinds}
-    for kind, curves in lines.items():
+    """A line for each damage; clean runs (amount 0) belong to all. Ratios with one amount alone are left to `_over_ratios`."""
+    damages = dict.fromkeys(row["kind"] for row in rows if row["amount"])
+    lines: dict[str, Curves] = {damage: {} for damage in damages}
+    for damage, curves in lines.items():
         for row in rows:
-            if row["kind"] == kind or not row["amount"]:
+            if row["kind"] == damage or not row["amount"]:
                 curves.setdefault(row["method"], []).append((row["amount"], row))
         for method in [method for method, points in curves.items() if AT in method and len({x for x, _ in points}) == 1]:
             del curves[method]
-    return [(kind, curves) for kind, curves in lines.items() if curves]
+    return [(damage, curves) for damage, curves in lines.items() if curves]
 
 
 def _over_ratios(rows: list[dict]) -> list[Line]:
-    """A line for each damage with curves over the ratio; level where the default recipe has none."""
+    """A line for each damage with curves over the ratio; the default recipe, which has no ratio, is a level line."""
     lines = []
-    for kind, amount in dict.fromkeys((row["kind"], row["amount"]) for row in rows if row["amount"]):
+    for damage, amount in dict.fromkeys((row["kind"], row["amount"]) for row in rows if row["amount"]):
         curves, level = {}, []
         for row in rows:
             name, _, ratio = row["method"].partition(AT)
-            if (row["kind"], row["amount"]) != (kind, amount):
+            if (row["kind"], row["amount"]) != (damage, amount):
                 continue
             if ratio or name != "default":
                 curves.setdefault(name, []).append((float(ratio or 1), row))
@@ -114,7 +114,7 @@ def _over_ratios(rows: list[dict]) -> list[Line]:
         if len(ratios) > 1:
             if level:
                 curves["default, by itself"] = [(x, row) for x in ratios for row in level]
-            lines.append((f"--filter_consistency_ratio, {kind} {amount:g}", curves))
+            lines.append((f"--filter_consistency_ratio, {damage} {amount:g}", curves))
     return lines
 
 
@@ -123,7 +123,7 @@ def _draw(axes, points: list[tuple[float, dict]], key: str, label: str, colour: 
     for x, row in points:
         if row[key] is not None:
             found.setdefault(x, []).append(row[key])
-    places = sorted(found)
-    low, middle, high = ([float(statistic(found[x])) for x in places] for statistic in (min, np.median, max))
-    axes.plot(places, middle, color=colour, marker="o", markersize=3, label=label)
-    axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+    xs = sorted(found)
+    low, middle, high = ([float(statistic(found[x])) for x in xs] for statistic in (min, np.median, max))
+    axes.plot(xs, middle, color=colour, marker="o", markersize=3, label=label)
+    axes.fill_between(xs, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -2,10 +2,10 @@
 
     python -m jobs.submit table.csv --sweep runs/sweep [--dry-run] [--at_once 8] [-- --time=02:00:00 --gres=gpu:1]
 
-What the table holds: jobs/sweep.py. Runs that are done are left alone, runs that were stopped or failed go on from their
-checkpoints, and nothing is submitted while one of them is still in the queue. What stands after -- goes to sbatch.
-`python -m jobs.status runs/sweep` shows how far they are, `python -m jobs.collect runs/sweep` gathers the reports.
-Own code, and not submitit, because a run is a command line that resumes by itself, which a person can read in the job script.
+The table's format: jobs/sweep.py. Finished runs are left alone, stopped and failed ones continue from their checkpoints, and
+nothing is submitted while one of them is still in the queue. Flags after -- go to sbatch. `python -m jobs.status runs/sweep`
+shows the states of the runs, `python -m jobs.collect runs/sweep` gathers the reports. submitit is not used, because a run is a
+command line that resumes by itself, and a job script that people can read is enough.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from jobs.files import one_line, read_tail
 from jobs.reports import FILE
 from jobs.sbatch import array_of, check_sbatch_words, job_number
-from jobs.states import Known, in_queue, known, ticket_of
+from jobs.states import RunState, in_queue, state_of, ticket_of
 from jobs.sweep import RUNS, TICKET, SweepRun, read_runs, read_table, write_runs
 from settings.errors import InputError
 from system.files import check_writable, write_text
@@ -29,7 +29,7 @@ SCRIPT, ENVIRONMENT = "jobs/scenes.sbatch", "jobs/cluster.env"
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0, or 2 for a mistake, which is told before anything is submitted."""
+    """Exit code 0, or 2 for a mistake, which is printed before anything is submitted."""
     own, _, extra = ("\0".join(argv)).partition("\0--\0")
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0],
@@ -51,15 +51,15 @@ def main(argv: list[str]) -> int:
 
 
 def submit(table: Path, sweep: Path, dry_run: bool, at_once: int, extra: list[str]) -> int:
-    """Submit the runs that are left, or show them."""
+    """Submit the unfinished runs, or show them; returns the exit code. Raises InputError."""
     runs = read_table(table, sweep)
     check_writable(sweep, "--sweep")
     if at_once < 0:
         raise InputError(f"--at_once {at_once}: give 0 or more")
     check_sbatch_words(extra)
     queue = in_queue()
-    states = {run.folder: known(run, queue, sweep) for run in runs}
-    left = {place: run for place, run in enumerate(runs) if states[run.folder].state != "done"}
+    states = {run.folder: state_of(run, queue, sweep) for run in runs}
+    left = {index: run for index, run in enumerate(runs) if states[run.folder].state != "done"}
     for run in left.values() if dry_run else ():
         print("python main.py", shlex.join(run.words))
     done = len(runs) - len(left)
@@ -83,8 +83,8 @@ def submit(table: Path, sweep: Path, dry_run: bool, at_once: int, extra: list[st
     job = _sbatch(
         [f"--array={array_of(list(left), at_once)}", f"--output={_pattern(sweep)}", *extra, SCRIPT, str(sweep.absolute())]
     )
-    for place, run in left.items():
-        _leave_ticket(Path(run.folder), job, place)
+    for index, run in left.items():
+        _leave_ticket(Path(run.folder), job, index)
     print(f"job {job}: {len(left)} runs submitted, {done} done before; python -m jobs.status {sweep}")
     for run in left.values():
         if states[run.folder].state == "damaged":
@@ -92,16 +92,16 @@ def submit(table: Path, sweep: Path, dry_run: bool, at_once: int, extra: list[st
     return 0
 
 
-def _check_queue(runs: dict[str, SweepRun], states: dict[str, Known], queue: dict[str, str], sweep: Path) -> None:
-    """Raise InputError while a run of the table, or one that the sweep was made of before, is in the queue: it would meet another
-    job in its folder, or find another run at its place in runs.json. And where that cannot be known."""
+def _check_queue(runs: dict[str, SweepRun], states: dict[str, RunState], queue: dict[str, str], sweep: Path) -> None:
+    """Raise InputError while a run of the table, or of the sweep's earlier table, is in the queue: it would meet another job in
+    its folder, or find another run at its index in runs.json. Also if the state of the queue is unknown."""
     busy = []
     try:
         former = read_runs(sweep) if os.path.lexists(sweep / RUNS) else []
         for folder, run in ({run.folder: run for run in former} | runs).items():
-            state = states.get(folder) or known(run, queue, sweep)
+            state = states.get(folder) or state_of(run, queue, sweep)
             if state.state == "damaged":
-                ticket_of(Path(folder))  # raises where the ticket is what is damaged
+                ticket_of(Path(folder))  # raises if the ticket is damaged, and not the report
             if state.state in ("running", "queued"):
                 busy.append(run.name)
     except InputError as problem:
@@ -114,14 +114,14 @@ def _check_queue(runs: dict[str, SweepRun], states: dict[str, Known], queue: dic
 
 
 def _pattern(sweep: Path) -> str:
-    """Where SLURM puts the output of the array's jobs; % is its own sign."""
+    """The path for SLURM's output of the array's jobs; a % of the folder is doubled, because SLURM replaces %A and %a."""
     return f"{str(sweep.absolute()).replace('%', '%%')}/output/%A_%a.out"
 
 
-def _leave_ticket(folder: Path, job: str, place: int) -> None:
+def _leave_ticket(folder: Path, job: str, index: int) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / TICKET, f"{job}_{place}\n")
+        write_text(folder / TICKET, f"{job}_{index}\n")
     except OSError as problem:
         raise InputError(
             f"job {job} is submitted, but {folder / TICKET} cannot be written ({problem.strerror or problem}), so "
@@ -130,7 +130,7 @@ def _leave_ticket(folder: Path, job: str, place: int) -> None:
 
 
 def _sbatch(words: list[str]) -> str:
-    """The number of the job that sbatch makes."""
+    """Run sbatch; returns the job's number. Raises InputError if sbatch fails."""
     environment = os.environ | _environment()
     try:
         done = subprocess.run(
@@ -144,7 +144,7 @@ def _sbatch(words: list[str]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """What jobs/cluster.env sets for sbatch itself."""
+    """The variables for sbatch itself in jobs/cluster.env."""
     found = {}
     for line in read_tail(ROOT / ENVIRONMENT):
         name, equals, value = line.split("#")[0].strip().partition("=")

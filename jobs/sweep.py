@@ -1,13 +1,13 @@
-"""A sweep: the runs of a table, each with a folder of its own, and what is known of them.
+"""A sweep: the runs of a table, each with a folder of its own.
 
-The table is a CSV file with the columns scene, method, flags and seeds, a line a group of runs:
+The table is a CSV file with the columns scene, method, flags and seeds, and a line for each group of runs:
 
     scene,method,flags,seeds
     nerf_synthetic/lego,points,--recipe paper,0-2
     demo,voxels,,0 1
 
 scene: a scene's folder, or `demo`; method: points, or a --field of --method nerf; flags: more flags of main.py; seeds: numbers
-and ranges. <sweep>/runs.json holds what was made of it.
+and ranges. <sweep>/runs.json holds the resulting runs.
 """
 
 import csv
@@ -17,14 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.files import is_text, is_whole, one_line, read_json
+from jobs.files import is_text, is_whole, one_line, read_json_or_none
 from jobs.row_flags import check_options, check_scene, check_words, folder_name, label_of, with_seed
 from methods import table_words
 from settings.errors import InputError
 from system.files import write_json
 
-RUNS, TICKET = "runs.json", "job.txt"  # of the sweep; in a run's folder, the job that was submitted for it
-MOST_RUNS = 10_000  # of a table; SLURM itself takes 1,000 in an array where nobody raised its MaxArraySize
+RUNS, TICKET = "runs.json", "job.txt"  # in the sweep's folder; in a run's folder, with the number of its job
+MOST_RUNS = 10_000  # of a table; SLURM itself allows 1,000 in an array unless its MaxArraySize was raised
 _COLUMNS = ("scene", "method", "flags", "seeds")
 _LARGEST_SEED = 2**31 - 1  # of --seed
 
@@ -34,7 +34,7 @@ class SweepRun:
     """One run of main.py."""
 
     scene: str
-    method: str  # with its flags: what tells it from others of the scene
+    method: str  # with its flags, which make it different from others of the scene
     seed: int
     folder: str
     words: list[str]  # after `python main.py`
@@ -45,8 +45,8 @@ class SweepRun:
 
 
 def read_table(table: Path, sweep: Path) -> list[SweepRun]:
-    """The runs that a table asks for, in folders of the sweep. Raises InputError, with the line, for what is not understood, for
-    scenes that are not there, for two runs of one name, and for more than `MOST_RUNS` runs."""
+    """The runs that a table asks for, in folders of the sweep. Raises InputError, with the line's number, for mistakes in a line,
+    missing scenes, two runs of one name, and more than `MOST_RUNS` runs."""
     runs, line_of = [], {}
     for number, cells in _lines(table):
         try:
@@ -84,17 +84,17 @@ def _lines(table: Path) -> list[tuple[int, list[str]]]:
         raise InputError(f"cannot read the table {table}, line {reader.line_num}: {reason}") from problem
     lines = [(number, cells) for number, cells in lines if any(cells)]
     if not lines:
-        raise InputError(f"{table} is empty: its first line is to be {','.join(_COLUMNS)}")
+        raise InputError(f"{table} is empty: its first line must be {','.join(_COLUMNS)}")
     first = lines.pop(0)[1]
     if tuple(first) != _COLUMNS:
-        raise InputError(f"{table}: the first line is to be {','.join(_COLUMNS)}, and it is {one_line(','.join(first))}")
+        raise InputError(f"{table}: the first line must be {','.join(_COLUMNS)}, but it is {one_line(','.join(first))}")
     return lines
 
 
 def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
     if len(cells) != len(_COLUMNS):
         hint = ': quote a column that holds a comma, "0,1"' if len(cells) > len(_COLUMNS) else ""
-        raise InputError(f"a line has {len(_COLUMNS)} columns, {', '.join(_COLUMNS)}, and this one has {len(cells)}{hint}")
+        raise InputError(f"a line has {len(_COLUMNS)} columns, {', '.join(_COLUMNS)}, but this one has {len(cells)}{hint}")
     scene, method, flags, numbers = cells
     known = table_words()
     if method not in known:
@@ -116,11 +116,11 @@ def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
     options = check_options(with_seed(words, seeds[0], folders[0]), folders[0])  # the others differ in the seed alone
     check_scene(options, scene)
     if scene != "demo":
-        from datasets.find import find_scene  # here, because it takes seconds, and the readers of sweeps do without it
+        from datasets.find import find_scene  # here, because it takes seconds, and jobs.status and jobs.collect do not need it
 
         try:
             find_scene(options)
-        except (OSError, RuntimeError) as problem:  # a name that is too long, the home of a user that is not there
+        except (OSError, RuntimeError) as problem:  # a name that is too long, the home of an unknown user
             raise InputError(
                 f"cannot look for the scene {one_line(scene)}: {getattr(problem, 'strerror', None) or problem}"
             ) from problem
@@ -148,25 +148,25 @@ def seeds_in(text: str, most: int = MOST_RUNS) -> list[int]:
                 raise InputError(f"seed {seed} is there twice in {one_line(text)!r}: name it once")
             found[seed] = None
     if not found:
-        raise InputError("there is no seed: write numbers and ranges in the column seeds, like 0-2 7")
+        raise InputError("there is no seed: write numbers and ranges in the column seeds, for example 0-2 7")
     return list(found)
 
 
 def write_runs(sweep: Path, runs: list[SweepRun]) -> None:
-    """Remember what the sweep is made of."""
+    """Write the sweep's runs.json. Raises CannotWrite."""
     write_json(sweep / RUNS, [asdict(run) for run in runs])
 
 
 def read_runs(sweep: Path) -> list[SweepRun]:
-    """The sweep's runs. Raises InputError where the folder holds none, and where the file is damaged."""
+    """The sweep's runs. Raises InputError if the folder has no runs.json, or it is damaged."""
     path = sweep / RUNS
-    content = read_json(path)
+    content = read_json_or_none(path)
     if content is None and not path.exists():
         what = "holds no " + RUNS if sweep.is_dir() else "does not exist"
         raise InputError(f"{sweep} {what}: submit a table first, python -m jobs.submit TABLE --sweep {sweep}")
     if not isinstance(content, list) or not content:
         raise InputError(f"{path} is damaged: it is not a list of runs")
-    return [_run_in(entry, f"{path} is damaged: run {place}") for place, entry in enumerate(content)]
+    return [_run_in(entry, f"{path} is damaged: run {index}") for index, entry in enumerate(content)]
 
 
 def _run_in(entry: Any, where: str) -> SweepRun:
@@ -177,5 +177,5 @@ def _run_in(entry: Any, where: str) -> SweepRun:
     texts = all(is_text(entry[key]) for key in ("scene", "method", "folder")) and Path(entry["folder"]).name
     words = isinstance(entry["words"], list) and all(is_text(word) for word in entry["words"])
     if not (texts and words and is_whole(entry["seed"]) and 0 <= entry["seed"] <= _LARGEST_SEED):
-        raise InputError(f"{where} holds a value of another kind than a run has")
+        raise InputError(f"{where} holds a value of a wrong type")
     return SweepRun(**entry)

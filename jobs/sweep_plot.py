@@ -5,12 +5,12 @@ import io
 import math
 import warnings
 
-_MOST = {"scene": 100, "method": 20}  # more cannot be told apart
+_MOST = {"scene": 100, "method": 20}  # more cannot be distinguished
 
 
 def plot(rows: list[dict]) -> str:
-    """PSNR and training time of each scene, a colour a method, a dot a seed; as PNG in base64. Figures that are None have no dot.
-    Empty without rows, and where there are more scenes or methods than a plot can show."""
+    """PSNR and training time of each scene, with a colour for each method and a dot for each seed; as PNG in base64. Figures that
+    are None have no dot. Empty without rows, and with more scenes or methods than a plot can show."""
     names = {key: list(dict.fromkeys(row[key] for row in rows)) for key in _MOST}
     if not rows or any(len(names[key]) > most for key, most in _MOST.items()):
         return ""
@@ -23,9 +23,9 @@ def plot(rows: list[dict]) -> str:
         for number, method in enumerate(methods):
             own = [row for row in rows if row["method"] == method]
             shift = 0.6 * (number - (len(methods) - 1) / 2) / len(methods)
-            places = [scenes.index(row["scene"]) + shift for row in own]
+            heights = [scenes.index(row["scene"]) + shift for row in own]
             values = [math.nan if row[key] is None else row[key] for row in own]
-            axes.plot(values, places, "so"[number < 10], color=f"C{number % 10}", label=_plain(method), alpha=0.8)
+            axes.plot(values, heights, "so"[number < 10], color=f"C{number % 10}", label=_plain(method), alpha=0.8)
         axes.set(yticks=range(len(scenes)), yticklabels=[_plain(scene) for scene in scenes], xlabel=title)
         axes.invert_yaxis()
         axes.grid(alpha=0.3)
@@ -38,5 +38,5 @@ def plot(rows: list[dict]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without a meaning to matplotlib, which reads formulas between dollars."""
+    """The name with dollars escaped: matplotlib reads text between them as formulas."""
     return name.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Files of a run that only its method knows, such as a cloud, a mesh or frames: how they are saved and shown."""
+"""Files of a run that only its method knows, for example a cloud, a mesh or frames: how they are saved and shown."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 
 class Artifact(ABC):
-    """One such file. The report saves it, lists it and gives it a section of the page, and knows no more of it."""
+    """One such file. The report saves it, lists it and gives it a section of the page."""
 
     key: str  # its name in report.json's `files` and in the closing lines, one word: "points"
     file: str  # its name in the run's folder: "points.ply"
@@ -19,7 +19,7 @@ class Artifact(ABC):
 
     @abstractmethod
     def html(self, folder: Path) -> Markup:
-        """What the page shows below the title, after `save`: a line (`line`), or markup that loads no other file."""
+        """The section's content below the title: a line (`line`), or markup that loads no other file. Called after `save`."""
 
 
 def line(text: str) -> Markup:

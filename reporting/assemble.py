@@ -1,4 +1,4 @@
-"""The report of a run: measures the model and writes everything that a run folder shows."""
+"""The report of a run: measures the model and writes the report's files into the run's folder."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -22,9 +22,9 @@ def report(run: RunRecord) -> dict[str, Any]:
 
     Writes pictures/*.png (predicted | true | error), orbit.mp4, the run's artifacts, report.html and, last of
     all, report.json; each atomically. The dict holds JSON's own types only: a PSNR that is not finite is None
-    in `psnr_db`, and `psnr_text` and `notes` say which it is. Prints nothing to stdout: the four lines are
-    `four_lines(report["figures"])`, for the caller to print at the very end. Raises ValueError for a split
-    without views, CannotWrite, and StopRequested if a signal came.
+    in `psnr_db`, and `psnr_text` and `notes` give its value. Prints nothing to stdout: the caller prints
+    `four_lines(report["figures"])` at the very end. Raises ValueError for a split without views, CannotWrite,
+    and StopRequested if a signal came.
     """
     folder = Path(run.folder)
     written: list[Path] = []
@@ -127,7 +127,7 @@ def _notes(run: RunRecord, quality: Quality, speed: Speed) -> list[str]:
     if unusual:
         notes.append(
             f"PSNR is infinite (equal pictures) or not a number for {len(unusual)} views, the first of them "
-            f"{unusual[0]}; JSON holds null there, and the mean follows suit."
+            f"{unusual[0]}; JSON holds null there, and the mean is not finite either."
         )
     if quality.ssim is None:
         notes.append("SSIM was not measured: the pictures are smaller than its window of 11 pixels.")

@@ -10,7 +10,7 @@ from reporting.ply import save_ply
 
 
 class CloudArtifact(Artifact):
-    """A cloud, saved as `reporting.ply.save_ply` does it, with the settings that rebuild it."""
+    """A cloud, saved by `reporting.ply.save_ply` with the settings that rebuild it."""
 
     key, file, title = "points", "points.ply", "Point cloud"
 
@@ -31,7 +31,7 @@ class CloudArtifact(Artifact):
         )
 
     def html(self, folder: Path) -> Markup:
-        """A line that says what the file holds and what opens it."""
+        """A line on the file's content and the programs that open it."""
         return line(
             f"{self.file} in the run's folder holds {self.cloud.describe()} as binary PLY. Viewers of point clouds open it; "
             "--ft_path starts a run from it."

@@ -1,5 +1,4 @@
-"""Where a run was made: versions, machine, git commit and peak memory, so that a figure can be traced and
-repeated."""
+"""The environment of a run: versions, machine, git commit and peak memory, so that its figures can be reproduced."""
 
 import platform
 import subprocess
@@ -17,8 +16,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def environment() -> dict[str, Any]:
-    """Facts about the program and the machine, for report.json: plain values, None where something is
-    unknown."""
+    """Facts about the program and the machine, for report.json: plain values, None if unknown."""
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -34,23 +32,22 @@ def environment() -> dict[str, Any]:
 
 
 def peak_memory_mib() -> float:
-    """The most main memory this process has held so far, in MiB (2^20 bytes)."""
+    """The peak of this process's main memory so far, in MiB (2^20 bytes)."""
     try:
         import resource
-    except ImportError:  # Windows keeps the figure elsewhere
+    except ImportError:  # Windows
         return psutil.Process().memory_info().peak_wset / MEBIBYTE
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MEBIBYTE if sys.platform == "darwin" else peak / 1024  # bytes there, KiB on Linux
 
 
 def gpu_peak_memory_mib() -> float | None:
-    """The most GPU memory Torch has held so far, in MiB; None without a GPU."""
+    """The peak of Torch's GPU memory so far, in MiB; None without a GPU."""
     return torch.cuda.max_memory_allocated() / MEBIBYTE if torch.cuda.is_available() else None
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit checked out in `folder`, with `-dirty` where files differ from it; None if it is no
-    repository's root."""
+    """The commit checked out in `folder`, with `-dirty` if files differ from it; None if it is not a repository's root."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
@@ -58,7 +55,7 @@ def git_commit(folder: Path) -> str | None:
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != folder.resolve():
-            return None  # a repository around the program says nothing about the program
+            return None  # another repository, which the program lies in
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
@@ -66,7 +63,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def cpu_model() -> str | None:
-    """The processor's name as the system gives it."""
+    """The processor's name, as the system reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

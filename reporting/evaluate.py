@@ -17,13 +17,13 @@ from system import signals
 from system.progress import progress
 
 LEAST_SECONDS = 1.0  # of measured rendering
-MOST_SECONDS = 15.0  # what slow models are held to, by rendering fewer of the views
+MOST_SECONDS = 15.0  # slow models render fewer views, to stay below it
 LEAST_PASSES = 3
 
 
 @dataclass(frozen=True)
 class ViewQuality:
-    """One view's figures; ssim and lpips are None where they could not be measured."""
+    """One view's figures; ssim and lpips are None if they could not be measured."""
 
     name: str
     psnr: float
@@ -33,7 +33,7 @@ class ViewQuality:
 
 @dataclass(frozen=True)
 class Quality:
-    """A split's figures: the views' own, and their plain means."""
+    """A split's figures: those of its views, and their means."""
 
     views: list[ViewQuality]
     psnr: float
@@ -62,8 +62,8 @@ def evaluate(
 ) -> Quality:
     """Renders every view and compares it with the photograph over the same background.
 
-    on_view(view, rendering, true, quality) is called for each view as it is done, so that pictures can be
-    written without keeping them all. Raises ValueError for a split without views.
+    on_view(view, rendering, true, quality) is called after each view, so that pictures can be written without
+    keeping all of them in memory. Raises ValueError for a split without views.
     """
     if len(split) == 0:
         raise ValueError("there are no views to evaluate")
@@ -92,12 +92,12 @@ def evaluate(
 
 
 def measure_speed(model: RadianceModel, split: Split, background: str, seconds_per_view: float) -> Speed:
-    """Frames a second on the split's own views, colour alone: no depth, no gradient, no metric, no copy to the host.
+    """Frames per second on the split's own views, colour alone: no depth, no gradient, no metric, no copy to the host.
 
     After one warm-up view, whole passes over the views are timed, each between two synchronisations of the
-    device, until both `LEAST_PASSES` and `LEAST_SECONDS` are reached; the median pass counts. Where that
-    would take more than `MOST_SECONDS` (judged by seconds_per_view, a first estimate), a pass takes evenly
-    spaced views only. A model that takes that long for one view is timed on one, once.
+    device, until both `LEAST_PASSES` and `LEAST_SECONDS` are reached; the median pass counts. If that would
+    take more than `MOST_SECONDS` (by seconds_per_view, a first estimate), a pass takes evenly spaced views
+    only. A model that takes that long for one view is timed once, on one view.
     """
     affordable = max(1, int(MOST_SECONDS / LEAST_PASSES / max(seconds_per_view, 1e-6)))
     count = min(len(split), affordable)
@@ -118,10 +118,10 @@ def measure_speed(model: RadianceModel, split: Split, background: str, seconds_p
 
 
 def synchronize() -> None:
-    """Waits until everything launched on the device is done."""
+    """Waits until the device has finished all work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    # A model without kernels never loads Taichi, and waiting is no reason to start it.
+    # A model without kernels never loads Taichi: it is not started here.
     taichi = sys.modules.get("taichi")
     if taichi is not None and taichi.lang.impl.get_runtime().prog is not None:
         taichi.sync()

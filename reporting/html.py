@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no other file, no program."""
+"""The report as one HTML file that needs no network and no other file."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ from system.files import write_text
 # Characters of the page that its pictures and its video may take, so that it stays below 10 MB.
 PAGE_BUDGET = 9_300_000
 LARGE_BUDGET = 2_700_000  # of these: best, median and worst view at full size
-VIDEO_BUDGET = 1_400_000  # of these: the orbit; the grid of all views takes what is left
+VIDEO_BUDGET = 1_400_000  # of these: the orbit; the grid of all views takes the rest
 GRID_SIDES = (640, 480, 400, 320, 280, 240, 200, 160, 120, 80)  # px, longer side of a picture in the grid
 GRID_QUALITY = 80
 
@@ -48,10 +48,10 @@ def save_html(
 ) -> None:
     """Writes the page, atomically.
 
-    report: the report's dict (of `reporting.report`), whose `views` are in the order of pictures, the files
-    of `pictures.save_comparison`; video: the orbit, shown in the page if it is small enough; sections: titles
-    and contents of further ones, which load no other file. Raises CannotWrite, and StopRequested if a signal
-    came.
+    report: the dict of `reporting.report`, whose `views` are in the order of `pictures`, the files of
+    `pictures.save_comparison`; video: the orbit, shown in the page if it is small enough; sections: titles
+    and contents of further sections, which load no other file. Raises CannotWrite, and StopRequested if a
+    signal came.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -84,12 +84,12 @@ def save_html(
 
 
 def large_views(views: list[dict[str, Any]], pictures: list[Path]) -> list[ShownView]:
-    """The views of highest, median and lowest PSNR (fewer where there are fewer views), at the pictures' own
-    size: as PNG if `LARGE_BUDGET` allows it, else as JPEG."""
+    """The views of highest, median and lowest PSNR (each view once), at the pictures' own size: as PNG if
+    `LARGE_BUDGET` allows it, else as JPEG."""
     order = sorted(range(len(views)), key=lambda v: _rank(views[v]), reverse=True)
-    labels: dict[int, str] = {}  # a view that holds two places is shown once
-    for label, place in (("Best view", 0), ("Worst view", -1), ("Median view", (len(order) - 1) // 2)):
-        labels.setdefault(order[place], label)
+    labels: dict[int, str] = {}  # a view with two of these ranks is shown once
+    for label, rank in (("Best view", 0), ("Worst view", -1), ("Median view", (len(order) - 1) // 2)):
+        labels.setdefault(order[rank], label)
     chosen = [(labels[v], v) for v in order if v in labels]
     panels = [panels_of(pictures[v]) for _, v in chosen]
     uris = [[_data_uri(*_png(panel)) for panel in three] for three in panels]
@@ -100,8 +100,7 @@ def large_views(views: list[dict[str, Any]], pictures: list[Path]) -> list[Shown
 
 
 def grid_views(views: list[dict[str, Any]], pictures: list[Path], budget: int) -> tuple[int, list[ShownView]]:
-    """All views as JPEG, and the longer side in px at which they fit in `budget` characters, judged by a
-    sample of them."""
+    """(longer side in px, all views as JPEG of that size), which fit into `budget` characters, estimated from a sample."""
     sample = pictures[:: max(1, len(pictures) // 6)]
     for side in GRID_SIDES:
         size = sum(len(_data_uri(*part)) for picture in sample for part in _grid_pictures(picture, side))
@@ -115,14 +114,14 @@ def grid_views(views: list[dict[str, Any]], pictures: list[Path], budget: int) -
 
 
 def video_uri(video: Path | None) -> str | None:
-    """The video as a data URI; None where there is none or it is beyond `VIDEO_BUDGET`."""
+    """The video as a data URI; None without a video, and if it is larger than `VIDEO_BUDGET`."""
     if video is None or video.stat().st_size * 4 / 3 > VIDEO_BUDGET:  # base64 adds a third
         return None
     return _data_uri("video/mp4", video.read_bytes())
 
 
 def poster_uri(video: Path | None) -> str | None:
-    """The video's first frame, shown until it plays: phones fetch none by themselves."""
+    """The video's first frame as a data URI, shown until it plays, because phones load no frame before; None without a video."""
     return None if video is None else _data_uri(*_jpeg(first_frame(video), GRID_QUALITY))
 
 
@@ -140,7 +139,7 @@ def psnr_span(views: list[dict[str, Any]]) -> tuple[float, float]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: `0.8 s`, `42 s`, `2 min 29 s`, `1 h 03 min`."""
+    """Seconds as text: `0.8 s`, `42 s`, `2 min 29 s`, `1 h 03 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -152,19 +151,19 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A figure with thin spaces between thousands; a dash where it is None."""
+    """A figure with thin spaces between thousands; a dash for None."""
     return "–" if value is None else f"{value:,.{digits}f}".replace(",", "\u202f")
 
 
 def setting(value: Any) -> str:
-    """A setting as it would be typed."""
+    """A setting as text: yes or no for bools, a dash for None and ""."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "–" if value is None or value == "" else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _rank(view: dict[str, Any]) -> float:
-    """What views are sorted by: their PSNR, an infinite one first and one that is not a number last."""
+    """The key by which views are sorted: the PSNR; infinite ones are best, and ones that are not a number worst."""
     if view["psnr_db"] is not None:
         return view["psnr_db"]
     return math.inf if view["psnr_text"] == "inf" else -math.inf
@@ -206,5 +205,5 @@ def _encoded(picture: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+def _data_uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"

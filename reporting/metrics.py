@@ -1,4 +1,4 @@
-"""How far a rendered picture is from the photograph: PSNR, SSIM and, where its weights are at hand, LPIPS."""
+"""The difference between a rendered picture and the photograph: PSNR, SSIM and, if its weights are installed, LPIPS."""
 
 import importlib
 import importlib.util
@@ -14,14 +14,14 @@ from torch import Tensor
 # skimage's Gaussian window at sigma 1.5, cut at 3.5 sigma, is 11 pixels wide; smaller pictures have no SSIM.
 SSIM_WINDOW = 11
 LPIPS_NETWORK = "vgg"  # the trunk of the published NeRF tables
-LPIPS_WEIGHTS = "vgg16-*.pth"  # the file torchvision keeps for that trunk
+LPIPS_WEIGHTS = "vgg16-*.pth"  # torchvision's file for that trunk
 
 
 def psnr(predicted: Tensor, true: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of one picture: -10 log10(mean squared error), peak 1.
 
-    Both (H, W, 3) float, clamped to [0, 1] first. `inf` where they are equal, `nan` where a value is not a
-    number. Raises ValueError where the shapes differ.
+    Both (H, W, 3) float, clamped to [0, 1] first. `inf` if they are equal, `nan` if a value is not a number.
+    Raises ValueError if the shapes differ.
     """
     _check_shapes(predicted, true)
     difference = predicted.double().clamp(0, 1) - true.double().to(predicted.device).clamp(0, 1)
@@ -32,8 +32,8 @@ def psnr(predicted: Tensor, true: Tensor) -> float:
 def ssim(predicted: Tensor, true: Tensor) -> float | None:
     """Structural similarity of one picture (Wang et al. 2004: Gaussian window, sigma 1.5), by scikit-image.
 
-    Both (H, W, 3) float, clamped to [0, 1] first; the mean over pixels and channels, 1 where they are equal.
-    None where a side is shorter than the window's 11 pixels. Raises ValueError where the shapes differ.
+    Both (H, W, 3) float, clamped to [0, 1] first; the mean over pixels and channels, 1 if they are equal.
+    None if a side is shorter than the window's 11 pixels. Raises ValueError if the shapes differ.
     """
     _check_shapes(predicted, true)
     if min(true.shape[:2]) < SSIM_WINDOW:
@@ -46,11 +46,11 @@ def ssim(predicted: Tensor, true: Tensor) -> float | None:
 
 
 def lpips_or_none() -> tuple[Callable[[Tensor, Tensor], float] | None, str]:
-    """LPIPS (Zhang et al. 2018, VGG trunk) if it can be had without a network, and a sentence about it.
+    """LPIPS (Zhang et al. 2018, VGG trunk) if it is available without a download, and a sentence about it.
 
-    Returns (measure, note). `measure(predicted, true)` takes (H, W, 3) pictures in [0, 1] and gives the
-    distance, 0 where they are equal; it is None where the `lpips` package or its trunk's weights are missing,
-    and the note then says which.
+    Returns (measure, note). `measure(predicted, true)` takes (H, W, 3) pictures in [0, 1] and returns the
+    distance, 0 if they are equal. If the `lpips` package or its trunk's weights are missing, it is None, and
+    the note names what is missing.
     """
     if importlib.util.find_spec("lpips") is None:
         return None, "LPIPS was not measured: the lpips package is not installed."

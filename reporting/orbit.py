@@ -1,4 +1,4 @@
-"""A camera path around any scene, estimated from where its photographs were taken."""
+"""A camera path around any scene, estimated from the poses of its photographs."""
 
 import math
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from datasets.bounds import nearest_to_axes
 from datasets.cameras import Cameras
 from datasets.poses import look_at
 
-FULL_TURN_COVERAGE = math.radians(240)  # photographs all around: fly all around
+FULL_TURN_COVERAGE = math.radians(240)  # photographs cover at least this angle: the orbit is a full turn
 AXIS_RATIO = 0.2  # how flat the cameras' x axes must lie, against their spread, to define a horizon
 
 
 @dataclass(frozen=True)
-class Placement:
-    """How a set of cameras stands around its scene. Angles in radians."""
+class Arrangement:
+    """The arrangement of a set of cameras around its scene. Angles in radians."""
 
     center: Tensor  # (3,) the point that the cameras look at
     up: Tensor  # (3,) unit
@@ -27,11 +27,11 @@ class Placement:
 
     @property
     def coverage(self) -> float:
-        """The angle of the circle that holds cameras, in [0, 2 pi)."""
+        """The angle from the first to the last azimuth, in [0, 2 pi)."""
         return float(self.azimuths.max() - self.azimuths.min())
 
 
-def placement(cameras: Cameras, bounds: Tensor) -> Placement:
+def arrangement(cameras: Cameras, bounds: Tensor) -> Arrangement:
     """Estimates centre, up axis and the cameras' spread, in float64; robust to single stray cameras.
 
     bounds (2, 3), world units: decides the centre if the optical axes leave it open (one camera, parallel
@@ -49,17 +49,17 @@ def placement(cameras: Cameras, bounds: Tensor) -> Placement:
     azimuths = torch.atan2(offsets @ torch.linalg.cross(up, forward), offsets @ forward)
     distances = offsets.norm(dim=1)
     elevations = torch.asin((height / distances.clamp_min(1e-12)).clamp(-1, 1))
-    return Placement(center, up, forward, _unwrap(azimuths), elevations, max(float(distances.median()), 1e-6))
+    return Arrangement(center, up, forward, _unwrap(azimuths), elevations, max(float(distances.median()), 1e-6))
 
 
 def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int) -> Cameras:
     """A closed path of `frames` cameras (float32, on the cameras' device) that look at the scene's centre.
 
-    Where the photographs surround the scene it is a full turn at their median distance and elevation; else a
-    gentle sway inside the sector they cover, so that it never shows what no photograph saw. The field of view
-    is the median one.
+    If the photographs surround the scene it is a full turn at their median distance and elevation; else a
+    gentle swing inside the sector that they cover, so that it shows no side without photographs. The field of
+    view is the median one. Raises ValueError without cameras.
     """
-    layout = placement(cameras, bounds)
+    layout = arrangement(cameras, bounds)
     turn = torch.arange(frames, dtype=torch.float64) / frames * (2 * math.pi)
     low, middle, high = (layout.elevations.quantile(q) for q in (0.15, 0.5, 0.85))
     limit = math.radians(80)  # straight above there is no horizon to keep level
@@ -85,15 +85,15 @@ def orbit(cameras: Cameras, bounds: Tensor, frames: int, width: int, height: int
 
 
 def of_one_size(cameras: Cameras) -> Cameras:
-    """The cameras whose pictures have the commonest size; all of them if there is only one."""
+    """The cameras whose pictures have the most frequent size."""
     sizes = [cameras.size(view) for view in range(len(cameras))]
     commonest = max(sizes, key=sizes.count)
     return cameras[[view for view, size in enumerate(sizes) if size == commonest]]
 
 
 def _up_axis(poses: Tensor) -> Tensor:
-    """The world's up, (3,): the axis that the cameras' x axes are level to, or their mean y axis where those
-    say nothing (parallel cameras, or cameras rolled at random)."""
+    """The world's up, (3,): the axis perpendicular to the cameras' x axes; or, if these do not determine it (parallel
+    cameras, or cameras rolled at random), their mean y axis."""
     right, mean_up = poses[:, :, 0], poses[:, :, 1].mean(0)
     values, vectors = torch.linalg.eigh(right.T @ right / len(poses))  # ascending
     axis = vectors[:, 0]
@@ -105,15 +105,14 @@ def _up_axis(poses: Tensor) -> Tensor:
 
 
 def _any_normal(axis: Tensor) -> Tensor:
-    """A unit vector across `axis`: made from the world axis that is least along it."""
+    """A unit vector perpendicular to `axis`, made from the world axis that is least parallel to it."""
     seed = torch.zeros(3, dtype=torch.float64)
     seed[int(axis.abs().argmin())] = 1
     return torch.nn.functional.normalize(seed - axis * (seed @ axis), dim=0)
 
 
 def _unwrap(azimuths: Tensor) -> Tensor:
-    """The angles with 2 pi added to some, so that the widest empty sector lies before the first and after the
-    last."""
+    """The angles with 2 pi added to some, so that the widest sector without cameras is not between them."""
     order = azimuths.sort().values
     gaps = torch.cat([order[1:] - order[:-1], order[:1] + 2 * math.pi - order[-1:]])
     start = order[(int(gaps.argmax()) + 1) % len(order)]

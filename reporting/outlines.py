@@ -1,4 +1,4 @@
-"""outlines.png: the photographs with what carving took for background tinted."""
+"""outlines.png: the photographs with a tint on what carving used as background."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ _STRENGTH = 0.7
 
 
 def save_outlines(path: Path, scene: Scene, used: Split) -> None:
-    """Eight training views, evenly spread; a view is shown beside itself where the masks as given and as used differ.
+    """Writes eight training views, evenly spread, atomically. If given and used masks differ, each view is shown with both.
 
-    used: the training views with alpha as carving took it, of any size; atomic.
+    used: the training views with the alpha that carving used, of any size. Raises CannotWrite.
     """
     views = np.unique(np.linspace(0, len(scene.train) - 1, _VIEWS).round().astype(int))
     given = scene.silhouettes.alpha

@@ -1,4 +1,4 @@
-"""Predicted | true | error: one PNG a view, the error on a fixed colour scale."""
+"""Predicted | true | error: one PNG for each view, the error on a fixed colour scale."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from system.files import atomic
 
-# Mean absolute difference of the three channels at which the error's colour map ends. Fixed, so that pictures
-# of different views and runs can be compared by eye.
+# The error, a mean absolute difference of the three channels, at which its colour map ends. Fixed, so that pictures of
+# different views and runs can be compared by eye.
 ERROR_SCALE = 0.2
 ERROR_COLOURS = "magma"  # perceptually uniform: black is no error
 _OURS = re.compile(r"\d{3,}_.*dB\.png")
@@ -37,7 +37,7 @@ def error_picture(predicted: Tensor, true: Tensor) -> np.ndarray:
 
 
 def picture_name(index: int, view_name: str, psnr: float) -> str:
-    """The file's name: the view's place in the protocol, its name in safe characters, its PSNR."""
+    """The file's name: the view's index in the protocol, its name in safe characters, its PSNR."""
     safe = re.sub(r"[^\w-]+", "_", view_name).strip("_")[:80] or "view"
     return f"{index:03d}_{safe}_{psnr:.2f}dB.png"
 
@@ -68,8 +68,7 @@ def panels_of(path: Path) -> tuple[Image.Image, Image.Image, Image.Image]:
 
 
 def remove_older(folder: Path, keep: list[Path]) -> None:
-    """Removes comparisons that an earlier report left: their names hold a PSNR and would stay beside the new
-    ones."""
+    """Removes comparisons of an earlier report: their names hold a PSNR, so they would stay beside the new ones."""
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and path not in keep:
             path.unlink()

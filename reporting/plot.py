@@ -1,4 +1,4 @@
-"""The course of the training as a small SVG: PSNR above, a size of the method below, over the same time axis."""
+"""The training as a small SVG: PSNR above, a size of the method below, over the same time axis."""
 
 import io
 import re
@@ -10,12 +10,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-# Stand-in colours that become the page's own, so that the plot follows its light and dark look.
+# Stand-in colours, which are replaced by the page's own, so that the plot follows its light and dark theme.
 _THEME = {"#010101": "var(--ink)", "#020202": "var(--muted)", "#030303": "var(--line)", "#040404": "var(--accent)"}
 _INK, _MUTED, _LINE, _ACCENT = _THEME
-_LETTER = 0.008  # of the axis' width, that a letter of a stage's name takes
+_LETTER = 0.008  # width of a letter of a stage's name, as a fraction of the axis
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: readable by machines, drawn in the page's font
+    "svg.fonttype": "none",  # text stays text, drawn in the page's font
     "svg.hashsalt": "report",  # the same run gives the same bytes
     "font.family": "sans-serif",
     "font.size": 10,
@@ -39,7 +39,7 @@ _STYLE: dict[Any, Any] = {
 def training_plot(history: list[dict[str, Any]], size_label: Sequence[str] | None) -> Markup | None:
     """Training and validation PSNR, and below them a size, over the seconds of training, as inline SVG.
 
-    history: one dict an epoch as in `RunRecord.history`; None is returned if it has no epochs. Values that are
+    history: one dict for each epoch as in `RunRecord.history`; without epochs None is returned. Values that are
     None or not finite leave a gap. size_label: the size's key in the rows, and the name of its axis; None draws
     the PSNR alone.
     """
@@ -75,7 +75,7 @@ def _draw_psnr(axes, time: list[float], history: list[dict[str, Any]]) -> None:
 
 def _draw_size(axes, time: list[float], history: list[dict[str, Any]], key: str, name: str) -> None:
     size = _series(time, history, key)
-    if size:  # an epoch's row is written at its end, and holds for all of it
+    if size:  # an epoch's row is written at its end, but is valid for the whole epoch
         size = [0.0, *size[0]], [size[1][0], *size[1]]
         axes.plot(*size, color=_ACCENT, linewidth=2, drawstyle="steps-pre")
         axes.fill_between(*size, color=_ACCENT, alpha=0.15, linewidth=0, step="pre")
@@ -86,13 +86,13 @@ def _draw_size(axes, time: list[float], history: list[dict[str, Any]], key: str,
 
 
 def _series(time: list[float], history: list[dict[str, Any]], key: str) -> tuple[list[float], list[float]] | None:
-    """The times and values of the epochs that have this figure; None where none has."""
+    """The times and values of the epochs that have this figure; None if no epoch has it."""
     known = [(t, row[key]) for t, row in zip(time, history, strict=True) if row.get(key) is not None]
     return ([t for t, _ in known], [value for _, value in known]) if known else None
 
 
 def _mark_stages(axes, time: list[float], history: list[dict[str, Any]]) -> None:
-    """A thin line and the name where a stage begins; a name that would run into the last one is left out."""
+    """A thin line and a name at the beginning of each stage; names that would overlap the last one are left out."""
     end, free_from = time[-1] or 1.0, 0.0
     for index, row in enumerate(history):
         stage = str(row.get("stage", ""))[:32]
@@ -102,8 +102,8 @@ def _mark_stages(axes, time: list[float], history: list[dict[str, Any]]) -> None
         if index:
             axes.axvline(start, color=_LINE, linewidth=1)
         if start >= free_from:
-            place = {"transform": axes.get_xaxis_transform(), "va": "bottom"}
-            axes.text(start + 0.006 * end, 1.0, stage, color=_MUTED, fontsize=9, **place)
+            above = {"transform": axes.get_xaxis_transform(), "va": "bottom"}
+            axes.text(start + 0.006 * end, 1.0, stage, color=_MUTED, fontsize=9, **above)
             free_from = start + (0.012 + _LETTER * len(stage)) * end
 
 
@@ -114,7 +114,7 @@ def _inline(figure: Figure) -> Markup:
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     document = buffer.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", document[document.index("<svg") :], flags=re.DOTALL)
-    svg = svg.replace("*{", "svg *{")  # its style sheet would reach the whole page
+    svg = svg.replace("*{", "svg *{")  # else its style sheet would apply to the whole page
     for stand_in, variable in _THEME.items():
         svg = svg.replace(stand_in, variable)
     svg = re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 role="img" aria-labelledby="plot-title">', svg, count=1)

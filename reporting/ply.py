@@ -1,4 +1,4 @@
-"""The learned points as a PLY file: coloured in any viewer, complete enough to be read back to the bit."""
+"""The learned points as a PLY file: coloured in any viewer, and read back bit for bit."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _COLOUR = ("red", "green", "blue")
 _BASE = tuple(f"base_{c}" for c in range(3))
 _LONGEST_HEADER = 1 << 20  # bytes
 _END = re.compile(rb"^end_header\r?\n?", re.MULTILINE)
-_RADII = 1e-34, 1e34  # what float32 holds the logarithm's exponential of
+_RADII = 1e-34, 1e34  # range in which exp(log(radius)) works in float32
 _BYTES = {
     "char": 1,
     "uchar": 1,
@@ -57,11 +57,11 @@ def save_ply(
     """Writes a point cloud as binary little-endian PLY, atomically.
 
     positions (N, 3) world units; base (N, 3) colours; sh (N, 9, 3) coefficients, degree by degree;
-    opacity (N,) and radius (N,) where the model learns them. Viewers find x y z and red green blue, the part
-    of the colour that does not depend on the direction (base + SH_0 sh[:, 0], clamped and rounded to 8 bits);
-    `load_ply` finds every number as float32 in the properties base_0..2, sh_0..26, opacity and radius.
-    settings: plain values that `ply_settings` reads back from the header's comments. Raises ValueError where
-    shapes do not fit.
+    opacity (N,) and radius (N,) if the model learns them. Viewers read x y z and red green blue, the part of
+    the colour that does not depend on the direction (base + SH_0 sh[:, 0], clamped and rounded to 8 bits);
+    `load_ply` reads every number as float32 from the properties base_0..2, sh_0..26, opacity and radius.
+    settings: plain values that `ply_settings` reads back from the header's comments. Raises ValueError if
+    shapes do not fit, and CannotWrite.
     """
     count = positions.shape[0]
     wanted = {
@@ -96,7 +96,7 @@ def save_ply(
 
 
 def ply_settings(path: Path) -> dict[str, Any]:
-    """The settings that `save_ply` wrote into the file's comments. Raises InputError where they are not `{"name": value}`."""
+    """The settings that `save_ply` wrote into the file's comments. Raises InputError if they are not `{"name": value}`."""
     found: dict[str, Any] = {}
     with reading(path):
         for comment in _header(path):
@@ -114,10 +114,10 @@ def ply_settings(path: Path) -> dict[str, Any]:
 
 def load_ply(path: Path) -> dict[str, Tensor]:
     """Reads what `save_ply` wrote: float32 tensors positions (N, 3), base (N, 3), sh (N, 9, 3), and opacity
-    (N,) and radius (N,) where the file has them.
+    (N,) and radius (N,) if the file has them.
 
-    Raises InputError where the file is missing, damaged or from elsewhere, and for values that are not finite, radii that are not
-    above 0 and opacities outside [0, 1].
+    Raises InputError if the file is missing, damaged or from another program, and for values that are not finite, radii that are
+    not above 0 and opacities outside [0, 1].
     """
     with reading(path, "is not a complete PLY file of points: export it again", "it is the point cloud to read"):
         _header(path)
@@ -127,7 +127,7 @@ def load_ply(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} lacks the property {missing[0]}: give a points.ply that this program wrote")
 
     def column(*names: str) -> Tensor:
-        with np.errstate(over="ignore"):  # infinity, which is told below
+        with np.errstate(over="ignore"):  # gives infinity, which raises an error below
             return torch.from_numpy(np.stack([vertices[n].astype(np.float32) for n in names], axis=-1))
 
     with reading(path):
@@ -144,8 +144,8 @@ def load_ply(path: Path) -> dict[str, Tensor]:
 
 
 def _header(path: Path) -> list[str]:
-    """The comments of a PLY file. Raises ValueError where its header says something that cannot be: a count below 0, a name that
-    stands twice, or more elements than the file has bytes for."""
+    """The comments of a PLY file. Raises ValueError for an impossible header: a count below 0, the same name twice, or more
+    elements than the file's bytes can hold."""
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
     end = _END.search(start)
@@ -172,5 +172,5 @@ def _header(path: Path) -> list[str]:
             elements[name] += 2 if text else _BYTES.get(words[2 if words[1:2] == ["list"] else 1], 1)
     needed = sum(count * max(1, elements[name]) for name, count in counts.items())
     if needed > path.stat().st_size - length + text:  # the last line may lack its end
-        raise ValueError(f"it is to hold {', '.join(f'{count} x {name}' for name, count in counts.items())}, and is too short")
+        raise ValueError(f"it is too short for {', '.join(f'{count} x {name}' for name, count in counts.items())}")
     return [line.partition(" ")[2].strip() for line in lines if line.startswith("comment")]

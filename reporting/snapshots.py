@@ -17,9 +17,9 @@ from system.progress import tell
 def snapshots(
     scene: Scene, evaluation: Split, folder: Path, *, pictures: int, video: int
 ) -> Callable[[RadianceModel, int], None]:
-    """A function of the model and the number of steps done. Every `pictures` steps it saves comparisons of the
-    evaluation's views in folder/testset_<step>, every `video` steps folder/path_<step>.mp4; 0 is never. A video
-    that fails costs a warning. The function raises CannotWrite, and StopRequested if a signal came."""
+    """A function of the model and the number of finished steps. Every `pictures` steps it saves comparisons of the evaluation's
+    views in folder/testset_<step>, every `video` steps folder/path_<step>.mp4; 0 is never. If a video fails, a warning is
+    printed. The function raises CannotWrite, and StopRequested if a signal came."""
 
     def save(model: RadianceModel, step: int) -> None:
         if pictures and step % pictures == 0:

@@ -1,4 +1,4 @@
-"""The lines that every run ends with."""
+"""The last lines that every run prints."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ MEGABYTE = 1024 * 1024  # the original program divides by 1024 twice and calls i
 
 
 def closing_lines(report: dict[str, Any], folder: Path) -> str:
-    """The protocol, the files that were written into the run's folder, and the four lines, from a report (report.json)."""
+    """The protocol, the files of the report, and the four lines, from a report (report.json) in `folder`."""
     files = {"report": report["files"]["page"]} | {key: name for key, name in report["files"].items() if key != "page"}
     named = "   ".join(f"{key}: {folder / name}" for key, name in files.items() if name is not None)
     return f"protocol: {report['protocol']['name']}\n{named}\n{four_lines(report['figures'])}"
@@ -16,8 +16,7 @@ def closing_lines(report: dict[str, Any], folder: Path) -> str:
 def four_lines(figures: dict[str, Any]) -> str:
     """The four lines, without a newline at the end, from the figures of a report (`report["figures"]`).
 
-    A PSNR of None stands for one that JSON cannot hold; the report's `psnr_text` then says which (inf or
-    nan).
+    A PSNR of None is one that JSON cannot hold; `psnr_text` is then inf or nan.
     """
     quality = figures["psnr_text"] if figures["psnr_db"] is None else f"{figures['psnr_db']:.2f}"
     return "\n".join(

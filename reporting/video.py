@@ -20,8 +20,8 @@ from system import signals
 from system.files import FULL, atomic
 from system.progress import progress
 
-SECONDS = 6.0  # of video, whatever the number of frames
-MOST_FRAMES = 150  # 25 frames a second
+SECONDS = 6.0  # of video, for any number of frames
+MOST_FRAMES = 150  # 25 frames per second
 LEAST_FRAMES = 24
 RENDER_BUDGET = 60.0  # seconds of rendering that a slow model may spend on it
 LONGEST_SIDE = 480  # pixels of one of the two panels
@@ -31,16 +31,16 @@ _PROBES = 8  # views that the depth scale is taken from
 
 
 class EncoderError(Exception):
-    """The encoder failed, or what it wrote does not play; the message is its first line."""
+    """The encoder failed, or its video does not play; the message is the first line of its error."""
 
 
 def try_orbit(path: Path, *orbit) -> tuple[dict | None, str]:
-    """What `save_orbit` returns and an empty remark; where the encoder fails, None and a remark that says why, and no file: a
-    training is worth its figures without a video. Raises CannotWrite."""
+    """(the result of `save_orbit`, ""). If the encoder fails: (None, the reason), and no file, because the report goes on without
+    a video. Raises CannotWrite, and StopRequested if a signal came."""
     try:
         return save_orbit(path, *orbit), ""
     except EncoderError as problem:
-        path.unlink(missing_ok=True)  # one of an earlier report would show another model
+        path.unlink(missing_ok=True)  # a video of an earlier report would show another model
         signals.check()  # the signal may have ended the encoder too
         return None, f"The orbit video could not be made ({problem})."
 
@@ -56,10 +56,10 @@ def save_orbit(
 ) -> dict:
     """Renders an orbit around the scene, or a given path, and writes it as an H.264 mp4 that browsers play; atomically.
 
-    cameras: the photographs', which the orbit is estimated from (`orbit.orbit`); bounds (2, 3) world; seconds_per_view: what the
-    model takes for a picture of their size. The longer side of a panel is at most `LONGEST_SIDE` pixels, less for models that are
-    very slow, and sides are even. Returns frames, width, height (of the whole picture) and the depths, in world units, that the
-    ends of the fixed colour scale stand for. Raises EncoderError, and CannotWrite.
+    cameras: the photographs', from which the orbit is estimated (`orbit.orbit`); bounds (2, 3) world; seconds_per_view: the
+    model's time for a picture of their size. The longer side of a panel is at most `LONGEST_SIDE` pixels, less for very slow
+    models, and sides are even. Returns frames, width, height (of the whole picture) and the depths, in world units, at the ends
+    of the fixed colour scale. Raises EncoderError, and CannotWrite.
     """
     width, height, frames = film_size(*of_one_size(cameras).size(0), seconds_per_view)
     if render_path is None:
@@ -68,7 +68,7 @@ def save_orbit(
         frames = min(frames, len(render_path))
         path_cameras = render_path[[k * len(render_path) // frames for k in range(frames)]].scaled(width, height)
     with torch.no_grad():
-        near, far = depth_range(model, path_cameras, background)
+        near, far = depth_scale(model, path_cameras, background)
         with atomic(path) as temporary:
             with _writer(temporary, frames / SECONDS) as writer:
                 for view in progress(range(frames), desc="video", unit="frame"):
@@ -82,7 +82,7 @@ def save_orbit(
 
 @contextmanager
 def _writer(path: Path, frames_per_second: float) -> Iterator[Any]:
-    """imageio's writer of an H.264 file, closed after an exception too; its own block would leave the encoder running."""
+    """imageio's writer of an H.264 file. It is closed after an exception too; its own `with` would leave the encoder running."""
     with _encoding():
         writer = imageio.get_writer(
             path,
@@ -108,7 +108,7 @@ def _writer(path: Path, frames_per_second: float) -> Iterator[Any]:
 
 @contextmanager
 def _encoding() -> Iterator[None]:
-    """An error of the encoder, or that it is not installed, becomes an EncoderError; that the disk is full does not."""
+    """An error of the encoder, also a missing one, becomes an EncoderError; a full disk does not."""
     try:
         yield
     except (OSError, RuntimeError, ImportError) as problem:
@@ -118,7 +118,7 @@ def _encoding() -> Iterator[None]:
 
 
 def first_frame(video: Path) -> Image.Image:
-    """The first picture of a video. Raises OSError or RuntimeError where it does not play."""
+    """The first picture of a video. Raises OSError or RuntimeError if it does not play."""
     try:
         with imageio.get_reader(video, format="FFMPEG") as reader:
             return Image.fromarray(reader.get_data(0))  # pyright: ignore[reportAttributeAccessIssue]
@@ -127,8 +127,8 @@ def first_frame(video: Path) -> Image.Image:
 
 
 def frame(rendering: Rendering, background: str, near: float, far: float) -> np.ndarray:
-    """Colour beside depth, uint8 (H, 2 W, 3). Depth near is the bright end of the scale, far the dark one;
-    where the rendering is transparent the depth fades into the background."""
+    """Colour beside depth, uint8 (H, 2 W, 3). Depth `near` is the bright end of the scale, `far` the dark one; the
+    depth is blended with the background by the rendering's alpha."""
     assert rendering.depth is not None
     depth = rendering.depth.detach().float().cpu().numpy()
     colours = colour_map((depth - near) / (far - near), DEPTH_COLOURS).astype(np.float32)
@@ -138,9 +138,8 @@ def frame(rendering: Rendering, background: str, near: float, far: float) -> np.
     return np.concatenate([to_bytes(rendering.image), shaded], axis=1)
 
 
-def depth_range(model: RadianceModel, cameras: Cameras, background: str) -> tuple[float, float]:
-    """Depths (near, far) that hold 98 % of what some evenly spaced views see; the scale of the whole
-    video."""
+def depth_scale(model: RadianceModel, cameras: Cameras, background: str) -> tuple[float, float]:
+    """Depths (near, far) that hold 98 % of the depths in some evenly spaced views; the scale of the whole video."""
     seen = []
     for probe in range(min(_PROBES, len(cameras))):
         rendering = model.render(cameras, probe * len(cameras) // min(_PROBES, len(cameras)), background)
@@ -155,9 +154,9 @@ def depth_range(model: RadianceModel, cameras: Cameras, background: str) -> tupl
 
 
 def film_size(width: int, height: int, seconds_per_view: float) -> tuple[int, int, int]:
-    """Width and height of a panel, same shape and both even, and as many frames as the render budget pays for, between
-    `LEAST_FRAMES` and `MOST_FRAMES`; where it does not pay for the least number, the panels shrink until it does, to
-    `LEAST_SIDE` at the least. seconds_per_view is for a picture of the given size."""
+    """(width, height, frames): the size of a panel, same shape and both even, and as many frames as `RENDER_BUDGET` allows,
+    between `LEAST_FRAMES` and `MOST_FRAMES`. If it does not allow the least number, the panels shrink, down to `LEAST_SIDE`.
+    seconds_per_view is for a picture of the given size."""
     scale = min(1.0, LONGEST_SIDE / max(width, height))
     most = RENDER_BUDGET / LEAST_FRAMES / max(seconds_per_view, 1e-6)  # of a picture's area
     scale = max(min(scale, most**0.5), min(scale, LEAST_SIDE / max(width, height)))

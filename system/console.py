@@ -1,4 +1,4 @@
-"""The console: standard input, output and errors that a run can always use. A run goes on if its output cannot be written."""
+"""The console: standard input, output and errors that a run can always use. A run continues if its output cannot be written."""
 
 import io
 import os
@@ -6,7 +6,7 @@ import sys
 
 
 class _Lenient(io.FileIO):
-    """A file that ignores write errors: `| head -1` has ended, a terminal was closed, a log's disk is full."""
+    """A file that ignores write errors: `| head -1` ended, a terminal was closed, a log's disk is full."""
 
     def write(self, data) -> int:
         try:
@@ -16,15 +16,15 @@ class _Lenient(io.FileIO):
 
 
 def keep_open() -> None:
-    """Open what is closed, and write what the console's encoding does not have as \\u escapes.
+    """Open closed streams, and write characters that the console's encoding lacks as \\u escapes.
 
-    A file that the run opens would otherwise get the number of a closed one, and with it what libraries print.
+    Otherwise a file that the run opens would get the number of a closed stream, and libraries would print into it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number, which is this
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number, which is `number`
     for name, number in (("stdout", 1), ("stderr", 2)):
         before = getattr(sys, name)
         if before is not None:
@@ -42,4 +42,4 @@ def keep_open() -> None:
                 write_through=unbuffered,
             ),
         )
-        setattr(sys, f"__{name}__", getattr(sys, name))  # if they differ, Taichi takes this for a notebook, and says so
+        setattr(sys, f"__{name}__", getattr(sys, name))  # if they differ, Taichi prints that this is a notebook

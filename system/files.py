@@ -1,4 +1,4 @@
-"""Writing a file so that it is either the old one or the complete new one, whatever interrupts."""
+"""Writing a file so that after an interruption it is either the old one or the complete new one."""
 
 import errno
 import json
@@ -21,8 +21,8 @@ _SUBFOLDERS = re.compile(r"pictures|testset_\d+")  # of a run's folder
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path` (same suffix); on success it takes the place of `path`, else it
-    is removed. Raises CannotWrite where the file cannot be written."""
+    """Yields a temporary name beside `path` (same suffix); on success it is renamed to `path`, else removed. Raises
+    CannotWrite if the file cannot be written."""
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     with writing(path):
         try:
@@ -36,8 +36,8 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's error of a write to `path` into CannotWrite: one sentence that says why, and what to do. Errors that
-    name a file elsewhere, or no reason of the system's, pass."""
+    """Turn a system error while `path` is written into CannotWrite: one sentence with the reason and advice. Errors without a
+    system's reason, and those that name a file elsewhere, pass."""
     try:
         yield
     except CannotWrite:
@@ -51,8 +51,8 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing_into(folder: Path) -> Iterator[None]:
-    """The same for all that is written into a folder, for errors of the system that name a file there or say that the disk is
-    full; others pass."""
+    """The same for all files that are written into a folder: for system errors that name a file there, or a full disk. Others
+    pass."""
     try:
         yield
     except CannotWrite:
@@ -67,7 +67,7 @@ def writing_into(folder: Path) -> Iterator[None]:
 
 
 def _is_in(folder: Path, filename) -> bool:
-    """Whether the file that an error names, if it names one, is in a folder or is one of the folders that lead there."""
+    """Whether the file that an error names is in a folder or is one of its parents; True if the error names none."""
     if not isinstance(filename, (str, bytes)):
         return filename is None
     path, folder = Path(os.fsdecode(filename)).absolute(), folder.absolute()
@@ -75,7 +75,7 @@ def _is_in(folder: Path, filename) -> bool:
 
 
 def _system_error(problem: BaseException | None) -> OSError | None:
-    """The OSError that is the reason for a problem: torch.save raises a RuntimeError instead of it."""
+    """The OSError that caused a problem, or None: torch.save raises a RuntimeError after one."""
     while problem is not None and not isinstance(problem, OSError):
         problem = problem.__cause__ or problem.__context__
     return problem
@@ -101,7 +101,7 @@ def append_text(path: Path, text: str) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Removes the temporary files that killed runs left in a run's folder, which no other process may be writing to."""
+    """Removes the temporary files of killed runs in a run's folder. No other process may be writing there."""
     inner = [path for path in folder.iterdir() if _SUBFOLDERS.fullmatch(path.name) and path.is_dir()]
     for parent in (folder, *inner):
         for path in parent.iterdir():
@@ -112,8 +112,8 @@ def remove_partial(folder: Path) -> None:
 
 def check_writable(folder: Path, flag: str = "--basedir") -> None:
     """Raises InputError, about the flag that names the folder, unless `folder` is a folder that can be written to, or can be
-    made; makes nothing."""
-    nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    made. It is not made here."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if os.path.islink(nearest) and not nearest.exists():
         raise InputError(f"{flag} {folder}: {nearest} is a link to a folder that does not exist; choose another folder")
     if not nearest.is_dir():
@@ -136,7 +136,7 @@ def write_json(path: Path, value: Any) -> None:
 def plain(value: Any) -> Any:
     """The value in JSON's own types: tensors become lists, paths text, and numbers that are not finite None.
 
-    JSON has no infinity and no NaN; whoever records such a figure adds a note that says what happened.
+    JSON has no infinity and no NaN: the caller adds a note for such figures.
     """
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))

@@ -1,4 +1,4 @@
-"""How much memory this process may still take."""
+"""The memory that this process may still use."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +12,13 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 def available() -> int:
     """Bytes that are free on this machine or, if that is less, below the limits of a container or a job (cgroups).
 
-    Caches of files, which the system gives up when memory is short, count as free.
+    Caches of files count as free, because the system drops them when memory is short.
     """
     return min([psutil.virtual_memory().available, *_below_limits()])
 
 
 def _below_limits() -> list[int]:
-    """What is free below the limit of each cgroup that this process is in, from its own to the root; of those with a limit."""
+    """Free bytes below the limit of each of this process's cgroups that has a limit, from its own to the root."""
     own = ""
     with suppress(OSError):
         lines = _OWN_CGROUP.read_text().splitlines()
@@ -26,7 +26,7 @@ def _below_limits() -> list[int]:
     found = []
     for group in (_CGROUPS / own, *(_CGROUPS / own).parents):
         if group.is_relative_to(_CGROUPS):
-            with suppress(OSError, ValueError):  # no cgroup, or no limit, which is "max"
+            with suppress(OSError, ValueError):  # no cgroup, or "max": no limit
                 limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
                 found.append(max(0, limit - used + _cache(group)))
     return found

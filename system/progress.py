@@ -1,4 +1,4 @@
-"""What is said on stderr while a program works: lines, and progress bars, which are lines of text now and then in a log file."""
+"""Messages on stderr while the program works, and progress bars, which become occasional lines in a log file."""
 
 import sys
 
@@ -10,20 +10,20 @@ _SECONDS = 30  # between the lines of a log
 
 
 def tell(text: str) -> None:
-    """A line on stderr if there is anything to say; of several ranks the first alone says it. Bars stay whole."""
+    """Print a line on stderr without breaking progress bars; nothing if `text` is empty. Only the first rank prints."""
     if text and ranks.first():
         tqdm.write(text, file=sys.stderr)
 
 
 class _Log:
-    """What tqdm writes to where there is no terminal: each state of the bar is a line of its own."""
+    """tqdm's output without a terminal: each state of the bar is a line of its own."""
 
     def __init__(self):
         self.last = ""
 
     def write(self, text: str) -> None:
         text = text.strip("\r\n ")
-        done = text.partition("[")[0]  # before the time, which goes on at the end
+        done = text.partition("[")[0]  # the part before the time, which also changes at the end
         if text and done != self.last:
             sys.stderr.write(text + "\n")
             self.last = done
@@ -33,7 +33,7 @@ class _Log:
 
 
 class _Bar(tqdm):
-    """A loop over it answers signals before each of its items."""
+    """A bar that checks for signals before each item."""
 
     def __iter__(self):
         for item in super().__iter__():
@@ -42,9 +42,9 @@ class _Bar(tqdm):
 
 
 def progress(*args, **settings) -> tqdm:
-    """tqdm's bar on stderr, which shows the time left; where stderr is no terminal, a line every half minute.
+    """tqdm's bar on stderr, with the time left; a line every half minute if stderr is not a terminal.
 
-    Takes tqdm's own arguments. Of several ranks the first shows it. A loop over it raises StopRequested where a signal came.
+    Takes tqdm's own arguments. Only the first rank shows it. A loop over it raises StopRequested if a signal came.
     """
     settings["disable"] = settings.get("disable") or not ranks.first()
     if sys.stderr.isatty():

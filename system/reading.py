@@ -1,4 +1,4 @@
-"""One boundary around each reader of a file: whatever it raises becomes one sentence that names the file."""
+"""Around each reader of a file: all its exceptions become one sentence that names the file."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from system.signals import StopRequested
 
 _UNREADABLE = "cannot be read"
 _DAMAGED = "it is damaged, or was not written by this program"
-_OBJECTS = "it holds objects of a program, and not tensors and plain values alone: save the model's state_dict"
-_LONGEST = 200  # characters of a library's own words
+_OBJECTS = "it holds other objects than tensors and plain values: save the model's state_dict"
+_LONGEST = 200  # characters of a library's message
 _LONGEST_NUMBER = 300  # digits; a float has at most 309 before the point
 
 
 @contextmanager
 def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[None]:
-    """Whatever a reader of the file raises becomes an InputError of one line that names the file: "PATH WRONG (reason)".
+    """All exceptions in the block become an InputError of one line that names the file: "PATH WRONG (reason)".
 
-    `wrong` says what is wrong if the library says more than an errno; `missing` is added if there is no such file. Without
-    `wrong` the file is one of this program's: a ValueError then holds the sentence, and anything else means damage. An
-    InputError, and what ends the program (a signal, a lost rank), pass as they are.
+    `wrong` is the text for errors that are not a system error; `missing` is added if the file does not exist. Without `wrong`
+    the file is one of this program's: then a ValueError's message is used, and other errors mean damage. InputError,
+    StopRequested and Lost pass as they are.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[No
         objects = "Unsupported" in str(problem) or "GLOBAL" in str(problem)
         raise InputError(f"{path} {_UNREADABLE}: {_OBJECTS if objects else _DAMAGED}") from problem
     except Exception as problem:
-        if type(problem).__name__ == "OutOfMemoryError":  # Torch's, of a GPU: the file is sound
+        if type(problem).__name__ == "OutOfMemoryError":  # Torch's, of a GPU: the file is not damaged
             raise
         if not wrong and isinstance(problem, ValueError):
             raise InputError(f"{path}: {in_short(problem)}") from problem
@@ -53,24 +53,24 @@ def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[No
 
 
 def _named(problem: OSError, path: Path | str) -> Path | str:
-    """The file that an error names, else the one that was to be read."""
+    """The file that an error names, else `path`."""
     if not isinstance(problem.filename, (str, bytes)) or os.fsdecode(problem.filename) == str(path):
         return path
     return os.fsdecode(problem.filename)
 
 
 def in_short(problem: BaseException) -> str:
-    """What an exception says, in one line that is not long; its name if it says nothing."""
+    """An exception's message in one short line; its class name if there is no message."""
     said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
     said = " ".join("".join(c if c.isprintable() else " " for c in said).split()) or type(problem).__name__
     return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
 
 
 def read_json(path: Path, missing: str = "") -> Any:
-    """The content of a JSON file. Whole numbers that no float holds are infinite.
+    """The content of a JSON file. Whole numbers that are too large for a float become infinite.
 
-    Raises InputError, naming the file and the line, where it is missing (`missing` says why that is wrong), is not JSON or
-    has a key twice in one object.
+    Raises InputError, naming the file and the line, if it is missing (`missing` is added to the message), is not JSON or has a
+    key twice in one object.
     """
     with reading(path, "is not valid JSON", missing):
         try:

@@ -1,10 +1,11 @@
-"""One run in a folder at a time: the file run.lock in it, which says who is at work there.
+"""One run in a folder at a time: the file run.lock in it names the process that uses the folder.
 
-On one machine the kernel's lock on that file (flock) decides, which ends with its process, however that ends: after kill -9 the
-next start has the folder at once. Most network file systems hand that lock to all machines. Some keep it to one machine, or have
-none. So the file also holds host, process and job of its owner, who renews its time every 15 seconds. Another machine owns the
-folder until the file is older than 5 minutes. Times are compared on the file server's clock alone. A file whose owner is gone
-is taken over in place, and never removed by anyone but its owner: so two processes cannot both remove it and both go on.
+On one machine the kernel's lock on that file (flock) decides. It ends with its process, also after kill -9, so that the next
+start has the folder at once. On most network file systems that lock holds for all machines, on some for one machine only, and
+some have no locks. So the file also holds host, process and job of its owner, who renews its time every 15 seconds. An owner on
+another machine has the folder until the file is older than 5 minutes. Times are compared on the file server's clock alone. A file
+whose owner is gone is overwritten in place; only its owner removes it, so that two processes cannot both remove it and both
+continue.
 """
 
 import errno
@@ -31,27 +32,27 @@ except ImportError:  # Windows
     fcntl = None
 
 LOCK = "run.lock"
-_RENEWED = 15.0  # seconds between two signs of life
-_SILENT = 300.0  # seconds without one after which an owner on another machine is gone
-_PATIENCE = 900.0  # seconds that a job which was put back into the queue waits for its first copy to end
-_SETTLED = 3.0  # seconds after which two machines that write a file at once both read the last version
+_RENEWED = 15.0  # seconds between two renewals of the file's time
+_SILENT = 300.0  # seconds without a renewal, after which an owner on another machine is gone
+_PATIENCE = 900.0  # seconds for which a requeued job waits for its first copy to end
+_SETTLED = 3.0  # seconds after which two machines that wrote a file at the same time both read the last version
 _held: dict[Path, "_Lock"] = {}
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that works in a folder."""
+    """The process that uses a folder."""
 
     host: str
-    boot: str  # of the machine: another one after each start
+    boot: str  # id of the machine's boot, which changes with each
     pid: int
     started: float  # of the process, seconds since 1970
     job: str  # of SLURM, empty for none
-    since: str  # when it came, in words
+    since: str  # date and time of its start in the folder, as text
 
     @property
     def here(self) -> bool:
-        """Whether it is, or was, on this machine since it was started; containers of a machine have other names."""
+        """Whether it is, or was, on this machine since its last boot. The host's name is not used: containers have others."""
         return self.boot == _boot()
 
     def __str__(self) -> str:
@@ -71,7 +72,7 @@ class _Lock:
         return _text(self.path) == self.text
 
     def renew(self) -> None:
-        """Until the end, say that the owner lives."""
+        """Renew the file's time until the lock is released."""
         while not self.ended.wait(_RENEWED):
             with suppress(OSError):
                 if self.is_ours():
@@ -89,7 +90,7 @@ class _Lock:
 def held(folder: Path) -> Iterator[None]:
     """Reserve a run's folder for this process, and make it if it does not exist. Temporary files of killed runs are removed.
 
-    A folder that was made and is still empty at the end is removed again. Raises InputError, which names the owner, where another
+    A folder that was made and is still empty at the end is removed again. Raises InputError, which names the owner, if another
     process has the folder: at once, or, in a SLURM job whose first copy still runs, after 15 minutes. Raises CannotWrite.
     """
     missing = [path for path in (folder, *folder.absolute().parents) if not os.path.exists(path)]
@@ -109,7 +110,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def check(folder: Path) -> None:
-    """Raises CannotWrite where this process had the folder for itself, and it was removed or taken over since."""
+    """Raises CannotWrite if this process held the folder, and it was removed or taken over since."""
     lock = _held.get(folder.absolute())
     if lock is None or lock.is_ours():
         return
@@ -134,7 +135,7 @@ def _taken(path: Path) -> _Lock:
 
 
 def _attempt(path: Path) -> "_Lock | Owner | None":
-    """The lock, or who has it; None for an owner who has not yet said who it is."""
+    """The lock, or its owner; None for an owner who has not yet written the file."""
     with writing(path):
         descriptor, made = _opened(path)
     keep = False
@@ -161,7 +162,7 @@ def _attempt(path: Path) -> "_Lock | Owner | None":
 
 
 def _opened(path: Path) -> tuple[int, bool]:
-    """The file, made where it is not there, and whether it was made."""
+    """(descriptor of the file, which is made if it is missing; whether it was made)."""
     for _ in range(100):
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError, FileNotFoundError):  # the folder was removed just now
@@ -172,7 +173,7 @@ def _opened(path: Path) -> tuple[int, bool]:
 
 
 def _locked(descriptor: int) -> bool | None:
-    """Whether this process has the kernel's lock now; None where the file system has none."""
+    """Whether this process has the kernel's lock now; None if the file system has no locks."""
     if fcntl is None:
         return None
     try:
@@ -237,7 +238,7 @@ def _checked(owner: Owner) -> Owner:
 
 
 def _lives(owner: Owner, path: Path, by_kernel: bool) -> bool:
-    """Whether the file's owner is still at work, who does not have the kernel's lock where there is one (by_kernel)."""
+    """Whether the file's owner still runs. by_kernel: the file system has locks, and the owner does not hold the lock."""
     if owner.here and by_kernel:
         return False
     if not owner.here or owner.host != socket.gethostname():
@@ -249,7 +250,7 @@ def _lives(owner: Owner, path: Path, by_kernel: bool) -> bool:
 
 
 def _silence(path: Path) -> float:
-    """Seconds since the owner's last sign of life, on the clock of the file's server."""
+    """Seconds since the owner last renewed the file, on the clock of the file's server."""
     now = path.with_name(f".{LOCK}.{os.getpid()}.partial")
     try:
         with writing(now):
@@ -260,7 +261,7 @@ def _silence(path: Path) -> float:
 
 
 def _waits(owner: Owner | None) -> bool:
-    """Whether this is a job of SLURM that was put back into the queue while its first copy still ends."""
+    """Whether this is a requeued SLURM job whose first copy has not ended yet."""
     job = os.environ.get("SLURM_JOB_ID", "")
     again = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
     return bool(job) and again and (owner is None or owner.job == job)

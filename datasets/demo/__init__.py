@@ -1,7 +1,7 @@
 """The built-in scene: made on first use by our sphere tracer, in NeRF-synthetic format, with exact maps.
 
-A folder holds transforms_{train,val,test}.json, demo.json (what it was made of; marks a complete folder)
-and per view
+A folder holds transforms_{train,val,test}.json, demo.json (its settings; written last, it marks a complete folder)
+and for each view
   r_<i>.png         straight RGBA; RGB is 0 where alpha is 0, as Blender writes it
   r_<i>_depth.npy   (H, W) float32, world units along the camera's z axis; 0 = nothing there
   r_<i>_normal.png  8 bit, (n + 1) / 2 of the outward unit normal in world axes; 0 = nothing there
@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from datasets.atomic_folder import atomic_folder
 from datasets.demo.sphere_tracing import trace_demo
-from datasets.made_folders import made
 from settings.errors import InputError
 from system import signals
 from system.progress import progress
 
-VERSION = 1  # of the pictures: to be raised whenever the same settings give other bytes
+VERSION = 1  # of the pictures: raise it if the same settings give other bytes
 MANIFEST = "demo.json"
 FORMAT = "taichi-radiance demo scene"
 FIELD_OF_VIEW = 0.6911112070083618  # radians over the shorter side, as in NeRF-synthetic
@@ -34,7 +34,7 @@ LOWEST, HIGHEST = -0.25, 0.97  # sine of the cameras' elevation, train and val
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo scene is made of; the same settings give the same bytes."""
+    """The settings of the demo scene; the same settings give the same bytes."""
 
     width: int = 200  # pixels
     height: int = 200  # pixels
@@ -53,7 +53,7 @@ class DemoSettings:
 
     @property
     def folder_name(self) -> str:
-        """A name that tells these settings apart from all others."""
+        """A name that no other settings have."""
         counts = f"{self.train_views}-{self.val_views}-{self.test_views}"
         return f"demo_{self.width}x{self.height}_{counts}_x{self.samples}_s{self.seed}"
 
@@ -71,8 +71,8 @@ class DemoSettings:
         return [f"./{split}/r_{i}" for i in range(getattr(self, f"{split}_views"))]
 
 
-def look_at(directions: np.ndarray) -> np.ndarray:
-    """Camera-to-world matrices (V, 4, 4) of upright cameras in the unit `directions` (V, 3) from LOOK_AT."""
+def poses_around(directions: np.ndarray) -> np.ndarray:
+    """Camera-to-world matrices (V, 4, 4) of upright cameras that look at LOOK_AT, from the unit `directions` (V, 3)."""
     backward = directions
     right = np.cross([0.0, 0.0, 1.0], backward)
     right /= np.linalg.norm(right, axis=1, keepdims=True)
@@ -104,16 +104,16 @@ def orbit_directions(count: int) -> np.ndarray:
 def demo_poses(settings: DemoSettings, split: str) -> np.ndarray:
     """Camera-to-world matrices (V, 4, 4) float64 of a split: train and val scattered, test along an orbit."""
     if split == "test":
-        return look_at(orbit_directions(settings.test_views))
+        return poses_around(orbit_directions(settings.test_views))
     count = getattr(settings, f"{split}_views")
-    return look_at(scattered_directions(count, [settings.seed, ("train", "val").index(split)]))
+    return poses_around(scattered_directions(count, [settings.seed, ("train", "val").index(split)]))
 
 
 def is_complete(folder: Path, settings: DemoSettings) -> bool:
-    """Whether a folder holds the whole demo scene of these settings and this version."""
+    """Whether a folder holds the complete demo scene of these settings and this version."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        sizes = manifest.pop("bytes", {})  # a scene that an earlier version made does not say them
+        sizes = manifest.pop("bytes", {})  # missing in scenes that an earlier version made
         if manifest != settings.manifest():
             return False
         return all(path.is_file() and _has_size(path, sizes.get(path.relative_to(folder).as_posix()))
@@ -127,9 +127,9 @@ def _has_size(path: Path, size: int | None) -> bool:
 
 
 def ensure_demo(root: str | Path, settings: DemoSettings | None = None, quiet: bool = False) -> Path:
-    """The folder of the demo scene under `root`, made now if it is not there in full, with a progress bar unless `quiet`.
+    """The folder of the demo scene under `root`, made now if it is missing or incomplete, with a progress bar unless `quiet`.
 
-    Raises InputError where the folder's name is taken by something else or nothing can be written.
+    Raises InputError if the folder's name is taken by something else, or it cannot be written.
     """
     settings = settings or DemoSettings()
     folder = Path(root) / settings.folder_name
@@ -139,18 +139,18 @@ def ensure_demo(root: str | Path, settings: DemoSettings | None = None, quiet: b
 
 
 def make_demo(folder: str | Path, settings: DemoSettings, quiet: bool = False) -> None:
-    """Write the demo scene to `folder`: all of it or nothing. An older demo scene there is replaced.
+    """Write the demo scene to `folder`, completely or not at all. An older demo scene there is replaced.
 
-    It is made in a hidden folder beside it and renamed at the end. Raises InputError where `folder` holds
-    anything but a demo scene, or cannot be written.
+    It is made in a hidden folder beside it and renamed at the end. Raises InputError if `folder` holds something else than a
+    demo scene, or cannot be written.
     """
     folder = Path(folder)
     if folder.exists() and not _is_ours(folder):
         raise InputError(
-            f"{folder} is in the demo scene's place but is not one: move it away or choose another folder"
+            f"{folder} has the demo scene's name but is not one: move it away or choose another folder"
         )
     try:
-        with made(folder, lambda: is_complete(folder, settings)) as making:
+        with atomic_folder(folder, lambda: is_complete(folder, settings)) as making:
             _write(making, settings, quiet)
     except OSError as error:
         raise InputError(
@@ -168,7 +168,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _files(folder: Path, settings: DemoSettings) -> Iterator[Path]:
-    """Every file of a complete scene but its manifest."""
+    """Every file of a complete scene except its manifest."""
     for split in ("train", "val", "test"):
         yield folder / f"transforms_{split}.json"
         for view in settings.views(split):
@@ -183,7 +183,7 @@ def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
     intrinsics = torch.tensor([[focal, 0, settings.width / 2], [0, focal, settings.height / 2], [0, 0, 1]])
     with progress(total=total, unit="view", disable=quiet, desc="Compiling the demo scene's renderer") as bar:
         trace_demo(intrinsics[None], torch.eye(3, 4)[None], 1, 1, 1)
-        bar.reset()  # the time left is the views', not the compiler's
+        bar.reset()  # so that the time left is estimated from the views, not from the compilation
         bar.set_description("Making the demo scene")
         for split in ("train", "val", "test"):
             poses, names = demo_poses(settings, split), settings.views(split)

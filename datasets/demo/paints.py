@@ -33,8 +33,8 @@ def noise(p, scales):
             w = w * w * (3.0 - 2.0 * w)
             for i in range(8):
                 step = tm.ivec3(i & 1, (i >> 1) & 1, i >> 2)
-                share = 1.0 - w + step * (2.0 * w - 1.0)
-                found[octave] += share.x * share.y * share.z * lattice_value(ti.cast(corner, ti.i32) + step)
+                weight = 1.0 - w + step * (2.0 * w - 1.0)
+                found[octave] += weight.x * weight.y * weight.z * lattice_value(ti.cast(corner, ti.i32) + step)
     return found
 
 
@@ -56,9 +56,9 @@ def noise_scales(part):
 
 
 @ti.func
-def stripe(x, period, share):
-    """1 on a `share` of each period of x, 0 elsewhere."""
-    return ti.select(tm.fract(x / period) < share, 1.0, 0.0)
+def stripe(x, period, fraction):
+    """1 on the first `fraction` of each period of x, 0 elsewhere."""
+    return ti.select(tm.fract(x / period) < fraction, 1.0, 0.0)
 
 
 @ti.func

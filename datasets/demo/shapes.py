@@ -1,9 +1,9 @@
 """The demo scene's solids: a toy island with a lighthouse, a cottage, a boat, a pier and a cloud on a wire.
 
 Everything lies within 1.15 of the z axis and between z = -0.87 and 0.92 (world units, z up). `scene(p)` gives
-the signed distance and the part that is nearest. Groups of solids are skipped where their bounding ball is
-already farther than what was found. Solids whose formula falls short of their distance far away are cut
-by that ball, so that skipping them changes nothing.
+the signed distance and the part that is nearest. A group of solids is skipped if its bounding ball is farther than
+the nearest solid so far. Solids whose formula gives too short a distance far away are cut by that ball, so that
+skipping them changes nothing.
 """
 
 import taichi as ti
@@ -11,7 +11,7 @@ import taichi.math as tm
 
 from datasets.demo.signed_distances import box, capsule, cone, cylinder, rod, rotated, smooth_union, sphere, torus
 
-# Parts: what `scene` names as nearest and the paints are chosen by.
+# Parts: `scene` returns the nearest one, and it decides the paint.
 (
     PLINTH,
     RIM,
@@ -168,16 +168,16 @@ def cloud(p, best):
     """A cloud of five puffs with a flat base, held by a thin wire that stands on the island."""
     puffs = 1e9
     for i in range(5):
-        place = tm.vec4(0.0, 0.0, 0.0, 0.125)
+        puff = tm.vec4(0.0, 0.0, 0.0, 0.125)  # centre and radius
         if i == 1:
-            place = tm.vec4(0.15, 0.02, -0.02, 0.095)
+            puff = tm.vec4(0.15, 0.02, -0.02, 0.095)
         elif i == 2:
-            place = tm.vec4(-0.14, -0.02, -0.015, 0.10)
+            puff = tm.vec4(-0.14, -0.02, -0.015, 0.10)
         elif i == 3:
-            place = tm.vec4(0.05, -0.09, -0.03, 0.085)
+            puff = tm.vec4(0.05, -0.09, -0.03, 0.085)
         elif i == 4:
-            place = tm.vec4(-0.05, 0.09, -0.03, 0.085)
-        puffs = smooth_union(puffs, sphere(p - place.xyz, place.w), 0.05)
+            puff = tm.vec4(-0.05, 0.09, -0.03, 0.085)
+        puffs = smooth_union(puffs, sphere(p - puff.xyz, puff.w), 0.05)
     best = nearer(best, ti.max(puffs, -0.075 - p.z, cloud_bound(p)), CLOUD)
     return nearer(best, rod(p - tm.vec3(0.0, 0.0, -0.98), 0.95, 0.009), IRON)
 

@@ -1,4 +1,4 @@
-"""Signed distances of simple solids, as Taichi functions: negative inside, never longer than the truth.
+"""Signed distances of simple solids, as Taichi functions: negative inside, never longer than the true distance.
 
 Formulas follow I. Quilez, "Distance functions" (iquilezles.org/articles/distfunctions). All lengths are in
 the caller's units; `p` is the point in the solid's own axes, with z the axis of everything round.

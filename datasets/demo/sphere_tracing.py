@@ -1,10 +1,9 @@
 """Sphere tracing of the demo scene: colour, exact coverage, depth and normals for pinhole cameras.
 
-A ray advances by the signed distance of the scene (J. C. Hart, "Sphere tracing", 1996); by more where the
-last two distances promise it, and back where they break it (B. Keinert et al., "Enhanced Sphere Tracing",
-2014). Each pixel first advances as one cone that holds all its samples, so that they start beside the
-surface. Shadow and ambient occlusion are found once for samples of a pixel that lie together, all else for
-each sample.
+A ray advances by the signed distance of the scene (J. C. Hart, "Sphere tracing", 1996); by more if the last two
+distances allow it, and back if that was too far (B. Keinert et al., "Enhanced Sphere Tracing", 2014). Each pixel
+first advances as one cone that holds all its samples, so that they start beside the surface. Shadow and ambient
+occlusion are computed once for samples of a pixel that lie together, all else for each sample.
 """
 
 from typing import NamedTuple
@@ -31,7 +30,7 @@ SUN_SHARPNESS = 13.0  # the larger, the harder the shadows' edges
 
 # A pixel's rays: the cone that holds all its samples, the ray through its centre, then the samples from 0.
 CONE, CENTRE = -2, -1
-# What a ray is doing. All goes through one call of `scene`: each inlined copy costs seconds to compile.
+# The task of a ray. All tasks go through one call of `scene`: each inlined copy costs seconds to compile.
 MARCH, SLOPE, SKY, SUN, MISSED, DONE = range(6)
 
 Image1 = ti.types.ndarray(dtype=ti.f32, ndim=3)
@@ -39,10 +38,10 @@ Image3 = ti.types.ndarray(dtype=tm.vec3, ndim=3)
 
 
 class Traced(NamedTuple):
-    """What the tracer sees of V views."""
+    """The pictures of V views."""
 
-    image: Tensor  # (V, H, W, 3) in [0, 1], straight: the mean of the samples that hit; 0 where none did
-    alpha: Tensor  # (V, H, W) in [0, 1]: share of the pixel's samples that hit
+    image: Tensor  # (V, H, W, 3) in [0, 1], straight: the mean of the samples that hit; 0 if none did
+    alpha: Tensor  # (V, H, W) in [0, 1]: fraction of the pixel's samples that hit
     depth: Tensor  # (V, H, W) world units along the camera's z axis, of the centre ray; 0 = no hit
     normal: Tensor  # (V, H, W, 3) outward unit vector in world axes at that hit; 0 = no hit
 
@@ -58,8 +57,8 @@ def corner(tap):
 
 
 @ti.func
-def depth_range(origin, ray, spread):
-    """Depths (first, last) where the cone about `ray` may meet the scene's ball; last = 0: nowhere."""
+def ball_depths(origin, ray, spread):
+    """(first, last) depth between which the cone about `ray` may meet the scene's ball; last = 0: nowhere."""
     length = ray.norm()
     middle = -origin.dot(ray) / length
     reach = BOUND_RADIUS + 2.0 * spread * ti.max(middle, 0.0)
@@ -117,7 +116,7 @@ def _trace(
             speed, widening = ray.norm(), 0.0
             if s == CONE:
                 widening = spread
-                bounds = depth_range(origin, ray, spread)
+                bounds = ball_depths(origin, ray, spread)
                 first, last = bounds.x, bounds.y
             z, p, facing, above, part = first, tm.vec3(0.0), tm.vec3(0.0), tm.vec3(0.0), 0
             way, tap, slope = 0.0, 0, tm.vec3(0.0)
@@ -181,7 +180,7 @@ def _trace(
                         sky = tm.clamp(1.0 - 1.9 * sky, 0.0, 1.0)
                         sun = ti.select(facing.dot(SUN_DIRECTION) > 0.0, 1.0, 0.0)
                         task, tap, way = ti.select(sun > 0.0, SUN, DONE), 0, 0.012
-                else:  # soft shadow: the narrowest distance over the way to it is what is left of the sun
+                else:  # soft shadow: the smallest distance / way along the ray is the visible fraction of the sun
                     sun = ti.min(sun, SUN_SHARPNESS * found.x / way)
                     way += tm.clamp(found.x, 0.012, 0.2)
                     if sun < 0.01 or tap == 40 or above.z + way * SUN_DIRECTION.z > 1.0:
@@ -220,7 +219,7 @@ def trace_demo(
     intrinsics (V, 3, 3) pixels, camera_to_world (V, 3, 4) rigid, world units; samples x samples rays on a
     grid in each pixel give colour and alpha, one ray through its centre gives depth and normal. Colours are
     display values, averaged as they are stored. Nothing is differentiable. A camera in a solid sees that
-    everywhere. Raises ValueError where a shape or a size is wrong.
+    everywhere. Raises ValueError if a shape or a size is wrong.
     """
     views = camera_to_world.shape[0]
     if tuple(intrinsics.shape) != (views, 3, 3) or tuple(camera_to_world.shape) != (views, 3, 4):
@@ -230,13 +229,13 @@ def trace_demo(
         )
     if width < 1 or height < 1 or samples < 1:
         raise ValueError(f"width {width}, height {height} and samples {samples} must be at least 1")
-    where = {"dtype": torch.float32, "device": runtime.torch_device()}
-    image = torch.empty(views, height, width, 3, **where)
-    alpha = torch.empty(views, height, width, **where)
+    settings = {"dtype": torch.float32, "device": runtime.torch_device()}
+    image = torch.empty(views, height, width, 3, **settings)
+    alpha = torch.empty(views, height, width, **settings)
     depth, normal = torch.empty_like(alpha), torch.empty_like(image)
     if views:
-        intrinsics = intrinsics.detach().to(**where).contiguous()
-        camera_to_world = camera_to_world.detach().to(**where).contiguous()
+        intrinsics = intrinsics.detach().to(**settings).contiguous()
+        camera_to_world = camera_to_world.detach().to(**settings).contiguous()
         _trace(intrinsics, camera_to_world, samples, image, alpha, depth, normal)
     return Traced(image, alpha, depth, normal)
 
@@ -249,10 +248,10 @@ def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
     """
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be (N, 3), not {tuple(points.shape)}")
-    place = runtime.torch_device()
-    points = points.detach().to(dtype=torch.float32, device=place).contiguous()
-    distance = torch.empty(len(points), dtype=torch.float32, device=place)
-    part = torch.empty(len(points), dtype=torch.int32, device=place)
+    device = runtime.torch_device()
+    points = points.detach().to(dtype=torch.float32, device=device).contiguous()
+    distance = torch.empty(len(points), dtype=torch.float32, device=device)
+    part = torch.empty(len(points), dtype=torch.int32, device=device)
     if len(points):
         _measure(points, distance, part)
     return distance, part

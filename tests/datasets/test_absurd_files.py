@@ -1,4 +1,4 @@
-"""Files that ask for more than there is, or say what nobody expects, are told in one sentence, at once."""
+"""Files with absurd numbers or contents raise an error of one sentence, at once."""
 
 import json
 import math

@@ -140,7 +140,7 @@ def test_shrinking_keeps_the_mean_for_awkward_ratios():
 
 @pytest.mark.parametrize(("hidden", "colour"), [((0, 0, 0, 0), [100, 50, 20]), ((100, 0, 0, 0), [200, 100, 40])])
 def test_black_under_alpha_is_averaged_as_stored_and_hidden_colours_do_not_count(tmp_path, hidden, colour):
-    """The original averages straight RGBA, which is black where alpha is 0; a cut-out's background is not to be averaged in."""
+    """The original averages straight RGBA, which is black where alpha is 0; a cut-out's background must not be averaged in."""
     write_scene(tmp_path, {"train": 1, "test": 1}, size=(24, 24))
     pixels = np.array([[(200, 100, 40, 255), hidden]] * 2, np.uint8)
     for split in ("train", "test"):
@@ -151,7 +151,7 @@ def test_black_under_alpha_is_averaged_as_stored_and_hidden_colours_do_not_count
 
 @pytest.mark.parametrize(("bright", "stored"), [(0, True), (11, True), (12, False), (600, False)])
 def test_a_rim_that_became_transparent_does_not_make_a_cut_out(tmp_path, bright, stored):
-    """Of 576 pixels under alpha 0, 11 bright ones are fewer than 2 %: pictures that were made smaller have such rims."""
+    """Of 576 pixels under alpha 0, 11 bright ones are fewer than 2 %: shrunk pictures have such rims."""
     write_scene(tmp_path, {"train": 1, "test": 1}, size=(24, 48))
     pixels = np.zeros((48, 24, 4), np.uint8)
     pixels[:24] = 200, 100, 40, 255
@@ -283,7 +283,7 @@ def test_without_the_paper_views_all_test_views_are_used(tmp_path, counts):
 
 def test_neither_validation_nor_test_views(tmp_path):
     write_scene(tmp_path, {"train": 1, "val": 5})
-    assert "where there are no validation views 15 to 37" in refusal(tmp_path)
+    assert "if there are no validation views 15 to 37" in refusal(tmp_path)
 
 
 def test_the_standard_protocol_is_white_and_whole(tmp_path):
@@ -302,7 +302,7 @@ def test_the_standard_protocol_is_white_and_whole(tmp_path):
 # Where the scene is looked for
 
 
-def test_the_folder_itself_its_parent_and_the_usual_places(tmp_path, monkeypatch):
+def test_the_folder_itself_its_parent_and_the_usual_folders(tmp_path, monkeypatch):
     write_scene(tmp_path / "nerf_synthetic/mug")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RADIANCE_DATA", raising=False)
@@ -336,7 +336,7 @@ def test_a_scene_named_demo_on_disk_is_taken_as_it_is(tmp_path):
 # Real photographs' format, where it is at hand
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there: set RADIANCE_DATA to another place")
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} does not exist: set RADIANCE_DATA to another folder")
 def test_lego_in_small():
     scene = load(REAL, recipe="paper")
     views, label = evaluation_views(scene, "paper")

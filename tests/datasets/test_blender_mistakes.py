@@ -1,4 +1,4 @@
-"""Every kind of damaged NeRF-synthetic scene is refused in one sentence that names what is wrong and where."""
+"""Every kind of damaged NeRF-synthetic scene is refused in one sentence that names the mistake and the file."""
 
 import math
 
@@ -96,16 +96,16 @@ def test_poses_of_another_shape(tmp_path, matrix):
         ({"k1": 0.05}, "has lens distortion k1"),
     ],
 )
-def test_lenses_that_are_none(tmp_path, entry, words):
+def test_intrinsics_that_are_not_valid(tmp_path, entry, words):
     assert words in refusal(write_scene(tmp_path, **entry))
 
 
-def test_no_lens_at_all(tmp_path):
+def test_no_focal_length_at_all(tmp_path):
     write_scene(tmp_path)
     content = read(tmp_path)
     del content["camera_angle_x"]
     save(tmp_path, "train", content)
-    assert "neither camera_angle_x nor fl_x" in refusal(tmp_path)
+    assert "the focal length is missing: give camera_angle_x or fl_x" in refusal(tmp_path)
 
 
 def test_a_missing_image_is_named(tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from datasets.bounds import depth_range, meeting_point, odd_views, scene_box, usual
+from datasets.bounds import meeting_point, near_and_far, odd_views, scene_box, usual
 from datasets.cameras import Cameras
 
 
@@ -17,8 +17,8 @@ def cameras_looking_at(target, centers, focal=30.0, width=20, height=10) -> Came
         right = torch.linalg.cross(torch.tensor([0.1, 0.2, 1.0], dtype=torch.float64), backward)
         right = torch.nn.functional.normalize(right, dim=0)
         poses.append(torch.stack([right, torch.linalg.cross(backward, right), backward, center], 1))
-    lens = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    return Cameras(lens.expand(len(poses), 3, 3), torch.stack(poses).float(), width, height)
+    intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    return Cameras(intrinsics.expand(len(poses), 3, 3), torch.stack(poses).float(), width, height)
 
 
 def camera(rotation, center) -> Cameras:
@@ -80,7 +80,7 @@ def test_cameras_at_four_units_get_the_original_cube():
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(0.01, [0.0, 0, 0]), (250, [0.0, 0, 0]), (1, [9.0, -4, 2])])
-def test_other_units_and_places_get_a_cube_of_half_the_distance(scale, shift):
+def test_other_units_and_positions_get_a_cube_of_half_the_distance(scale, shift):
     target = torch.tensor(shift)
     box, words = scene_box(cameras_looking_at(target, target + scale * RING))
     half = scale * 2.0  # median of the distances 4, 4, 4, sqrt(17), halved
@@ -131,15 +131,15 @@ def test_views_whose_poses_are_unlike_the_others_do_not_count():
         assert odd_views(cameras) == [view]
         torch.testing.assert_close(meeting_point(cameras), target, atol=1e-4, rtol=0)
         torch.testing.assert_close(scene_box(cameras)[0], scene_box(sound)[0], atol=1e-3, rtol=0)
-        assert depth_range(scene_box(sound)[0], cameras) == pytest.approx(depth_range(scene_box(sound)[0], sound), rel=1e-3)
+        assert near_and_far(scene_box(sound)[0], cameras) == pytest.approx(near_and_far(scene_box(sound)[0], sound), rel=1e-3)
     away[:4, :, [0, 2]] *= -1  # five of twelve are no mistake of one
     assert odd_views(Cameras(sound.intrinsics, away, 20, 10)) == []
     assert odd_views(Cameras(sound.intrinsics, far, 20, 10)[[4, 5, 6]]) == []  # of three, none can be told
 
 
-def test_depth_range_is_that_of_the_box_corners():
+def test_near_and_far_are_those_of_the_box_corners():
     cameras = camera(UPRIGHT, [0.0, 0, 5])
     box = torch.tensor([[-1.0, -1, -1], [1, 1, 2]])
-    assert depth_range(box, cameras) == (3.0, 6.0)
-    near, far = depth_range(box, camera(UPRIGHT, [0.0, 0, 0]))  # inside the box
+    assert near_and_far(box, cameras) == (3.0, 6.0)
+    near, far = near_and_far(box, camera(UPRIGHT, [0.0, 0, 0]))  # inside the box
     assert (near, far) == (pytest.approx(0.01), 1.0)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from datasets.colmap import _plain_points, standard_world
-from datasets.colmap_model import Model, read_model
+from datasets.colmap_model import ColmapModel, read_model
 from settings.errors import InputError
 from tests.datasets import written_scene
 from tests.datasets.written_photos import (
@@ -40,10 +40,10 @@ def refusal(folder, **settings) -> str:
 # Where points are seen
 
 
-@pytest.mark.parametrize("kind", ["bin", "txt"])
+@pytest.mark.parametrize("ending", ["bin", "txt"])
 @pytest.mark.parametrize("model", COLMAP_MODELS)
-def test_points_are_seen_where_they_were_photographed(tmp_path, kind, model):
-    scene = load(write_colmap(tmp_path, kind, model))
+def test_points_are_seen_where_they_were_photographed(tmp_path, ending, model):
+    scene = load(write_colmap(tmp_path, ending, model))
     assert scene.train.images.shape == (7, 108, 160, 3)
     assert scene.train.names == [f"view_{k}" for k in range(1, 8)] and scene.test.names == ["view_0", "view_8"]
     for split in (scene.train, scene.test):
@@ -57,9 +57,9 @@ def test_other_sizes_and_cameras_on_one_side(tmp_path, motions, size):
     check_dots(scene.train, world_points(scene), 0.15)
 
 
-@pytest.mark.parametrize("place", ["sparse/0", "sparse", ".", "colmap/sparse/0"])
-def test_where_the_model_may_be(tmp_path, place):
-    write_colmap(tmp_path, place_of_model=place)
+@pytest.mark.parametrize("folder", ["sparse/0", "sparse", ".", "colmap/sparse/0"])
+def test_folders_of_models(tmp_path, folder):
+    write_colmap(tmp_path, model_folder=folder)
     assert len(load(tmp_path).train) == 7
 
 
@@ -72,18 +72,18 @@ def test_binary_files_win_over_text(tmp_path):
 
 
 def test_features_are_read(tmp_path):
-    for kind in ("bin", "txt"):
-        write_colmap(tmp_path / kind, kind, "PINHOLE")
-        model = read_model(tmp_path / kind / "sparse/0", kind)
-        pictures, ids, points = model.pictures, model.ids, model.points
-        assert list(model.cameras) == [5] and len(pictures) == 9
-        np.testing.assert_allclose(pictures[2].camera_to_world, opengl(around()[2])[:3], atol=1e-12)
-        assert pictures[3].points.tolist() == [66, 59, 52, 45, 38, -1] and ids[:5].tolist() == [66, 59, 52, 45, 38]
+    for ending in ("bin", "txt"):
+        write_colmap(tmp_path / ending, ending, "PINHOLE")
+        model = read_model(tmp_path / ending / "sparse/0", ending)
+        images, ids, points = model.images, model.ids, model.points
+        assert list(model.cameras) == [5] and len(images) == 9
+        np.testing.assert_allclose(images[2].camera_to_world, opengl(around()[2])[:3], atol=1e-12)
+        assert images[3].points.tolist() == [66, 59, 52, 45, 38, -1] and ids[:5].tolist() == [66, 59, 52, 45, 38]
         np.testing.assert_allclose(points[:5], POINTS, atol=1e-12)
 
 
 def test_a_name_that_is_registered_twice_is_refused(tmp_path):
-    write_colmap(tmp_path, kind="txt")
+    write_colmap(tmp_path, ending="txt")
     path = tmp_path / "sparse/0/images.txt"
     lines = path.read_text().splitlines()
     first = next(k for k, line in enumerate(lines) if line and not line.startswith("#"))
@@ -106,8 +106,8 @@ def test_names_with_folders_spaces_and_other_extensions(tmp_path):
 
 
 def test_the_model_with_the_most_images_on_disk_is_read(tmp_path, capsys):
-    """sparse/0 registers 9 images, of which 3 are there; sparse/1 the 9 that are there; sparse/2 is damaged."""
-    write_colmap(tmp_path, place_of_model="sparse/1")
+    """sparse/0 registers 9 images, of which 3 exist; sparse/1 registers the 9 that exist; sparse/2 is damaged."""
+    write_colmap(tmp_path, model_folder="sparse/1")
     write_colmap(tmp_path, "txt", "SIMPLE_PINHOLE")
     names = tmp_path / "sparse/0/images.txt"
     names.write_text(re.sub(r"view_([3-8])", r"gone_\1", names.read_text()))
@@ -129,19 +129,19 @@ def test_the_model_with_the_most_images_on_disk_is_read(tmp_path, capsys):
     assert "3 of 9 photographs in images have a pose; 6 of 9 registered images are not in images" in said
 
 
-@pytest.mark.parametrize("kind", ["bin", "txt"])
-def test_an_empty_file_of_points_is_as_good_as_none(tmp_path, kind):
-    write_colmap(tmp_path, kind)
-    (tmp_path / f"sparse/0/points3D.{kind}").unlink()
+@pytest.mark.parametrize("ending", ["bin", "txt"])
+def test_an_empty_file_of_points_is_as_good_as_none(tmp_path, ending):
+    write_colmap(tmp_path, ending)
+    (tmp_path / f"sparse/0/points3D.{ending}").unlink()
     bounds = load(tmp_path).bounds
-    (tmp_path / f"sparse/0/points3D.{kind}").write_bytes(b"")
+    (tmp_path / f"sparse/0/points3D.{ending}").write_bytes(b"")
     assert load(tmp_path).bounds.equal(bounds)
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_point_at_the_end_of_the_numbers_is_a_far_one():
     points = np.concatenate([np.random.default_rng(0).normal(size=(50, 3)), [[1e300, 0, 0]]])
-    ids, kept = _plain_points(Model({}, [], np.arange(51), points, Path("images.bin")))
+    ids, kept = _plain_points(ColmapModel({}, [], np.arange(51), points, Path("images.bin")))
     assert ids.tolist() == list(range(50)) and np.array_equal(kept, points[:50])
 
 
@@ -244,7 +244,7 @@ def test_cameras_that_do_not_look_at_one_object_need_points(tmp_path):
     write_colmap(tmp_path, "txt", motions=facing()[:1].repeat(9, axis=0) + np.arange(9)[:, None, None] * np.eye(3, 4, 3))
     path = tmp_path / "sparse/0/points3D.txt"
     path.write_text("")
-    assert "too few points to tell where the scene is, and its cameras do not look at one object" in refusal(tmp_path)
+    assert "too few points to find the scene's position, and its cameras do not look at one object" in refusal(tmp_path)
 
 
 # What is wrong with a scene
@@ -309,7 +309,7 @@ def test_camera_models_that_are_not_supported_are_named(tmp_path, number, name, 
         ("cameras", "OPENCV", "EQUIRECTANGULAR", "the camera model EQUIRECTANGULAR is not supported"),
         ("cameras", "260.0 250", "260.0 -250", "has parameters that are not valid"),
         ("cameras", "260.0 250", "inf 250", "has parameters that are not valid"),
-        ("cameras", "260.0 250 ", "260.0 ", "OPENCV has 8 parameters, and these are 7"),
+        ("cameras", "260.0 250 ", "260.0 ", "OPENCV has 8 parameters, but 7 are given"),
         ("cameras", "0.12", "twelve", "is damaged, or not a file of COLMAP"),
         ("cameras", "0.12", "-9", "folds the picture over"),
         ("cameras", "5 OPENCV", "6 OPENCV", "was taken by camera 5, which is not in cameras.txt"),
@@ -345,7 +345,7 @@ def test_models_with_next_to_nothing_in_them(tmp_path, capsys):
     whole = (folder / "points3D.txt").read_text()
     (folder / "points3D.txt").write_text("\n".join(whole.splitlines()[:4]))
     assert load(tmp_path).extras["bounds_from"] == "the cube [-2, 2]^3 of the original program"
-    assert "3 points are too few to tell where the scene is: bounds are found from the cameras" in capsys.readouterr().err
+    assert "3 points are too few to find the scene's bounds: they are found from the cameras" in capsys.readouterr().err
     (folder / "points3D.txt").write_text(whole)
     (folder / "images.txt").write_text("# nothing\n")
     assert "images.txt holds no registered images" in refusal(tmp_path)
@@ -362,7 +362,7 @@ def test_cameras_of_several_sizes(tmp_path):
     assert len(load(tmp_path).train) == 7  # two cameras of one size
     cameras = (folder / "cameras.txt").read_text()
     (folder / "cameras.txt").write_text(cameras.replace(same, "6 PINHOLE 300 200 260 250 166 105\n"))
-    assert "view_4.png is 320x216 px, out of proportion with the 300x200 px that its camera is stated for" in refusal(tmp_path)
+    assert "view_4.png is 320x216 px, out of proportion with the 300x200 px for which its camera is stated" in refusal(tmp_path)
 
 
 def test_images_that_are_missing_or_damaged(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Whatever a damaged file holds, its reader gives a sound scene or tells in one sentence what is wrong."""
+"""From any damaged file a reader gets a valid scene, or raises an error of one sentence."""
 
 import io
 import tempfile
@@ -36,7 +36,7 @@ def sound_pictures() -> dict[str, bytes]:
     rgb, exif = Image.fromarray(rgba[..., :3]), Image.Exif()
     exif[0x0112] = 6
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    kinds = {
+    formats = {
         "rgba.png": (Image.fromarray(rgba), {"exif": exif}),
         "profile.png": (rgb, {"icc_profile": profile}),
         "p3.png": (rgb, {"icc_profile": matrix_profile(DISPLAY_P3, D65, SRGB_CURVE)}),
@@ -54,7 +54,7 @@ def sound_pictures() -> dict[str, bytes]:
         "plain.bmp": (rgb, {}),
     }
     found = {}
-    for name, (image, options) in kinds.items():
+    for name, (image, options) in formats.items():
         file = io.BytesIO()
         form = {"jpg": "JPEG", "tif": "TIFF"}.get(name.split(".")[1], name.split(".")[1])
         image.save(file, form, **options)
@@ -113,13 +113,13 @@ SCENES = {
 }
 
 
-@pytest.mark.parametrize("kind", SCENES)
-def test_scenes(tmp_path_factory, kind):
-    write, names, flags = SCENES[kind]
+@pytest.mark.parametrize("scene", SCENES)
+def test_scenes(tmp_path_factory, scene):
+    write, names, flags = SCENES[scene]
     folder = tmp_path_factory.mktemp("scene") / "scene"
     write(folder)
     wholes = {name: (folder / name).read_bytes() for name in names}
-    options = PointOptions(datadir=str(folder), dataset_type=kind.split("_")[0], no_masks=True, threads=1, **flags)
+    options = PointOptions(datadir=str(folder), dataset_type=scene.split("_")[0], no_masks=True, threads=1, **flags)
     check_scene(datasets.load(options))
     text = not names[0].endswith((".bin", ".npy"))
 
@@ -170,7 +170,7 @@ def test_config_files(tmp_path_factory):
 
 
 def check_scene(scene) -> None:
-    """All numbers of a loaded scene are finite, and its pictures are where its cameras say."""
+    """All numbers of a loaded scene are finite, and its pictures have the cameras' sizes."""
     assert scene.bounds.isfinite().all() and (scene.bounds[0] < scene.bounds[1]).all()
     assert 0 < scene.near < scene.far < float("inf")
     for split in (scene.train, scene.val, scene.test):

@@ -1,4 +1,4 @@
-"""The demo scene's folder: format, exactness of its maps, caching, and what an interruption leaves behind."""
+"""The demo scene's folder: format, exactness of its maps, caching, and interruptions."""
 
 import json
 import os
@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from datasets import demo
+from datasets.atomic_folder import STALE_SECONDS
 from datasets.cameras import Cameras
 from datasets.demo import DemoSettings, demo_poses, ensure_demo, is_complete, make_demo
 from datasets.demo.sphere_tracing import demo_distance
-from datasets.made_folders import STALE_SECONDS
 from settings.errors import InputError
 
 SMALL = DemoSettings(width=48, height=32, train_views=4, val_views=2, test_views=3, samples=2, seed=5)
@@ -61,7 +61,7 @@ def test_pictures_are_straight_colours_with_red_and_black_where_empty(folder):
         colour, alpha = picture[..., :3], picture[..., 3]
         assert (colour[alpha == 0] == 0).all()
         assert (colour[alpha > 0][:, 0] > 0).all()
-        assert set(np.unique(alpha)) == {0, 64, 128, 191, 255}  # shares of 2 x 2 samples
+        assert set(np.unique(alpha)) == {0, 64, 128, 191, 255}  # fractions of 2 x 2 samples
         assert 0.08 < (alpha == 255).mean() < 0.6
         assert (alpha[[0, -1]] == 0).all()  # nothing is cut off by the border
         assert (alpha[:, [0, -1]] == 0).all()
@@ -190,7 +190,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     assert contents(tmp_path / "mine") == {"photo.png": b"dear to me"}
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
         ensure_demo(tmp_path / "file", SMALL, quiet=True)

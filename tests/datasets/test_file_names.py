@@ -1,4 +1,4 @@
-"""Which file a name means, and what views are called."""
+"""Which file a name means, and the names of views."""
 
 import unicodedata
 

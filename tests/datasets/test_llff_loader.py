@@ -1,4 +1,4 @@
-"""LLFF scenes: known points, images_N, worlds and paths, and every kind of damaged file; the real fern where it is at hand."""
+"""LLFF scenes: known points, images_N, worlds and paths, and every kind of damaged file; the real fern if it is present."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from tests.datasets.written_photos import HEIGHT, WIDTH, around, check_dots, col
 
 DATA = Path(os.environ.get("RADIANCE_DATA", Path(__file__).parents[3] / "shared/data"))
 FERN = DATA / "nerf_llff_data/fern"
-needs_fern = pytest.mark.skipif(not FERN.is_dir(), reason=f"{FERN} is not there: set RADIANCE_DATA to another place")
+needs_fern = pytest.mark.skipif(not FERN.is_dir(), reason=f"{FERN} does not exist: set RADIANCE_DATA to another folder")
 
 
 def load(folder, **settings):
@@ -126,7 +126,7 @@ def test_smaller_copies_are_made_once_and_are_means(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "images_4", "poses_bounds.npy"]
     made = (tmp_path / "images_4/image003.png").stat().st_mtime_ns
     for path in (tmp_path / "images").iterdir():
-        path.unlink()  # what is there is enough
+        path.unlink()  # the remaining files are enough
     (tmp_path / "images").rmdir()
     again = load(tmp_path, factor=4)
     assert np.array_equal(scene.train.images, again.train.images)
@@ -174,7 +174,7 @@ def test_a_photograph_that_cannot_be_decoded_leaves_no_half_made_folder(tmp_path
 
 
 def test_copies_of_other_programs_with_another_rounding(tmp_path):
-    """321 px at 1/2 are 161 here and 160 elsewhere: the folder's pictures are taken as they are, and so are their lenses."""
+    """321 px at 1/2 are 161 here and 160 elsewhere: the folder's pictures are taken as they are, and so are their intrinsics."""
     write_llff(tmp_path, size=(321, 217))
     (tmp_path / "images").rename(tmp_path / "full")
     (tmp_path / "images_2").mkdir()
@@ -232,7 +232,7 @@ def with_value(row: int, column: int, value: float):
         (with_value(4, 9, np.nan), "width nan"),
         (
             with_value(5, 9, 300.0),
-            "image005.png is 320x216 px, out of proportion with the 300x216 px that its camera is stated for",
+            "image005.png is 320x216 px, out of proportion with the 300x216 px for which its camera is stated",
         ),
     ],
 )
@@ -290,7 +290,7 @@ def test_a_camera_that_looks_back_is_named(tmp_path):
         return rows
 
     change(write_llff(tmp_path), back)
-    assert "1 of the 9 cameras see what lies behind the others (image004 first)" in refusal(tmp_path)
+    assert "1 of the 9 cameras have rays that point backwards (image004 first)" in refusal(tmp_path)
 
 
 def test_copies_of_some_are_no_copies(tmp_path, capsys):
@@ -346,7 +346,7 @@ def test_sizes_that_do_not_fit(tmp_path):
     assert "image003.png is 300x216 px, out of proportion with the 320x216 px" in refusal(tmp_path, factor=1)
     for path in (tmp_path / "images").iterdir():
         Image.new("RGB", (216, 320)).save(path)
-    assert "is 216x320 px, out of proportion with the 320x216 px that its camera is stated for" in refusal(tmp_path, factor=1)
+    assert "is 216x320 px, out of proportion with the 320x216 px for which its camera is stated" in refusal(tmp_path, factor=1)
 
 
 def test_cameras_all_around_do_not_go_into_ndc(tmp_path):
@@ -357,7 +357,7 @@ def test_cameras_all_around_do_not_go_into_ndc(tmp_path):
     check_dots(scene.train, world_points(scene))
     same_way = np.repeat(facing(3)[1:2], 3, axis=0)
     write_llff(tmp_path / "parallel", same_way)
-    assert "--spherify needs cameras around an object" in refusal(tmp_path / "parallel", spherify=True)
+    assert "--spherify needs cameras that look at one object" in refusal(tmp_path / "parallel", spherify=True)
 
 
 def test_flags_of_other_formats_are_refused(tmp_path):
@@ -385,28 +385,28 @@ def test_a_scene_is_found_by_its_collection(tmp_path, monkeypatch, capsys):
 def fern_points() -> tuple[np.ndarray, np.ndarray, list]:
     """Points (P, 3), colours (P, 3) and the images that see each, from the sparse model."""
     data = (FERN / "sparse/0/points3D.bin").read_bytes()
-    place, points, colours, seen = 8, [], [], []
+    offset, points, colours, seen = 8, [], [], []
     for _ in range(struct.unpack_from("<Q", data)[0]):
-        _, x, y, z, r, g, b, _, length = struct.unpack_from("<Q3d3BdQ", data, place)
-        seen.append(set(struct.unpack_from(f"<{2 * length}i", data, place + 51)[::2]))
-        place += 51 + 8 * length
+        _, x, y, z, r, g, b, _, length = struct.unpack_from("<Q3d3BdQ", data, offset)
+        seen.append(set(struct.unpack_from(f"<{2 * length}i", data, offset + 51)[::2]))
+        offset += 51 + 8 * length
         points.append((x, y, z))
         colours.append((r, g, b))
     return np.array(points), np.array(colours, float), seen
 
 
 def colour_errors(scene, points, colours, seen, number, shifts, k1=0.0) -> dict:
-    """Mean distance (0 to 255) of the points' colours from the pictures' where they are projected to, for shifts in px."""
+    """Mean distance (0 to 255) of the points' colours from the pictures' at their projections, for shifts in px."""
     world = np.array(scene.extras["world_from_file"])
     points = torch.from_numpy(points @ world[:3, :3].T + world[:3, 3]).float()
     errors = {shift: [] for shift in shifts}
     for split in (scene.train, scene.test):
         for view, name in enumerate(split.names):
             mine = np.array([number(name) in images for images in seen])
-            places, depth = split.cameras.project(points[mine], view)
+            pixels, depth = split.cameras.project(points[mine], view)
             assert (depth > 0).all()
             k = split.cameras.intrinsics[view].numpy()
-            x = (places.numpy() - k[:2, 2]) / k[0, 0]
+            x = (pixels.numpy() - k[:2, 2]) / k[0, 0]
             columns, rows = (x * (1 + k1 * (x**2).sum(1, keepdims=True)) * k[0, 0] + k[:2, 2]).T
             for shift in shifts:
                 found = np.stack(
@@ -430,7 +430,7 @@ FERN_K1 = 0.019750463822896944  # of the model's SIMPLE_RADIAL camera; poses_bou
 
 
 def check_fern(errors: dict) -> None:
-    """The colours agree best where the points are projected to, well within half a pixel, and not at all elsewhere."""
+    """The colours agree best at the points' projections, to less than half a pixel, and not at all elsewhere."""
     here = errors[0.0, 0.0]
     assert all(here < 0.93 * error for shift, error in errors.items() if shift != (0, 0)), errors
     assert here < 0.45 * errors[9.0, 9.0]
@@ -456,7 +456,7 @@ def test_fern():
 
 @needs_fern
 def test_fern_by_its_colmap_model(tmp_path):
-    """The model lacks images.bin: it is made from the poses, and the lens of cameras.bin is undone."""
+    """The model lacks images.bin: it is made from the poses, and the distortion in cameras.bin is undone."""
     poses = read_poses_bounds(FERN / "poses_bounds.npy")[0] * [1, -1, -1, 1]
     pictures = []
     for k, pose in enumerate(poses):

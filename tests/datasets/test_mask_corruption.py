@@ -1,4 +1,4 @@
-"""Damaged masks: reproducible, none at amount 0, and as much damage as the amount says."""
+"""Damaged masks: reproducible, unchanged at amount 0, and with the amount of damage that was asked for."""
 
 import math
 
@@ -18,27 +18,27 @@ def split():
     return sphere_split(12, width=SIZE, height=90)
 
 
-def share(split, wrong) -> np.ndarray:
-    """Pixels of a (V, H, W) bool array as a share of each view's object."""
+def fraction(split, wrong) -> np.ndarray:
+    """Pixels of a (V, H, W) bool array as a fraction of each view's object."""
     return wrong.sum((1, 2)) / (split.alpha > 0).sum((1, 2))
 
 
-def taken_and_added(split, kind, amount):
-    damaged = corrupt(split, [(kind, amount)], 0)
+def taken_and_added(split, damage, amount):
+    damaged = corrupt(split, [(damage, amount)], 0)
     taken = (split.alpha > 0) & (damaged.alpha == 0)
     added = (split.alpha == 0) & (damaged.alpha > 0)
-    return share(split, taken), share(split, added)
+    return fraction(split, taken), fraction(split, added)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_seed_decides_and_zero_changes_nothing(split, kind):
-    amount = {"affine": 0.3, "missing": 0.3, "empty": 0.3, "holes": 0.2, "parts": 0.2, "blobs": 0.2, "jpeg": 60}.get(kind, 20)
-    one, again, other = (corrupt(split, [(kind, amount)], seed) for seed in (0, 0, 1))
+@pytest.mark.parametrize("damage", KINDS)
+def test_the_seed_decides_and_zero_changes_nothing(split, damage):
+    amount = {"affine": 0.3, "missing": 0.3, "empty": 0.3, "holes": 0.2, "parts": 0.2, "blobs": 0.2, "jpeg": 60}.get(damage, 20)
+    one, again, other = (corrupt(split, [(damage, amount)], seed) for seed in (0, 0, 1))
     assert np.array_equal(one.alpha, again.alpha) and np.array_equal(one.images, again.images)
-    if kind not in ("erode", "dilate", "jpeg"):  # these draw nothing
+    if damage not in ("erode", "dilate", "jpeg"):  # these draw nothing
         assert not np.array_equal(one.alpha, other.alpha)
     assert not np.array_equal(one.alpha, split.alpha)
-    assert corrupt(split, [(kind, 0.0)], 0) is split
+    assert corrupt(split, [(damage, 0.0)], 0) is split
 
 
 def test_colours_follow_the_mask_and_the_originals_stay(split):
@@ -58,7 +58,7 @@ def test_affine_keeps_the_forks_ranges():
     draws = [random_affine(rng, x, width, height) for _ in range(2000)]
     centre = np.array([(height - 1) / 2, (width - 1) / 2])
     determinants = np.array([np.linalg.det(matrix) for matrix, _ in draws])
-    # the place whose source is the centre: how far the picture moved, in (row, column)
+    # the position whose source is the centre: how far the picture moved, in (row, column)
     shift = np.array([np.linalg.solve(matrix, centre - offset) - centre for matrix, offset in draws])
     assert np.abs(shift[:, 1]).max() <= 0.06 * width + 1e-6 and np.abs(shift[:, 1]).max() > 0.058 * width
     assert np.abs(shift[:, 0]).max() <= 0.06 * height + 1e-6 and np.abs(shift.mean(0)).max() < 1
@@ -95,9 +95,9 @@ def test_affine_worked_by_hand(turn, shear_x, shear_y, forward):
     assert rng.ranges == [(-45, 45, 3), (-0.25, 0.25, 2), (0.75, 1.5, None)]
     back = np.linalg.inv(1.5 * np.array(forward))
     assert matrix == pytest.approx(back[::-1, ::-1])
-    place = np.array([60.0, 20.0])  # column, row of the result; the centre is (50, 25), the shift (10.1, -10.2)
-    source = back @ (place - (50, 25) - (10.1, -10.2)) + (50, 25)
-    assert matrix @ place[::-1] + offset == pytest.approx(source[::-1])
+    position = np.array([60.0, 20.0])  # column, row of the result; the centre is (50, 25), the shift (10.1, -10.2)
+    source = back @ (position - (50, 25) - (10.1, -10.2)) + (50, 25)
+    assert matrix @ position[::-1] + offset == pytest.approx(source[::-1])
 
 
 def test_affine_moves_a_picture_as_its_map_says(split):
@@ -108,9 +108,9 @@ def test_affine_moves_a_picture_as_its_map_says(split):
         assert (damaged.images[5, row, column] == split.images[5, source[0], source[1]]).all()
 
 
-@pytest.mark.parametrize("kind, sign", [("erode", -1), ("dilate", 1)])
-def test_rims_have_their_width(split, kind, sign):
-    taken, added = taken_and_added(split, kind, 20.0)  # 5 px here
+@pytest.mark.parametrize("damage, sign", [("erode", -1), ("dilate", 1)])
+def test_rims_have_their_width(split, damage, sign):
+    taken, added = taken_and_added(split, damage, 20.0)  # 5 px here
     area = (split.alpha > 0).sum((1, 2))
     radius = np.sqrt(area / np.pi)
     changed = added if sign > 0 else taken
@@ -118,10 +118,10 @@ def test_rims_have_their_width(split, kind, sign):
     np.testing.assert_allclose(changed, np.abs((1 + sign * 5 / radius) ** 2 - 1), rtol=0.12)
 
 
-@pytest.mark.parametrize("kind, amount", [("holes", 0.15), ("parts", 0.3), ("blobs", 0.4)])
-def test_areas_are_what_was_asked_for(split, kind, amount):
-    taken, added = taken_and_added(split, kind, amount)
-    changed, other = (added, taken) if kind == "blobs" else (taken, added)
+@pytest.mark.parametrize("damage, amount", [("holes", 0.15), ("parts", 0.3), ("blobs", 0.4)])
+def test_areas_are_what_was_asked_for(split, damage, amount):
+    taken, added = taken_and_added(split, damage, amount)
+    changed, other = (added, taken) if damage == "blobs" else (taken, added)
     np.testing.assert_allclose(changed, amount, atol=0.002)
     assert other.max() == 0
 
@@ -144,9 +144,9 @@ def test_jpeg_rings_around_the_outline(split):
     assert added.mean() > 0.02 and taken.mean() < 0.01
 
 
-@pytest.mark.parametrize("kind, value", [("missing", 255), ("empty", 0)])
-def test_some_views_have_no_mask(split, kind, value):
-    alpha = corrupt(split, [(kind, 0.25)], 0).alpha
+@pytest.mark.parametrize("damage, value", [("missing", 255), ("empty", 0)])
+def test_some_views_have_no_mask(split, damage, value):
+    alpha = corrupt(split, [(damage, 0.25)], 0).alpha
     spoilt = (alpha == value).all((1, 2))
     assert spoilt.sum() == 3 and np.array_equal(alpha[~spoilt], split.alpha[~spoilt])
 
@@ -154,8 +154,8 @@ def test_some_views_have_no_mask(split, kind, value):
 def test_empty_and_full_masks_survive_every_kind(split):
     split = split.subset([0, 1])
     split.alpha[0], split.alpha[1] = 0, 255
-    for kind in KINDS:
-        assert corrupt(split, [(kind, 1.0)], 0).alpha.shape == split.alpha.shape
+    for damage in KINDS:
+        assert corrupt(split, [(damage, 1.0)], 0).alpha.shape == split.alpha.shape
 
 
 def test_kinds_and_amounts_are_read():

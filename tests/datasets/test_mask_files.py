@@ -117,12 +117,12 @@ def test_the_nearest_name_of_a_mask_wins_and_shared_ones_do_not_count(tmp_path):
     assert found["test"] == [masks / "1.jpg.png", masks / "b/1.png.png"]
     assert find_masks({"train": pictures[3:]}, tmp_path)["train"] == [tmp_path / "b/1.png"]  # no picture masks itself
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no PNG files"):
+    with pytest.raises(InputError, match="has no PNG files"):
         find_masks({"train": pictures}, tmp_path / "empty")
 
 
 def test_a_mask_without_folder_is_shared_only_among_pictures_that_need_one(tmp_path):
-    """train/r_0.png and test/r_0.png: masks are for the training views alone where the others have an alpha channel."""
+    """train/r_0.png and test/r_0.png: masks are for the training views alone if the others have an alpha channel."""
     folder, masks = write_scene(tmp_path / "scene"), tmp_path / "masks"
     flat = write_masks(masks, splits=("train",)) / "train"
     scene = load(folder, maskdir=str(flat))

@@ -172,7 +172,7 @@ def test_why_there_are_no_views_to_test(tmp_path):
     for k in (7, 8):
         (tmp_path / names([k])[0]).unlink()
     said = refusal(tmp_path)
-    assert "by its train_filenames and test_filenames, the test views are 2 images, none of which is there" in said
+    assert "its train_filenames and test_filenames give 2 images as test views, and none of them exists" in said
     assert "images/frame_00007.png" in said
 
 
@@ -276,13 +276,19 @@ def test_masks_that_frames_name_are_used(tmp_path, method, capsys):
 
 @pytest.mark.parametrize(
     ("entry", "words"),
-    [({"fl_x": 1e-300}, "focal length 0 px"), ({"fl_y": 1e12}, "focal length 5e+11 px"), ({"cx": 1e30}, "the middle 5e+29 px")],
+    [
+        ({"fl_x": 1e-300}, "focal length 0 px"),
+        ({"fl_y": 1e12}, "focal length 5e+11 px"),
+        ({"cx": 1e30}, "the principal point 5e+29 px"),
+    ],
 )
-def test_lenses_that_took_no_picture(tmp_path, entry, words):
+def test_intrinsics_that_cannot_be_right(tmp_path, entry, words):
     write_transforms(tmp_path)
     change(tmp_path, **entry)
     said = refusal(tmp_path)
-    assert said.startswith(f"{tmp_path}: the lens of the view ") and words in said and "look at the lens in its files" in said
+    assert (
+        said.startswith(f"{tmp_path}: the camera of the view ") and words in said and "check the intrinsics in its files" in said
+    )
 
 
 def test_a_photograph_that_is_listed_twice_is_one_view(tmp_path, capsys):
@@ -329,7 +335,7 @@ def test_masks_that_are_not_there(tmp_path, capsys):
     for path in (tmp_path / "masks").iterdir():
         path.unlink()
     assert load(tmp_path, no_masks=False, method="nerf").train.alpha is None
-    assert "none of the 9 masks that frames name as mask_path is there" in capsys.readouterr().err
+    assert "none of the 9 masks that frames name as mask_path exists" in capsys.readouterr().err
 
 
 # Entries that are not used
@@ -372,7 +378,7 @@ def test_missing_images_are_left_out_and_counted(tmp_path, capsys):
     check_dots(scene.train, POINTS)
     for path in (tmp_path / "images").iterdir():
         path.unlink()
-    assert "lists 9 images, and none of them is there" in refusal(tmp_path)
+    assert "lists 9 images, but none of them exists" in refusal(tmp_path)
 
 
 # The box
@@ -473,7 +479,7 @@ def test_one_photograph_is_too_few(tmp_path):
     write_transforms(tmp_path)
     for k in range(1, 9):
         (tmp_path / f"images/frame_{k:05d}.png").unlink()
-    assert f"of the 9 images that {tmp_path / 'transforms.json'} lists, only 1 is there: at least two" in refusal(tmp_path)
+    assert f"of the 9 images that {tmp_path / 'transforms.json'} lists, only 1 exists: at least two" in refusal(tmp_path)
     assert "transforms.json lists only 1 image: at least two" in refusal(write_transforms(tmp_path / "one", around(1)))
 
 

@@ -1,4 +1,4 @@
-"""EXIF orientation: pictures are read as their cameras have them, once, in every format; what nothing tells is said."""
+"""EXIF orientation: pictures are read as their cameras need them, in every format; unclear cases are reported."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from tests.datasets.written_pictures import png, tiff
 from tests.datasets.written_scene import load, refusal, write_scene
 
 # By EXIF's definition: where the stored picture's first row and first column are in the upright one.
-PLACES = {
+PIXELS = {
     1: ("top", "left"),
     2: ("top", "right"),
     3: ("bottom", "right"),
@@ -50,10 +50,10 @@ def stored_for(upright: np.ndarray, orientation: int) -> np.ndarray:
     raise AssertionError(orientation)
 
 
-@pytest.mark.parametrize("turn", PLACES)
+@pytest.mark.parametrize("turn", PIXELS)
 def test_turns_are_those_of_exif(turn):
     upright = turned(STORED, turn)
-    row, column = PLACES[turn]
+    row, column = PIXELS[turn]
     row_there, column_there = edge(upright, row), edge(upright, column)
     assert sorted(map(tuple, row_there)) == sorted(map(tuple, STORED[0]))
     assert sorted(map(tuple, column_there)) == sorted(map(tuple, STORED[:, 0]))
@@ -69,8 +69,8 @@ def test_both_readings_of_every_format(tmp_path, name, turn):
     elif path.suffix == ".tif":
         tiff(path, smooth, deflated=name == "packed.tif", orientation=turn)
     else:
-        kind = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 100, "subsampling": 0}}.get(name, {})
-        Image.fromarray(smooth).save(path, exif=exif(turn), **kind)
+        options = {"a.webp": {"lossless": True}, "a.jpg": {"quality": 100, "subsampling": 0}}.get(name, {})
+        Image.fromarray(smooth).save(path, exif=exif(turn), **options)
     header = read_header(path)
     assert (header.width, header.height, header.orientation) == (32, 24, turn)
     for way in (1, turn):
@@ -120,7 +120,7 @@ def test_what_nothing_tells_is_said(tmp_path, capsys):
 def test_the_scenes_other_pictures_tell(tmp_path, capsys):
     assert turns(headers(tmp_path, 6, 3), [(24, 32), (32, 24)], None, "here") == [6, 3]
     said = capsys.readouterr().err
-    assert "turned upright, as the scene's others" in said and "give --orientation stored" in said
+    assert "turned upright, like the scene's others" in said and "give --orientation stored" in said
 
 
 # In the loaders
@@ -160,20 +160,20 @@ def turn_files(folder, orientation):
 
 
 @pytest.mark.parametrize(("orientation", "flag"), [(6, None), (8, None), (5, None), (3, "upright"), (2, "upright")])
-@pytest.mark.parametrize("kind", ["llff", "nerfstudio", "colmap"])
-def test_photographs(tmp_path, kind, orientation, flag):
+@pytest.mark.parametrize("scene_format", ["llff", "nerfstudio", "colmap"])
+def test_photographs(tmp_path, scene_format, orientation, flag):
     """Points are seen where they were photographed, from the pictures and from copies that the program makes; twice."""
     write = {
         "llff": written_photos.write_llff,
         "nerfstudio": written_photos.write_transforms,
         "colmap": written_photos.write_colmap,
-    }[kind]
+    }[scene_format]
     turn_files(write(tmp_path), orientation)
     for _ in range(2):
         scene = load(tmp_path, factor=2, no_masks=True, orientation=flag)
         assert scene.train.images.shape[1:] == (108, 160, 3)
         written_photos.check_dots(scene.train, written_photos.world_points(scene), 0.2)
-    assert (tmp_path / "images_2").is_dir() == (kind == "llff")
+    assert (tmp_path / "images_2").is_dir() == (scene_format == "llff")
 
 
 def test_without_a_stated_size_the_picture_is_read_as_stored_and_that_is_said(tmp_path, capsys):

@@ -83,9 +83,9 @@ def test_a_transparent_colour_of_16_bits_is_that_colour_alone(tmp_path):
 
 
 def test_colours_multiplied_by_alpha_are_divided(tmp_path):
-    for kind, top in ((np.uint8, 255), (np.uint16, 65535)):
+    for dtype, top in ((np.uint8, 255), (np.uint16, 65535)):
         alpha = top // 3
-        values = np.array([[[alpha // 5, alpha, 0, alpha], [0, 0, 0, 0]]], kind)
+        values = np.array([[[alpha // 5, alpha, 0, alpha], [0, 0, 0, 0]]], dtype)
         for order in "<>":
             path = tiff(tmp_path / "a.tif", values, order, extra=1)
             assert read(path, "RGBA")[0].tolist() == [[51, 255, 0, 85], [0, 0, 0, 0]]
@@ -132,8 +132,8 @@ def test_palettes_bits_and_greys_with_alpha(tmp_path):
 
 
 def test_floats_and_whole_numbers_of_32_bits_are_refused(tmp_path):
-    for kind in (np.float32, np.int32):
-        Image.fromarray(np.zeros((4, 4), kind)).save(tmp_path / "a.tif")
+    for dtype in (np.float32, np.int32):
+        Image.fromarray(np.zeros((4, 4), dtype)).save(tmp_path / "a.tif")
         with pytest.raises(InputError, match=r"has pixels of type [FI]: save it as 8-bit RGBA"):
             read_header(tmp_path / "a.tif")
 
@@ -151,7 +151,7 @@ def test_the_content_tells_the_format_whatever_the_name_ends_with(tmp_path):
     Image.new("RGB", (16, 16), (50, 60, 70)).save(tmp_path / "a.png", "JPEG", quality=100)
     np.testing.assert_allclose(read(tmp_path / "a.png")[5, 5], [50, 60, 70], atol=2)
     Image.new("RGB", (16, 16)).save(tmp_path / "b.png", "GIF")
-    with pytest.raises(InputError, match=r"b\.png cannot be decoded as an image: it is no PNG, JPEG, WEBP, TIFF or BMP file"):
+    with pytest.raises(InputError, match=r"b\.png cannot be decoded as an image: it is not a PNG, JPEG, WEBP, TIFF or BMP file"):
         read_header(tmp_path / "b.png")
 
 

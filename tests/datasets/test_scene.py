@@ -1,4 +1,4 @@
-"""Splits: what is done with their views."""
+"""Splits: shrinking, selecting and compositing their views."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.scenes import sphere_split, with_sizes
 
 
 def test_shrunk_views_are_what_a_coarser_camera_sees():
-    """A quarter of a picture against the same sphere drawn at that size, to what 64 samples a pixel differ from 4."""
+    """A picture at a quarter of its size against the same sphere drawn at that size, to the difference of 64 and 4 samples."""
     small, drawn = sphere_split(3, width=64, height=60).shrunk(4), sphere_split(3, width=16, height=15)
     assert small.images.shape == (3, 15, 16, 3) and small.names == drawn.names
     torch.testing.assert_close(small.cameras.intrinsics, drawn.cameras.intrinsics)

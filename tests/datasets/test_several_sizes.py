@@ -1,4 +1,4 @@
-"""Photographs of several sizes: each with its own lens, shrunk alike, or cut to one size where they differ by rounding."""
+"""Photographs of several sizes: each with its own camera, shrunk alike, or cut to one size if they differ by rounding."""
 
 import json
 
@@ -13,7 +13,7 @@ from datasets.scene import Split
 from datasets.sizes import common_size, photograph_sizes, shrink_factor
 from methods.points.options import PointOptions
 from tests.datasets import written_scene
-from tests.datasets.written_photos import POINTS, around, check_dots, facing, opengl, photograph, place, world_points
+from tests.datasets.written_photos import POINTS, around, check_dots, facing, opengl, photograph, project, world_points
 
 FEW = [(320, 216), (323, 215), (321, 218)]
 TURNED = [(320, 216), (216, 320)]
@@ -21,13 +21,13 @@ TWO = [(320, 216), (480, 324)]
 
 
 def write(folder, form: str, sizes, focal: float = 230.0):
-    """A scene of 9 photographs, whose sizes take turns, with the principal point a little off the middle (not in LLFF)."""
+    """A scene of 9 photographs with alternating sizes, and the principal point a little off the middle (not in LLFF)."""
     (folder / "images").mkdir(parents=True)
     cameras, images, frames, rows = [], [], [], []
     for k, motion in enumerate(facing() if form == "llff" else around()):
         width, height = sizes[k % len(sizes)]
         cx, cy = (width / 2, height / 2) if form == "llff" else (width / 2 + 3, height / 2 - 2)
-        photograph(place(POINTS, motion, focal, focal, cx, cy), width, height).save(folder / f"images/{k}.png")
+        photograph(project(POINTS, motion, focal, focal, cx, cy), width, height).save(folder / f"images/{k}.png")
         pose = opengl(motion)
         lens = {"w": width, "h": height, "cx": cx, "cy": cy}
         frames.append({"file_path": f"images/{k}.png", "transform_matrix": pose.tolist(), **lens})
@@ -78,7 +78,7 @@ def test_points_are_seen_where_they_were_photographed(tmp_path, form, sizes, fac
     for split in (scene.train, scene.test):
         check_each(split, scene)
     said = capsys.readouterr().err
-    assert ("are cut to" if sizes is FEW else "have several sizes, which each keeps") in said
+    assert ("are cut to" if sizes is FEW else "have several sizes, which are kept") in said
     assert scene.extras["stored_size"] == {id(FEW): (320, 215), id(TURNED): (320, 216), id(TWO): (480, 324)}[id(sizes)]
 
 

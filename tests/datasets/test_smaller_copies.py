@@ -1,4 +1,4 @@
-"""Copies of photographs know what they were made from: they are made again, or left alone, as they should be."""
+"""Smaller copies record their photographs: they are made again if these changed, and left alone otherwise."""
 
 import errno
 import os

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from datasets.demo import look_at, shapes
+from datasets.demo import poses_around, shapes
 from datasets.demo.sphere_tracing import SUN_DIRECTION, demo_distance, trace_demo
 
 SIZE = 48
@@ -14,7 +14,7 @@ DIRECTIONS = torch.tensor([[0.40, -0.80, 0.45], [-0.60, 0.70, 0.38], [0.80, 0.50
 
 def views():
     """Three cameras (intrinsics, camera_to_world) around the scene, one of them from below."""
-    poses = look_at(torch.nn.functional.normalize(DIRECTIONS, dim=1).numpy())
+    poses = poses_around(torch.nn.functional.normalize(DIRECTIONS, dim=1).numpy())
     focal = SIZE / 2 / math.tan(0.35)
     intrinsics = torch.tensor([[focal, 0, SIZE / 2], [0, focal, SIZE / 2], [0, 0, 1]])
     return intrinsics.expand(3, 3, 3).clone(), torch.from_numpy(poses[:, :3]).float()
@@ -52,7 +52,7 @@ def test_depth_ends_on_the_surface(traced):
 
 
 def test_rays_pass_through_empty_space_only(traced):
-    """No ray passed through a solid before its hit, and none that missed met one on its whole way."""
+    """No ray passed through a solid before its hit, and no ray without a hit passed through one at all."""
     origin, rays = centre_rays(*views())
     end = torch.where(traced.depth > 0, traced.depth, torch.tensor(6.5))
     steps = torch.linspace(0, 1, 300)[:-1]
@@ -114,7 +114,7 @@ def test_every_part_is_seen():
 
 def brightness(target, direction):
     """Mean stored colour of the surface at `target`, seen from one unit away in `direction`."""
-    pose = torch.from_numpy(look_at(torch.nn.functional.normalize(direction[None].double(), dim=1).numpy())[:, :3])
+    pose = torch.from_numpy(poses_around(torch.nn.functional.normalize(direction[None].double(), dim=1).numpy())[:, :3])
     pose[0, :, 3] = target + pose[0, :, 2]
     intrinsics = torch.tensor([[[500.0, 0, 0.5], [0, 500, 0.5], [0, 0, 1]]])
     seen = trace_demo(intrinsics, pose.float(), 1, 1)

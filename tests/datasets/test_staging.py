@@ -1,4 +1,4 @@
-"""Scenes are read from a copy on the machine's own disk, where there is one."""
+"""Scenes are read from a copy on the machine's own disk, if $RADIANCE_SCRATCH is set."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ def names(folder):
     return sorted(str(file.relative_to(folder)) for file in folder.rglob("*"))
 
 
-def test_without_a_place_the_folder_itself_is_read(scene, monkeypatch):
+def test_without_a_scratch_folder_the_scene_itself_is_read(scene, monkeypatch):
     monkeypatch.delenv("RADIANCE_SCRATCH", raising=False)
     assert staged(scene) == scene
 
@@ -85,7 +85,7 @@ def test_many_at_once_make_one_copy(scene, tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path / "disk")) == sorted([found[0].name, f"{found[0].name}.lock"])
 
 
-def test_a_place_that_cannot_be_is_told(scene, tmp_path, monkeypatch):
+def test_a_scratch_folder_that_cannot_be_made_is_named(scene, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RADIANCE_SCRATCH", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"RADIANCE_SCRATCH=.*cannot copy .*lego there"):

@@ -1,6 +1,6 @@
 """Photographs of known points, written in each format by the format's own convention, for the loaders' tests.
 
-A point's photograph is a bright dot. Where it lies is computed here from what the format's own programs say, not by the
+A point's photograph is a bright dot. Its position is computed here by the formulas of the format's own programs, not by the
 code under test: axes right, down, forwards; col = fx x' + cx with the distorted x', where pixel 0 covers [0, 1).
 """
 
@@ -51,7 +51,7 @@ def opengl(motion: np.ndarray) -> np.ndarray:
     return pose
 
 
-def place(points: np.ndarray, motion: np.ndarray, fl_x, fl_y, cx, cy, family="pinhole", **bend) -> np.ndarray:
+def project(points: np.ndarray, motion: np.ndarray, fl_x, fl_y, cx, cy, family="pinhole", **bend) -> np.ndarray:
     """Columns and rows (N, 2), px, of world points (N, 3)."""
     found = []
     for point in points:
@@ -95,10 +95,10 @@ def _division(x, y, k1):
 _FAMILIES = {"pinhole": _pinhole, "fisheye": _fisheye, "fov": _fov, "division": _division}
 
 
-def photograph(places: np.ndarray, width: int = WIDTH, height: int = HEIGHT, radius: float = 4.0) -> Image.Image:
-    """A dark picture with a soft bright dot about each place (N, 2)."""
+def photograph(dots: np.ndarray, width: int = WIDTH, height: int = HEIGHT, radius: float = 4.0) -> Image.Image:
+    """A dark picture with a soft bright dot at each (column, row) of `dots` (N, 2)."""
     columns, rows = np.arange(width) + 0.5, np.arange(height) + 0.5
-    light = sum(np.exp(-((columns - c) ** 2 + (rows[:, None] - r) ** 2) / (2 * radius**2)) for c, r in places)
+    light = sum(np.exp(-((columns - c) ** 2 + (rows[:, None] - r) ** 2) / (2 * radius**2)) for c, r in dots)
     return Image.fromarray(np.repeat(np.rint(250 * light.clip(max=1)).astype(np.uint8)[..., None], 3, axis=2))
 
 
@@ -125,7 +125,7 @@ def check_dots(split: Split, points: np.ndarray, tolerance: float = 0.12) -> Non
 
 
 def world_points(scene) -> np.ndarray:
-    """The written points in the loaded scene's world."""
+    """The written points (N, 3) in the loaded scene's world."""
     world = np.array(scene.extras.get("world_from_file", np.eye(4)))
     return POINTS @ world[:3, :3].T + world[:3, 3]
 
@@ -144,8 +144,8 @@ def write_llff(
         hwf = np.array([height, width, focal])
         depths = POINTS @ motion[2, :3] + motion[2, 3]
         rows.append([*np.stack([down, right, -forward, center, hwf], axis=1).ravel(), depths.min(), depths.max()])
-        places = place(POINTS, motion, focal, focal, width / 2, height / 2) / factor
-        photograph(places, width // factor, height // factor, 4 / factor).save(folder / images / f"image{k:03d}{extension}")
+        dots = project(POINTS, motion, focal, focal, width / 2, height / 2) / factor
+        photograph(dots, width // factor, height // factor, 4 / factor).save(folder / images / f"image{k:03d}{extension}")
     np.save(folder / "poses_bounds.npy", np.array(rows))
     return folder
 
@@ -165,7 +165,7 @@ def write_transforms(folder: Path, motions=None, lens=LENS, size=(WIDTH, HEIGHT)
             used = {**lens, **{key: value for key, value in own.items() if key in {*LENS, *BENT, "k3"}}}
         if top.get("is_fisheye") or top.get("camera_model") == "OPENCV_FISHEYE":
             used["family"] = "fisheye"
-        photograph(place(POINTS, motion, **used), *size).save(folder / file)
+        photograph(project(POINTS, motion, **used), *size).save(folder / file)
         content["frames"].append({"file_path": file, "transform_matrix": opengl(motion).tolist(), **own})
     write_json(folder, content)
     return folder
@@ -228,16 +228,16 @@ COLMAP_MODELS = {  # number in .bin files, parameters, and the same as a lens
 
 def write_colmap(
     folder: Path,
-    kind: str = "bin",
+    ending: str = "bin",
     model: str = "OPENCV",
     motions=None,
-    place_of_model="sparse/0",
+    model_folder="sparse/0",
     cloud=None,
     tracks: bool = True,
 ) -> Path:
-    """A model with the points, `cloud` (N, 3) besides, and images view_0.png …; ids are neither dense nor in order."""
+    """A model with POINTS, `cloud` (N, 3), and images view_0.png …; ids are neither dense nor in order."""
     motions = around() if motions is None else motions
-    sparse = folder / place_of_model
+    sparse = folder / model_folder
     sparse.mkdir(parents=True, exist_ok=True)
     (folder / "images").mkdir(exist_ok=True)
     number, parameters, lens = COLMAP_MODELS[model]
@@ -245,13 +245,13 @@ def write_colmap(
     ids = 7 * np.arange(len(cloud))[::-1] + 3
     pictures = []
     for k, motion in enumerate(motions):
-        places = place(POINTS, motion, **lens)
-        photograph(places).save(folder / "images" / f"view_{k}.png")
+        dots = project(POINTS, motion, **lens)
+        photograph(dots).save(folder / "images" / f"view_{k}.png")
         x, y, z, w = -Rotation.from_matrix(motion[:, :3]).as_quat() * 2  # any sign and length
-        seen = np.concatenate([places, [[3.0, 4.0]]]) if tracks else np.zeros((0, 2))
+        seen = np.concatenate([dots, [[3.0, 4.0]]]) if tracks else np.zeros((0, 2))
         points = [*ids[: len(POINTS)], -1] if tracks else []
         pictures.append((len(motions) - k, [w, x, y, z, *motion[:, 3]], f"view_{k}.png", seen, points))
-    if kind == "bin":
+    if ending == "bin":
         colmap_binaries(sparse, [(5, number, WIDTH, HEIGHT, parameters)], pictures, ids, cloud)
     else:
         _colmap_texts(sparse, [(5, model, WIDTH, HEIGHT, parameters)], pictures, ids, cloud)

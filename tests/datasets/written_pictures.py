@@ -1,4 +1,4 @@
-"""Picture files written byte by byte, of kinds that Pillow does not write."""
+"""Picture files written byte by byte, in formats that Pillow does not write."""
 
 import struct
 import zlib
@@ -17,8 +17,8 @@ def png(
     """A PNG of (H, W, C) uint8 or uint16 with 1 to 4 channels; `chunks` before the pixels, `late` ones behind them."""
     rows, columns, channels = values.shape
     width, height = size or (columns, rows)
-    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    head = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, kind, 0, 0, 0)
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    head = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, colour_type, 0, 0, 0)
     lines = b"".join(b"\0" + line.astype(values.dtype.newbyteorder(">")).tobytes() for line in values)
     parts = {b"IHDR": head, **(chunks or {}), b"IDAT": zlib.compress(lines), **(late or {}), b"IEND": b""}
     path.write_bytes(
@@ -41,7 +41,7 @@ def tiff(
     orientation: int = 1,
     size: tuple[int, int] | None = None,
 ) -> Path:
-    """A TIFF of (H, W, C) uint8 or uint16 in one strip; `extra`: what a fourth channel is (1: alpha, colours are multiplied)."""
+    """A TIFF of (H, W, C) uint8 or uint16 in one strip; `extra`: meaning of a fourth channel (1: alpha, colours multiplied)."""
     rows, columns, channels = values.shape
     data = values.astype(values.dtype.newbyteorder(order)).tobytes()
     data = zlib.compress(data) if deflated else data
@@ -60,18 +60,19 @@ def tiff(
         (279, long, len(data)),
     ]
     tags += [(338, short, extra)] if extra is not None else []
-    place = 8 + len(data) + len(data) % 2
-    behind = place + 2 + 12 * len(tags) + 4
+    offset = 8 + len(data) + len(data) % 2
+    behind = offset + 2 + 12 * len(tags) + 4
     table, more = struct.pack(order + "H", len(tags)), b""
-    for tag, kind, value in tags:
+    for tag, field_type, value in tags:
         if isinstance(value, bytes):
             count = len(value) // 2
             field = value.ljust(4, b"\0") if count <= 2 else struct.pack(order + "I", behind + len(more))
             more += value if count > 2 else b""
         else:
-            count, field = 1, struct.pack(order + ("I" if kind == long else "HH"), *([value] if kind == long else [value, 0]))
-        table += struct.pack(order + "HHI", tag, kind, count) + field
-    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, place)
+            count = 1
+            field = struct.pack(order + "I", value) if field_type == long else struct.pack(order + "HH", value, 0)
+        table += struct.pack(order + "HHI", tag, field_type, count) + field
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, offset)
     path.write_bytes(head + data + b"\0" * (len(data) % 2) + table + struct.pack(order + "I", 0) + more)
     return path
 

@@ -1,4 +1,4 @@
-"""Damaged folders and files of runs: each is told with its reason, and takes no other run out of the tables."""
+"""Damaged folders and files of runs: each is reported with its reason, and the other runs stay in the tables."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs import collect, run_one, states, status
 from jobs.collect import medians, row_of
 from jobs.reports import read_report
-from jobs.states import known
+from jobs.states import state_of
 from jobs.study_table import finished
 from jobs.sweep import SweepRun, read_runs, write_runs
 from settings.errors import InputError
@@ -137,7 +137,7 @@ def test_a_report_that_may_not_be_read(sweep, monkeypatch):
         return real(path, **settings)
 
     monkeypatch.setattr(os, "stat", stat)
-    state = known(read_runs(sweep)[1], {}, sweep)
+    state = state_of(read_runs(sweep)[1], {}, sweep)
     assert state.state == "damaged" and "Permission denied" in state.remark
 
 
@@ -222,12 +222,12 @@ def test_squeue_that_fails_or_answers_other_things(sweep, tmp_path, monkeypatch,
 def test_a_log_that_is_not_text(sweep):
     folder = sweep / "demo_points_1"
     (folder / "log.txt").write_bytes(b"\xff\x1b[31mepoch 3\x07\n\n")
-    assert known(read_runs(sweep)[1], {}, sweep).remark == "\ufffd [31mepoch 3"
+    assert state_of(read_runs(sweep)[1], {}, sweep).remark == "\ufffd [31mepoch 3"
     (folder / "log.txt").write_bytes(b"x" * 3_000_000)
-    assert len(known(read_runs(sweep)[1], {}, sweep).remark) == 300
+    assert len(state_of(read_runs(sweep)[1], {}, sweep).remark) == 300
     (folder / "log.txt").unlink()
     (folder / "log.txt").mkdir()
-    state = known(read_runs(sweep)[1], {}, sweep)
+    state = state_of(read_runs(sweep)[1], {}, sweep)
     assert state.state == "done" and "log.txt is not a file" in state.remark
 
 
@@ -237,9 +237,9 @@ def test_why_a_job_ended_where_its_output_tells_no_error(sweep):
     (folder / "job.txt").write_text("12_1\n")
     (sweep / "output").mkdir()
     (sweep / "output" / "12_1.out").write_text("job.sh: line 8: module: command not found\n")
-    assert "its output ends with: job.sh: line 8" in known(read_runs(sweep)[1], {}, sweep).remark
+    assert "its output ends with: job.sh: line 8" in state_of(read_runs(sweep)[1], {}, sweep).remark
     (sweep / "output" / "12_1.out").write_text("run_one: no such run\n12 %\n")
-    assert known(read_runs(sweep)[1], {}, sweep).remark == "run_one: no such run"
+    assert state_of(read_runs(sweep)[1], {}, sweep).remark == "run_one: no such run"
 
 
 @pytest.mark.parametrize("words", [["{}"], ["{}", "-1"], ["{}", "3"], ["{}", ""], ["{}", "²"], ["{}", "9" * 5000], ["none", "0"]])
@@ -256,7 +256,7 @@ def test_any_report_is_a_row_or_a_reason(tmp_path, content):
     folder.mkdir(exist_ok=True)
     (folder / "report.json").write_bytes(content)
     run = SweepRun("demo", "points", 0, str(folder), [])
-    state = known(run, {}, tmp_path)
+    state = state_of(run, {}, tmp_path)
     try:
         report = read_report(folder)
     except InputError as problem:
@@ -282,7 +282,7 @@ def test_any_list_of_runs_is_read_or_refused_in_a_line(tmp_path, content):
     except InputError as problem:
         assert str(problem).isprintable()
         return
-    assert runs and all(known(run, {}, tmp_path).state in states.STATES for run in runs)
+    assert runs and all(state_of(run, {}, tmp_path).state in states.STATES for run in runs)
 
 
 @MANY
@@ -297,6 +297,6 @@ def test_any_log_output_and_ticket_give_a_state_and_a_line(tmp_path, text, ticke
     run = SweepRun("demo", "points", 0, str(folder), [])
     for job in (ticket, b"12_0"):
         (folder / "job.txt").write_bytes(job)
-        state = known(run, {}, tmp_path)
+        state = state_of(run, {}, tmp_path)
         assert state.state in ("failed", "stopped", "damaged") and state.remark.isprintable()
         assert state.state != "damaged" or job == ticket

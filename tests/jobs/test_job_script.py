@@ -1,4 +1,4 @@
-"""What a job script does with signals, without SLURM: a stand-in for scontrol writes down what it is asked."""
+"""Signals in a job script, without SLURM: a stand-in for scontrol writes down its arguments."""
 
 import os
 import shutil

@@ -23,17 +23,17 @@ def test_the_grid_goes_seed_by_seed_and_shares_clean_runs(tmp_path):
     cells = grid(["affine:0,.12", "erode:0,5", "no_masks"], ["paper", "default"], [0, 1])
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells) and len(cells) == 2 * (4 * 2 + 1)
     assert len({cell.folder(tmp_path) for cell in cells}) == 2 * (3 * 2 + 1)
-    assert not [cell for cell in cells if cell.kind == "no_masks" and cell.method == "paper"]
+    assert not [cell for cell in cells if cell.damage == "no_masks" and cell.method == "paper"]
 
 
 @pytest.mark.parametrize("method", [*mask_study.METHODS, "fork at .8", "default at 1"])
 def test_every_run_has_flags_that_the_program_takes(method):
-    for kind, amount in (("affine", 0.0), ("affine", 0.12), ("jpeg", 80.0), ("empty", 0.1)):
-        flags = Cell(kind, amount, method, 3).flags(["--data_r", ".08"])
+    for damage, amount in (("affine", 0.0), ("affine", 0.12), ("jpeg", 80.0), ("empty", 0.1)):
+        flags = Cell(damage, amount, method, 3).flags(["--data_r", ".08"])
         options = parse(["--dataname", "x", *flags])
         assert options.seed == 3 and options.data_r == (0.08 if options.recipe == "paper" else None)
         assert options.filter_consistency_ratio == (float(method.split()[-1]) if " at " in method else None)
-        assert options.mask_corruption == (f"{kind}:{amount:g}" if amount else None)
+        assert options.mask_corruption == (f"{damage}:{amount:g}" if amount else None)
     assert parse(["--dataname", "x", *Cell("no_masks", 1.0, "default", 0).flags([])]).no_masks
 
 
@@ -63,8 +63,8 @@ def test_only_whole_runs_count(tmp_path):
 
 def test_table_and_figure(tmp_path):
     cells = grid(["affine:0,.12"], ["paper", "default"], [0, 1])
-    for place, cell in enumerate(cells[:-1]):
-        leave_report(cell.folder(tmp_path), 30.0 - place, 0.5 if cell.amount else None)
+    for index, cell in enumerate(cells[:-1]):
+        leave_report(cell.folder(tmp_path), 30.0 - index, 0.5 if cell.amount else None)
     rows = write_table(tmp_path / "study.csv", {cell: cell.folder(tmp_path) for cell in cells})
     with (tmp_path / "study.csv").open() as file:
         written = list(csv.DictReader(file))
@@ -84,7 +84,7 @@ def test_table_and_figure(tmp_path):
         (["--seeds", "0,0"], "seed 0 is there twice"),
         (["--seeds", "4294967296"], "numbers and ranges"),
         (["--expname", "a"], "--expname moves"),
-        (["--no_reload"], "start anew"),
+        (["--no_reload"], "start from the beginning"),
         (["--method=nerf"], "clouds of points"),
         (["--render_only"], "--render_only shows"),
         (["--bogus"], "not a flag"),
@@ -163,8 +163,8 @@ def test_ratios_of_one_method_make_a_curve_over_the_ratio(tmp_path):
     [(label, curves)] = study_table._over_ratios(rows)
     assert "affine 0.12" in label and [x for x, _ in curves["paper"]] == [1.0, 0.9] * 2
     assert sorted(x for x, _ in curves["default, by itself"]) == [0.9, 0.9, 1.0, 1.0]
-    [(kind, over)] = study_table._over_amounts(rows)
-    assert kind == "affine" and sorted(x for x, _ in over["paper at .9"]) == [0.0, 0.0, 0.12, 0.12]
+    [(damage, over)] = study_table._over_amounts(rows)
+    assert damage == "affine" and sorted(x for x, _ in over["paper at .9"]) == [0.0, 0.0, 0.12, 0.12]
     write_figure(tmp_path / "study.png", rows)
 
 

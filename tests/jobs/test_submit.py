@@ -1,4 +1,4 @@
-"""What a table may hold, and what is told before anything is submitted."""
+"""Mistakes in tables, and errors before anything is submitted."""
 
 import json
 
@@ -54,8 +54,8 @@ def submitted(folder, *words):
         ("--basedir x", "--basedir moves"),
         ("--seed 3", "column seeds"),
         ("--seed=3", "column seeds"),
-        ("--no_reload", "start anew"),
-        ("--no_reload=True", "start anew"),
+        ("--no_reload", "start from the beginning"),
+        ("--no_reload=True", "start from the beginning"),
         ("--help", "--help prints"),
         ("-h", "-h prints"),
         ("-hs", "-h prints"),
@@ -110,7 +110,7 @@ def test_flags_that_a_run_may_have(tmp_path, line):
         (b"\n\r\n", "is empty"),
         (HEAD.encode(), "asks for no run"),
         (b"\xff\xfes\0", "UTF-8"),
-        (b"scene,method,flags\n", "and it is scene,method,flags"),
+        (b"scene,method,flags\n", "but it is scene,method,flags"),
         (b"scene;method;flags;seeds\n", "scene;method"),
         (HEAD.encode() + b"demo,points,,0,1\n", "has 5: quote"),
         (HEAD.encode() + b"demo,points\n", "this one has 2"),
@@ -188,7 +188,7 @@ def test_folders_have_names_that_a_file_system_and_a_shell_take(tmp_path):
         (tmp_path / name).mkdir()
 
 
-def test_runs_are_submitted_with_their_places(tmp_path, cluster, capsys):
+def test_runs_are_submitted_with_their_indices(tmp_path, cluster, capsys):
     leave_report(tmp_path / "sweep" / "demo_points_1")
     assert submitted(tmp_path) == 0
     assert "job 77: 2 runs submitted, 1 done before" in capsys.readouterr().out
@@ -197,7 +197,7 @@ def test_runs_are_submitted_with_their_places(tmp_path, cluster, capsys):
     assert (tmp_path / "sweep" / "demo_points_2" / "job.txt").read_text() == "77_2\n"
     cluster(squeue="echo '77_2 PENDING'")
     assert submitted(tmp_path) == 2 and "demo_points_2 is still in the queue" in refusal(capsys)
-    (tmp_path / "table.csv").write_text(HEAD + "demo,points,,0\n")  # its job would find another run at its place
+    (tmp_path / "table.csv").write_text(HEAD + "demo,points,,0\n")  # its job would find another run at its index
     assert submitted(tmp_path) == 2 and "demo_points_2 is still in the queue" in refusal(capsys)
     assert len(read_runs(tmp_path / "sweep")) == 3
 
@@ -216,8 +216,8 @@ def test_a_sweep_that_is_done_remembers_its_runs(tmp_path, cluster, capsys):
         ({"squeue": "exit 3"}, "exit code 3"),
         ({"sbatch": "printf 'error: a\\nerror: b\\n' >&2; exit 1"}, "sbatch refused: error: a error: b"),
         ({"sbatch": "exit 1"}, "sbatch refused: exit code 1"),
-        ({"sbatch": "printf 'done\\377'"}, "no number of a job"),
-        ({"sbatch": ""}, "sbatch answers '' and no number"),
+        ({"sbatch": "printf 'done\\377'"}, "without the number of a job"),
+        ({"sbatch": ""}, "sbatch answers '' without the number"),
     ],
 )
 def test_answers_of_slurm_that_are_not_as_expected(tmp_path, cluster, capsys, scripts, told):
@@ -317,9 +317,9 @@ lines = st.lists(cells, min_size=3, max_size=5).map(",".join)
 )
 @example(HEAD, ["demo,points,,0-2"], "\n", b"", 0)
 @example(HEAD, ["demo,points,--x\ny,0"], "\n", b"", 0)
-def test_any_table_is_runs_or_a_line(tmp_path, head, lines, end, noise, place):
+def test_any_table_is_runs_or_a_line(tmp_path, head, lines, end, noise, position):
     text = (head + "".join(line + end for line in lines)).encode("utf-8", "replace")
-    (tmp_path / "table.csv").write_bytes(text[:place] + noise + text[place:])
+    (tmp_path / "table.csv").write_bytes(text[:position] + noise + text[position:])
     try:
         runs = read_table(tmp_path / "table.csv", tmp_path / "sweep")
     except InputError as problem:

@@ -1,4 +1,4 @@
-"""Sweeps: what a table means, what is told before anything is submitted, and what is known of runs."""
+"""Sweeps: the meaning of a table, errors before anything is submitted, and the states of runs."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 import main
 from jobs import submit
 from jobs.collect import medians, row_of
-from jobs.states import known
+from jobs.states import state_of
 from jobs.sweep import SweepRun, read_runs, read_table, seeds_in, write_runs
 from settings.errors import InputError
 from system import signals
@@ -93,32 +93,32 @@ def report(folder, psnr, interrupted=False):
     (folder / "report.json").write_text(json.dumps(content))
 
 
-def test_what_is_known_of_a_run(tmp_path, monkeypatch, capsys):
+def test_the_states_of_a_run(tmp_path, monkeypatch, capsys):
     run = SweepRun("demo", "points", 0, str(tmp_path / "demo_points_0"), [])
-    assert known(run, {}, tmp_path).state == "not submitted"
+    assert state_of(run, {}, tmp_path).state == "not submitted"
     folder = tmp_path / "demo_points_0"
     folder.mkdir()
     (folder / "job.txt").write_text("12_0\n")
     (folder / "log.txt").write_text("epoch 1: train 20 dB\n")
-    assert known(run, {"12_0": "PENDING"}, tmp_path).state == "queued"
-    running = known(run, {"12_0": "RUNNING"}, tmp_path)
+    assert state_of(run, {"12_0": "PENDING"}, tmp_path).state == "queued"
+    running = state_of(run, {"12_0": "RUNNING"}, tmp_path)
     assert (running.state, running.remark) == ("running", "epoch 1: train 20 dB")
-    assert "does not say why" in known(run, {}, tmp_path).remark
+    assert "does not say why" in state_of(run, {}, tmp_path).remark
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "12_0.out").write_text("training: 3%\nmain.py: --lr1 is out of range\n")
-    assert known(run, {}, tmp_path) == type(running)("failed", "main.py: --lr1 is out of range", "12_0")
+    assert state_of(run, {}, tmp_path) == type(running)("failed", "main.py: --lr1 is out of range", "12_0")
     monkeypatch.setattr(main, "run", lambda _: signals.stop_together("SIGUSR1"))
     assert main.main([]) == 75
     (tmp_path / "output" / "12_0.out").write_text(capsys.readouterr().err)
-    assert known(run, {}, tmp_path).state == "stopped"
+    assert state_of(run, {}, tmp_path).state == "stopped"
     (tmp_path / "output" / "12_0.out").write_text(
         f"slurmstepd: error: Detected 1 oom_kill event\n{folder} is in use (job 12): this job waits until that run ends\n"
     )
-    assert known(run, {}, tmp_path).remark == "slurmstepd: error: Detected 1 oom_kill event"
+    assert state_of(run, {}, tmp_path).remark == "slurmstepd: error: Detected 1 oom_kill event"
     report(folder, 30.0, interrupted=True)
-    assert known(run, {}, tmp_path).state == "failed"
+    assert state_of(run, {}, tmp_path).state == "failed"
     report(folder, 30.0)
-    assert known(run, {}, tmp_path).state == "done"
+    assert state_of(run, {}, tmp_path).state == "done"
 
 
 def test_medians_over_seeds(tmp_path):

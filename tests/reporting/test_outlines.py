@@ -1,4 +1,4 @@
-"""The sheet that shows what was carved."""
+"""outlines.png: the masks that carving used."""
 
 from dataclasses import replace
 
@@ -29,4 +29,4 @@ def test_masks_that_were_not_used_as_given_stand_beside_those_that_were(tmp_path
     sheet = np.asarray(Image.open(tmp_path / "outlines.png"))
     assert sheet.shape == (height, 8 * width, 3)
     assert (sheet[:, width : 2 * width] == scene.train.images[0]).all() and (sheet[:, :width] != scene.train.images[0]).any()
-    assert not sheet[:, 6 * width :].any()  # the row's last place is empty
+    assert not sheet[:, 6 * width :].any()  # the row's last cell is empty

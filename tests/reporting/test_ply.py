@@ -104,7 +104,7 @@ def test_files_that_cannot_be_read_back_are_told_in_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value", "sentence"),
+    ("name", "index", "value", "sentence"),
     [
         ("base", (2, 1), math.nan, r"base\[2, 1\] is nan"),
         ("positions", (3, 0), math.inf, r"positions\[3, 0\] is inf"),
@@ -116,9 +116,9 @@ def test_files_that_cannot_be_read_back_are_told_in_a_sentence(tmp_path):
         ("radius", (3,), math.nan, r"radius\[3\] is nan"),
     ],
 )
-def test_values_that_are_none_are_named(tmp_path, name, place, value, sentence):
+def test_values_that_are_not_valid_are_named(tmp_path, name, index, value, sentence):
     cloud = _cloud(5)
-    cloud[name][place] = value
+    cloud[name][index] = value
     save_ply(tmp_path / "points.ply", **cloud)
     with pytest.raises(InputError, match=sentence):
         load_ply(tmp_path / "points.ply")

@@ -94,7 +94,7 @@ def test_run_folder_is_complete_and_nothing_half_written_is_left(done):
 
 
 class _Page(HTMLParser):
-    """Collects what a page loads, its words and its script count."""
+    """Collects the files that a page loads, its words and its number of scripts."""
 
     def __init__(self):
         super().__init__()
@@ -317,6 +317,6 @@ def test_peak_memory_grows_with_what_is_held():
 
 
 def test_noise_is_encoded():
-    """Pictures whose JPEG is larger than a byte a pixel."""
+    """Pictures whose JPEG has more than one byte per pixel."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (378, 504, 3), dtype=np.uint8))
     assert len(_jpeg(noise, 95)[1]) > 378 * 504

@@ -1,4 +1,4 @@
-"""The orbit: where its cameras stand, and a file that plays."""
+"""The orbit: the positions of its cameras, and a file that plays."""
 
 import math
 
@@ -10,7 +10,7 @@ import torch
 from datasets.cameras import Cameras
 from models.rendering import Rendering
 from reporting import video
-from reporting.orbit import orbit, placement
+from reporting.orbit import arrangement, orbit
 from tests.reporting.fake_model import FakeModel, ring_of_cameras, small_split
 
 BOUNDS = torch.tensor([[-1.0] * 3, [1.0] * 3])
@@ -66,7 +66,7 @@ def test_orbit_of_a_scene_seen_from_one_side_stays_on_that_side():
 def test_orbit_follows_a_world_that_is_turned_and_shifted():
     rotation, shift = _some_rotation(), torch.tensor([5.0, -3.0, 2.0])
     cameras = ring_of_cameras(20, 64, 48)
-    moved = placement(_moved(cameras, rotation, shift), BOUNDS)
+    moved = arrangement(_moved(cameras, rotation, shift), BOUNDS)
     assert torch.allclose(moved.center.float(), shift, atol=2e-2)
     assert torch.allclose(moved.up.float(), rotation[:, 2], atol=1e-3)
     assert moved.distance == pytest.approx(4.0, abs=2e-2)
@@ -76,8 +76,8 @@ def test_stray_cameras_do_not_move_the_centre():
     cameras = ring_of_cameras(20, 64, 48)
     poses = cameras.camera_to_world.clone()
     poses[3, :, :3] = poses[3, :, :3] @ torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # looks sideways
-    place = placement(Cameras(cameras.intrinsics, poses, 64, 48), BOUNDS)
-    assert place.center.norm() < 0.02
+    found = arrangement(Cameras(cameras.intrinsics, poses, 64, 48), BOUNDS)
+    assert found.center.norm() < 0.02
 
 
 def test_parallel_and_single_cameras_use_the_scenes_box():
@@ -86,12 +86,12 @@ def test_parallel_and_single_cameras_use_the_scenes_box():
     poses[:, :, 3] += torch.arange(5)[:, None] * 0.1 * poses[0, :, 0]  # side by side
     parallel = Cameras(one.intrinsics.repeat(5, 1, 1), poses, 64, 48)
     for cameras in (one, parallel):
-        place = placement(cameras, BOUNDS)
-        assert place.center.norm() < 0.5
-        assert torch.allclose(place.up.float(), cameras.camera_to_world[0, :, 1], atol=1e-4)
+        found = arrangement(cameras, BOUNDS)
+        assert found.center.norm() < 0.5
+        assert torch.allclose(found.up.float(), cameras.camera_to_world[0, :, 1], atol=1e-4)
         assert torch.isfinite(orbit(cameras, BOUNDS, 8, 32, 24).camera_to_world).all()
     with pytest.raises(ValueError, match="at least one camera"):
-        placement(one[[]], BOUNDS)
+        arrangement(one[[]], BOUNDS)
 
 
 def test_field_of_view_is_kept_at_another_size():
@@ -157,5 +157,5 @@ def test_depth_scale_of_an_empty_model_is_harmless():
 
     split = small_split(2)
     with torch.no_grad():
-        near, far = video.depth_range(Empty(split), split.cameras, "black")
+        near, far = video.depth_scale(Empty(split), split.cameras, "black")
     assert near < far

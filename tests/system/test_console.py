@@ -22,7 +22,7 @@ with open(sys.argv[1], "w") as file:
 
 
 def ended(shell: str, tmp_path, **variables) -> tuple[int, str, int]:
-    """Exit code, what was shown, and the number of the file that was opened last, of a program that says a lot."""
+    """(exit code, output, number of the file that was opened last) of a program that prints a lot."""
     command = shell.replace("PROGRAM", f"{sys.executable} -c '{CODE}' {tmp_path}/file")
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ | variables)
     return done.returncode, done.stdout + done.stderr, int((tmp_path / "file").read_text())

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and what cannot be written is told in a sentence."""
+"""Files are written completely or not at all, and a failure to write is one sentence."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from system.files import append_text, atomic, check_writable, remove_partial, wr
 
 @pytest.fixture
 def small_disk():
-    """No file may be larger than 100,000 bytes: what a full disk is to a program."""
+    """No file may be larger than 100,000 bytes, which acts like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield
@@ -51,7 +51,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, small_disk):
         (errno.EIO, "another folder"),
     ],
 )
-def test_a_file_that_cannot_take_its_place_is_told(tmp_path, monkeypatch, code, advice):
+def test_a_file_that_cannot_be_renamed_is_named(tmp_path, monkeypatch, code, advice):
     def failing(*_):
         raise OSError(code, os.strerror(code))
 

@@ -1,4 +1,4 @@
-"""Free memory: the machine's, or what the limit of a container or a job leaves."""
+"""Free memory: the machine's, or below the limit of a container or a job."""
 
 import pytest
 

@@ -132,7 +132,7 @@ def test_a_file_with_values_of_other_types_names_no_owner(tmp_path, monkeypatch,
 
 
 def test_of_two_machines_that_take_a_dead_ones_folder_the_last_has_it(tmp_path, monkeypatch, impatient):
-    """Where the kernel's locks are not shared, what both wrote decides."""
+    """If machines do not share the kernel's locks, the last version of the file decides."""
     path = tmp_path / "run.lock"
     write_owner(path)
     os.utime(path, (1.0, 1.0))

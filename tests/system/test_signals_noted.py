@@ -1,4 +1,4 @@
-"""Signals leave notes, which are answered where the program chooses to."""
+"""Signals are noted, and the program stops at its next check."""
 
 import os
 import signal

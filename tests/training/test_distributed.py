@@ -142,7 +142,7 @@ def test_variables_that_do_not_fit_are_reported(monkeypatch):
     for missing in given:
         for name, value in given.items():
             monkeypatch.setenv(name, "" if name == missing else value)
-        with pytest.raises(InputError, match=f"missing, or not as it must be: {missing}; start them by torchrun"):
+        with pytest.raises(InputError, match=f"missing or not valid: {missing}; start the ranks by torchrun"):
             ranks.check()
     monkeypatch.setenv("RANK", "2")
     with pytest.raises(InputError, match="RANK 2"):

@@ -62,7 +62,7 @@ def test_invalid_settings_are_named(tmp_path, name, value):
 
 def test_objects_of_other_programs_are_not_loaded(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
-    with pytest.raises(InputError, match=r"model\.pt cannot be read: it holds objects of a program.*state_dict"):
+    with pytest.raises(InputError, match=r"model\.pt cannot be read: it holds other objects than tensors.*state_dict"):
         load_weights(tmp_path / "model.pt", "cpu")
 
 

@@ -1,4 +1,4 @@
-"""Folders that the program makes: whole or not at all, by one process or several at once."""
+"""Folders that the program makes: completely or not at all, also if several processes make one at the same time."""
 
 import os
 import shutil
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STALE_SECONDS = 24 * 3600  # a half-made folder that old has no maker any more
+STALE_SECONDS = 24 * 3600  # a half-made folder that is older was left by a process that has ended
 
 
 @contextmanager
-def made(folder: Path, is_whole: Callable[[], bool]) -> Iterator[Path]:
-    """A hidden folder beside `folder`, to be filled, which takes its place at the end and replaces what was there.
+def atomic_folder(folder: Path, is_whole: Callable[[], bool]) -> Iterator[Path]:
+    """Yields a hidden folder beside `folder`, to be filled; at the end it is renamed to `folder`, and replaces an older one.
 
-    Where another process was faster, so that `is_whole()`, what that one made is kept. Nothing is left of a folder that could
-    not be filled, and what was there stays. Raises OSError where nothing can be written.
+    If `is_whole()` is true at the end, because another process was faster, that folder is kept. After an exception the hidden
+    folder is removed, and an older `folder` stays. Raises OSError if it cannot be written.
     """
     prefix = f".{folder.name}.making-"
     making = folder.parent / f"{prefix}{uuid.uuid4().hex[:12]}"
@@ -30,7 +30,7 @@ def made(folder: Path, is_whole: Callable[[], bool]) -> Iterator[Path]:
             if not is_whole():
                 _move(making, folder)
         except OSError:
-            if not is_whole():  # nor did another process put its own there in between
+            if not is_whole():  # true if another process put its own there in between
                 raise
     finally:
         shutil.rmtree(making, ignore_errors=True)

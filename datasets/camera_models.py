@@ -1,4 +1,4 @@
-"""Lenses of photographs, and the pictures that a pinhole would have taken."""
+"""Camera models of photographs: focal lengths, principal point and lens distortion; and undistortion."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -10,18 +10,18 @@ from scipy import ndimage
 from datasets.projections import PROJECTIONS
 from settings.errors import InputError
 
-WIDEST = 130.0  # degrees between opposite corners, at most, of the picture that is made of a fisheye's
-_SHORTEST, _STEPS = 0.02, 60  # smallest focal length, as a fraction of the lens's; halvings of an interval
+WIDEST = 130.0  # degrees between opposite corners of an undistorted fisheye picture, at most
+_SMALLEST_ZOOM, _STEPS = 0.02, 60  # pinhole's focal length as a fraction of the camera's; halvings of an interval
 
 
 @dataclass(frozen=True)
-class Lens:
-    """Focal lengths and principal point in px of a picture of width x height px, and the lens's distortion.
+class CameraModel:
+    """Focal lengths and principal point in px of a picture of width x height px, and the distortion.
 
     Image coordinates count from the picture's top left corner, so that a pixel's centre is at +0.5. A point (x, y, 1) in
-    front of the camera, y down, is pictured at col = fx x' + cx, row = fy y' + cy, where x' and y' are those of the
-    projection: `datasets.projections` has the formulas and the coefficients' meanings. The pinhole whose picture is made of
-    the lens's has its size and principal point; its focal lengths are the lens's times `zoom`.
+    front of the camera, y down, is seen at col = fx x' + cx, row = fy y' + cy; (x', y') = projection(x, y), whose formulas and
+    coefficients are in `datasets.projections`. Undistorted pictures are those of a pinhole with the same size and principal
+    point, and with the focal lengths times `zoom`.
     """
 
     fx: float
@@ -53,10 +53,10 @@ class Lens:
 
     @property
     def zoom(self) -> float:
-        """The pinhole's focal length as a multiple of the lens's.
+        """The pinhole's focal length divided by this camera's.
 
-        1 for a radial distortion. For the others, whose pictures bend more: the smallest for which the lens pictured all that
-        the pinhole does, and its opposite corners are at most `WIDEST` apart; infinite if there is none.
+        1 for a radial distortion. For the others, which bend more: the smallest with which the camera sees all that the pinhole
+        sees, and the pinhole's opposite corners are at most `WIDEST` apart; infinite if there is none.
         """
         return 1.0 if self.projection == "radial" else _zoom(self)
 
@@ -66,8 +66,8 @@ class Lens:
         zoom = self.zoom
         return np.array([[self.fx * zoom, 0, self.cx], [0, self.fy * zoom, self.cy], [0, 0, 1]])
 
-    def scaled(self, width: int, height: int) -> "Lens":
-        """The same lens for the whole picture at another size."""
+    def scaled(self, width: int, height: int) -> "CameraModel":
+        """The same camera for the whole picture at another size."""
         across, down = width / self.width, height / self.height
         return replace(
             self, fx=self.fx * across, cx=self.cx * across, fy=self.fy * down, cy=self.cy * down, width=width, height=height
@@ -78,7 +78,7 @@ class Lens:
         return PROJECTIONS[self.projection](x, y, self)
 
     def check(self, where: str) -> None:
-        """Raise InputError if the distortion folds the picture over, so that no pinhole picture can be made of it."""
+        """Raise InputError if the distortion folds the picture over, so that it cannot be undistorted."""
         if not self.is_distorted:
             return
         if not np.isfinite(list(self.coefficients.values())).all():
@@ -97,13 +97,13 @@ class Lens:
 
 
 @lru_cache(maxsize=256)
-def _zoom(lens: Lens) -> float:
-    """The smallest zoom of `Lens.zoom`, found by halving: with more of it, a pinhole's picture shows less."""
+def _zoom(camera: CameraModel) -> float:
+    """`CameraModel.zoom`, found by halving: the larger the zoom, the less the pinhole sees."""
     left, right, top, bottom = (
-        -lens.cx / lens.fx,
-        (lens.width - lens.cx) / lens.fx,
-        -lens.cy / lens.fy,
-        (lens.height - lens.cy) / lens.fy,
+        -camera.cx / camera.fx,
+        (camera.width - camera.cx) / camera.fx,
+        -camera.cy / camera.fy,
+        (camera.height - camera.cy) / camera.fy,
     )
     along = np.linspace(0, 1, 65)
     x = np.concatenate([left + (right - left) * along] * 2 + [np.full_like(along, left), np.full_like(along, right)])
@@ -111,12 +111,12 @@ def _zoom(lens: Lens) -> float:
 
     def pictured(zoom: float) -> bool:
         with np.errstate(all="ignore"):
-            across, down = lens.distort(x / zoom, y / zoom)
+            across, down = camera.distort(x / zoom, y / zoom)
         slack = 1e-9 * max(right - left, bottom - top)
         inside = (across >= left - slack) & (across <= right + slack) & (down >= top - slack) & (down <= bottom + slack)
         return bool(inside.all())
 
-    low = max(float(np.hypot(x, y).max()) / math.tan(math.radians(WIDEST / 2)), _SHORTEST)
+    low = max(float(np.hypot(x, y).max()) / math.tan(math.radians(WIDEST / 2)), _SMALLEST_ZOOM)
     if pictured(low):
         return low
     high = low
@@ -131,27 +131,28 @@ def _zoom(lens: Lens) -> float:
     return high
 
 
-def undistort(image: np.ndarray, lens: Lens, *, smooth: bool = True) -> np.ndarray:
-    """The picture (H, W, C) uint8 that a pinhole with the intrinsics `lens.matrix` would have taken in place of `image`.
+def undistort(image: np.ndarray, camera: CameraModel, *, smooth: bool = True) -> np.ndarray:
+    """The picture (H, W, C) uint8 of a pinhole with the intrinsics `camera.matrix`, sampled from the distorted `image`.
 
-    `lens` may be stated for another size of the same picture. Channel by channel, bilinear; by cubic splines for a fisheye, whose
-    edges are stretched, unless `smooth` is False: splines overshoot beside the outline of a mask. Where the pinhole sees more
-    than the lens did, the picture's edge is repeated: no border of another colour is learned as part of the scene.
+    `camera` may be stated for another size of the same picture. Channel by channel, bilinear; by cubic splines for a fisheye,
+    whose edges are stretched, unless `smooth` is False: splines overshoot beside the outline of a mask. Outside the distorted
+    picture its edge is repeated, because a border of another colour would be learned as part of the scene.
     """
     rows, columns, channels = image.shape
-    positions = _sources(lens.scaled(columns, rows))
-    pinhole, order, largest = np.empty_like(image), 3 if smooth and lens.projection != "radial" else 1, np.iinfo(image.dtype).max
+    positions = _sources(camera.scaled(columns, rows))
+    order = 3 if smooth and camera.projection != "radial" else 1
+    pinhole, largest = np.empty_like(image), np.iinfo(image.dtype).max
     for channel in range(channels):
         values = ndimage.map_coordinates(image[..., channel], positions, np.float32, order=order, mode="nearest")
         pinhole[..., channel] = np.rint(values).clip(0, largest)
     return pinhole
 
 
-@lru_cache(maxsize=4)  # views that share a lens come one after the other
-def _sources(lens: Lens) -> np.ndarray:
-    """Where each pixel of the pinhole's picture is found in the lens's: (2, H, W) float32, rows and columns as indices."""
-    zoom = lens.zoom
-    x = (np.arange(lens.width) + 0.5 - lens.cx) / (lens.fx * zoom)
-    y = (np.arange(lens.height) + 0.5 - lens.cy) / (lens.fy * zoom)
-    x, y = lens.distort(*np.meshgrid(x, y))
-    return np.stack([lens.fy * y + lens.cy - 0.5, lens.fx * x + lens.cx - 0.5]).astype(np.float32)
+@lru_cache(maxsize=4)  # views that share a camera come one after the other
+def _sources(camera: CameraModel) -> np.ndarray:
+    """The position of each of the pinhole's pixels in the distorted picture: (2, H, W) float32, rows and columns as indices."""
+    zoom = camera.zoom
+    x = (np.arange(camera.width) + 0.5 - camera.cx) / (camera.fx * zoom)
+    y = (np.arange(camera.height) + 0.5 - camera.cy) / (camera.fy * zoom)
+    x, y = camera.distort(*np.meshgrid(x, y))
+    return np.stack([camera.fy * y + camera.cy - 0.5, camera.fx * x + camera.cx - 0.5]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Lenses, reduced decoding, and poses: against values worked by hand."""
+"""Camera models, reduced decoding, and poses: against values worked by hand."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 from scipy import ndimage
 
 from datasets import pictures, shrinking
-from datasets.lenses import Lens, undistort
+from datasets.camera_models import CameraModel, undistort
 from datasets.paths import circle, spiral
 from datasets.pictures import PictureFile, read_picture, shrink
 from datasets.poses import average_pose, look_at, moved, similarity
@@ -16,7 +16,7 @@ from tests.datasets.written_photos import facing, opengl
 
 def test_distortion_worked_by_hand():
     """x = 0.5, y = -0.25: r^2 = 0.3125; radial = 1 + 0.1 r^2 + 0.2 r^4 - 0.3 r^6 = 1.0416259765625."""
-    lens = Lens(100, 100, 50, 50, 100, 100, k1=0.1, k2=0.2, k3=-0.3, p1=0.01, p2=0.02)
+    lens = CameraModel(100, 100, 50, 50, 100, 100, k1=0.1, k2=0.2, k3=-0.3, p1=0.01, p2=0.02)
     x, y = lens.distort(np.array(0.5), np.array(-0.25))
     assert x == pytest.approx(0.5 * 1.0416259765625 + 0.02 * 0.5 * -0.25 + 0.02 * (0.3125 + 0.5))
     assert y == pytest.approx(-0.25 * 1.0416259765625 + 0.01 * (0.3125 + 0.125) + 0.04 * 0.5 * -0.25)
@@ -24,32 +24,32 @@ def test_distortion_worked_by_hand():
 
 def test_an_undistorted_picture_is_a_pinholes():
     """A lens with k1 photographs a linear ramp in x'; the pinhole's picture of it is x (1 + k1 r^2), to bilinear precision."""
-    lens = Lens(80, 80, 50, 40, 100, 80, k1=-0.2)
+    lens = CameraModel(80, 80, 50, 40, 100, 80, k1=-0.2)
     ramp = np.tile((np.arange(100) * 2.5).astype(np.uint8)[:, None], (80, 1, 2))
     columns, rows = np.meshgrid((np.arange(100) + 0.5 - 50) / 80, (np.arange(80) + 0.5 - 40) / 80)
     source = 80 * columns * (1 - 0.2 * (columns**2 + rows**2)) + 50 - 0.5
     np.testing.assert_allclose(undistort(ramp, lens)[..., 1], 2.5 * source, atol=1.01)
-    assert np.array_equal(undistort(ramp, Lens(80, 80, 50, 40, 100, 80)), ramp)
+    assert np.array_equal(undistort(ramp, CameraModel(80, 80, 50, 40, 100, 80)), ramp)
 
 
 def test_the_edge_is_repeated_where_the_pinhole_sees_more():
-    lens = Lens(80, 80, 50, 40, 100, 80, k1=0.3)
+    lens = CameraModel(80, 80, 50, 40, 100, 80, k1=0.3)
     picture = np.full((80, 100, 3), 200, np.uint8)
     assert (undistort(picture, lens) == 200).all()
 
 
 def test_a_lens_that_folds_the_picture_is_refused():
-    Lens(100, 100, 50, 50, 100, 100, k1=-0.3, k2=0.1).check("here")  # r up to 0.71: 1 - 0.9 r^2 + 0.5 r^4 > 0
+    CameraModel(100, 100, 50, 50, 100, 100, k1=-0.3, k2=0.1).check("here")  # r up to 0.71: 1 - 0.9 r^2 + 0.5 r^4 > 0
     with pytest.raises(InputError, match="here: the lens distortion"):
-        Lens(50, 50, 50, 50, 100, 100, k1=-0.3).check("here")  # r up to 1.41: 1 - 0.9 r^2 < 0
+        CameraModel(50, 50, 50, 50, 100, 100, k1=-0.3).check("here")  # r up to 1.41: 1 - 0.9 r^2 < 0
     with pytest.raises(InputError, match="not finite"):
-        Lens(50, 50, 50, 50, 100, 100, p1=float("nan")).check("here")
+        CameraModel(50, 50, 50, 50, 100, 100, p1=float("nan")).check("here")
 
 
 def test_a_fisheyes_picture_shows_what_the_lens_saw():
     """An equidistant lens of 100 px a radian, 160 x 120 px: its bottom edge is 0.6 radians from the middle, its right edge 0.8.
     The pinhole that sees tan(0.6) = 0.684 half its height down has a focal length of 60 / 0.684 = 87.7 px."""
-    lens = Lens(100, 100, 80, 60, 160, 120, projection="fisheye")
+    lens = CameraModel(100, 100, 80, 60, 160, 120, projection="fisheye")
     lens.check("here")
     np.testing.assert_allclose(lens.matrix, [[60 / np.tan(0.6), 0, 80], [0, 60 / np.tan(0.6), 60], [0, 0, 1]], rtol=1e-7, atol=0)
     x, y = lens.distort(np.array(0.0), np.array(np.tan(0.6)))
@@ -61,7 +61,7 @@ def test_a_fisheyes_picture_shows_what_the_lens_saw():
 @pytest.mark.parametrize("degrees", [150, 180, 220, 300])
 def test_the_field_of_very_wide_lenses_is_cut(degrees):
     """A circle of 200 px across holds all; the pinhole's corners are 130 degrees apart: 100 sqrt(2) / tan(65) = 65.9 px."""
-    lens = Lens(*[200 / np.radians(degrees)] * 2, 100, 100, 200, 200, projection="fisheye")
+    lens = CameraModel(*[200 / np.radians(degrees)] * 2, 100, 100, 200, 200, projection="fisheye")
     lens.check("here")
     assert lens.matrix[0, 0] == pytest.approx(100 * np.sqrt(2) / np.tan(np.radians(65)))
     ramp = np.repeat(np.hypot(*(np.mgrid[:200, :200] + 0.5 - 100))[..., None], 3, 2)  # the distance from the middle: the angle
@@ -72,13 +72,13 @@ def test_the_field_of_very_wide_lenses_is_cut(degrees):
 
 def test_fisheyes_that_cannot_be():
     with pytest.raises(InputError, match=r"here: the lens distortion \(k1 -2\) folds the picture over"):
-        Lens(50, 50, 50, 50, 100, 100, k1=-2, projection="fisheye").check("here")
+        CameraModel(50, 50, 50, 50, 100, 100, k1=-2, projection="fisheye").check("here")
     with pytest.raises(InputError, match="folds"):
-        Lens(50, 50, -200, 50, 100, 100, projection="fisheye").check("here")  # the middle is outside the picture
+        CameraModel(50, 50, -200, 50, 100, 100, projection="fisheye").check("here")  # the middle is outside the picture
 
 
 def test_a_lens_scales_with_its_picture():
-    lens = Lens(100, 90, 52, 41, 100, 80, k1=0.1).scaled(50, 20)
+    lens = CameraModel(100, 90, 52, 41, 100, 80, k1=0.1).scaled(50, 20)
     assert (lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, lens.k1) == (50, 22.5, 26, 10.25, 50, 20, 0.1)
 
 
@@ -96,7 +96,7 @@ def test_shrinking_in_blocks_gives_the_same(monkeypatch):
 
 
 def test_a_large_jpeg_is_not_decoded_in_full(tmp_path, monkeypatch):
-    """2003 x 1504 px at 1/8: what is averaged is no larger than an eighth of it, rounded up, and its mean is the picture's."""
+    """2003 x 1504 px at 1/8: at most an eighth of it, rounded up, is averaged, and its mean is the picture's."""
     smooth = np.linspace(0, 250, 2003)[None, :] * np.linspace(0.3, 1, 1504)[:, None]
     picture = np.repeat(smooth[..., None], 3, 2).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.jpg", quality=98)
@@ -106,7 +106,7 @@ def test_a_large_jpeg_is_not_decoded_in_full(tmp_path, monkeypatch):
     assert decoded == [(188, 251, 3)] and small.shape == (188, 250, 3)
     np.testing.assert_allclose(small.astype(float), shrink(picture, 250, 188), atol=2.1)
     decoded.clear()
-    bent = Lens(1800, 1800, 1001.5, 752, 2003, 1504, k1=0.01)
+    bent = CameraModel(1800, 1800, 1001.5, 752, 2003, 1504, k1=0.01)
     read_picture(PictureFile(tmp_path / "a.jpg", 250, 188, bent), "RGB")
     assert decoded[0] == (376, 501, 3)  # twice the size, for the lens
 
@@ -157,8 +157,8 @@ def test_the_circle_looks_at_the_origin():
 
 @pytest.mark.parametrize("projection", ["radial", "fisheye"])
 def test_masks_stay_masks(projection):
-    """No false foreground beside the outline of a mask: its pinhole picture has nothing where the lens saw nothing near."""
-    lens = Lens(40.0, 40.0, 40, 40, 80, 80, k1=0.1, projection=projection)
+    """No false foreground beside the outline of a mask: undistorted pixels far from the mask stay 0."""
+    lens = CameraModel(40.0, 40.0, 40, 40, 80, 80, k1=0.1, projection=projection)
     mask = np.zeros((80, 80, 1), np.uint8)
     mask[20:60, 20:60] = 255
     seen, full = undistort(mask, lens, smooth=False), undistort(np.full_like(mask, 255), lens, smooth=False)
