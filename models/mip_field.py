@@ -46,7 +46,17 @@ class MipField(RayModel):
         if not (network.shape.integrated and network.shape.colours and network.shape.use_directions):
             raise ValueError("its network has to see Gaussians and directions, and to have colours")
         self.network, self.sampling, self.points = network, sampling, POINTS
-        self.radiance_samples = 0
+
+    @property
+    def radiance_samples(self) -> int:
+        """Samples per ray that evaluate the radiance alone: 0, every sample does."""
+        return 0
+
+    @radiance_samples.setter
+    def radiance_samples(self, count: int) -> None:
+        """Raises ValueError for any other number."""
+        if count:
+            raise ValueError("it evaluates the radiance at every sample")
 
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; training needs the same ones as rendering."""

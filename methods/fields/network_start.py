@@ -1,4 +1,4 @@
-"""The original NeRF before training: its networks and the samples of its rays, from the flags and the scene."""
+"""The original NeRF and mip-NeRF before training: its networks and the samples of its rays, from the flags and the scene."""
 
 import math
 
@@ -6,6 +6,7 @@ import torch
 
 from datasets.scene import Scene
 from methods.fields.options import FieldOptions
+from models.mip_field import ConeSampling, MipField
 from models.network_field import NetworkField, NetworkShape
 from models.rays import Ndc
 from models.sampled_field import SampledField, Sampling
@@ -39,6 +40,23 @@ def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Gener
     coarse = network(options.netdepth, options.netwidth, colours=not options.rvs)
     fine = network(options.netdepth_fine, options.netwidth_fine) if chosen.importance else None
     return SampledField(coarse, fine, chosen, scene_ndc(scene))
+
+
+def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generator) -> MipField:
+    """mip-NeRF before training, nearly clear as `initial_networks` are. Raises InputError for inverse depth if depths begin at
+    0."""
+    chosen = sampling(scene, options, endless=False)
+    density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
+    shape = NetworkShape(
+        options.netdepth,
+        options.netwidth,
+        options.multires,
+        options.multires_views,
+        density_shift=math.log(math.expm1(density)),
+        integrated=True,
+    )
+    cones = ConeSampling(chosen.near, chosen.far, options.N_samples, options.lindisp)
+    return MipField(NetworkField(shape, generator), cones, scene_ndc(scene))
 
 
 def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:

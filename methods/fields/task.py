@@ -9,7 +9,8 @@ import torch
 from datasets.scene import Scene, Split
 from methods.fields.grid_start import initial_field
 from methods.fields.grid_steps import GridSteps
-from methods.fields.network_start import initial_networks
+from methods.fields.mip_steps import MipSteps
+from methods.fields.network_start import initial_cones, initial_networks
 from methods.fields.network_steps import NetworkSteps
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches, rays_psnr
@@ -25,6 +26,7 @@ from training import distributed
 from training.step_task import StepTask
 
 _VALIDATION_RAYS = 8192
+_STEPS = {"mlp": NetworkSteps, "mip": MipSteps}
 
 
 class FieldTask(StepTask):
@@ -63,6 +65,8 @@ class FieldTask(StepTask):
             model = field_in(load_field(path), path, scene, options)
         elif options.field == "mlp":
             model = initial_networks(scene, options, self.generator)
+        elif options.field == "mip":
+            model = initial_cones(scene, options, self.generator)
         else:
             model = initial_field(scene, options.field, self.generator)
         if model.field_word != options.field:
@@ -85,7 +89,7 @@ class FieldTask(StepTask):
         random = options.random_bkgd and scene.train.alpha is not None and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
-        steps: Any = NetworkSteps if options.field == "mlp" else GridSteps
+        steps: Any = _STEPS.get(options.field, GridSteps)
         self.ray_steps = steps(model, options, self.generator)
         self.optimizer = self.ray_steps.optimizer
 
