@@ -10,7 +10,7 @@ ORIGINAL_CUBE = 2.0  # half an edge of the cube that the original program carves
 # parallel, and the point where they meet is noise.
 _MEETING = 0.01
 _FAR, _AWAY, _FEW = 10.0, 60.0, 0.1  # times the median distance; degrees; the fraction of the views that may be odd
-_LEAST = 5  # views of which one can be called odd
+_LEAST = 5  # the least number of views among which one may be odd
 _ROUNDS, _PRIOR = 10, 1e-5  # of the robust point: rounds of reweighting; weight of the box's middle, relative to all axes
 
 
@@ -38,7 +38,7 @@ def odd_views(cameras: Cameras) -> list[int]:
     return odd if len(odd) <= max(1, _FEW * count) else []
 
 
-def usual(cameras: Cameras) -> Cameras:
+def without_odd_views(cameras: Cameras) -> Cameras:
     """The cameras that are not odd (`odd_views`); the same object if none is."""
     odd = set(odd_views(cameras))
     return cameras[[view for view in range(len(cameras)) if view not in odd]] if odd else cameras
@@ -50,7 +50,7 @@ def meeting_point(cameras: Cameras) -> Tensor | None:
     It solves  sum_v (I - d d^T) (x - t) = 0  with the axes' directions d and the camera centres t. None if the axes are almost
     parallel, or if the point lies behind half of the cameras, which then do not look at one object. Odd views do not count.
     """
-    return _meeting_point(usual(cameras))
+    return _meeting_point(without_odd_views(cameras))
 
 
 def _meeting_point(cameras: Cameras) -> Tensor | None:
@@ -94,7 +94,7 @@ def scene_box(cameras: Cameras) -> tuple[Tensor, str]:
     [-2, 2]^3 exactly; so do cameras whose axes do not meet. Odd views (`odd_views`) do not count.
     """
     cube = torch.tensor([[-ORIGINAL_CUBE] * 3, [ORIGINAL_CUBE] * 3])
-    cameras = usual(cameras)
+    cameras = without_odd_views(cameras)
     point = _meeting_point(cameras)
     if point is None:
         return cube, "the cube [-2, 2]^3, because the cameras' axes do not meet"
@@ -113,7 +113,7 @@ def near_and_far(box: Tensor, cameras: Cameras) -> tuple[float, float]:
 
     near is at least 1 % of far, so that it is positive for cameras inside the box.
     """
-    cameras = usual(cameras)
+    cameras = without_odd_views(cameras)
     corners = torch.cartesian_prod(*box.T)
     depths = torch.cat([cameras.project(corners, view)[1] for view in range(len(cameras))])
     far = max(float(depths.max()), 1e-6)

@@ -9,20 +9,20 @@ from torch import Tensor
 from datasets.bounds import meeting_point, near_and_far, odd_views, scene_box
 from datasets.cameras import Cameras
 from datasets.colmap_model import ColmapImage, ColmapModel, image_names, read_model
-from datasets.file_names import images_below, shown, view_names
+from datasets.file_names import images_below, printable, view_names
 from datasets.find import colmap_models
 from datasets.image_folders import ImageFolder, choose_files, copies_alone, image_folders
 from datasets.photographs import (
     Photo,
     cameras_of,
     common_or_largest_size,
-    fitted,
     hold_out,
+    measured,
     read_splits,
     tell_odd_views,
     with_poses,
 )
-from datasets.poses import moved, similarity
+from datasets.poses import similarity, transformed_poses
 from datasets.scene import Scene
 from datasets.sizes import photograph_sizes
 from settings.errors import InputError
@@ -30,7 +30,7 @@ from settings.options import Options
 from system.progress import tell
 
 CAMERA_DISTANCE = 4.0  # world units, as in NeRF-synthetic: step sizes and other lengths keep their meaning
-_STRAYS = 1.0  # % of the points at either end, along each axis and in depth, that are taken for wrong matches
+_STRAYS = 1.0  # % of the points at either end, along each axis and in depth, that count as wrong matches
 _FAR_POINT, _FEW_POINTS = 20.0, 0.05  # times the median distance from the median point; the fraction that may be that far
 _LEAST_POINTS = 8  # fewer are not enough to find the scene's bounds
 _MARGIN = 0.05  # added to the box on each side, as a fraction of its edge
@@ -59,7 +59,7 @@ def load_colmap(folder: Path, options: Options, name: str = "") -> Scene:
     tell_odd_views(cameras_of(photos), [photo.name for photo in photos], where)
     world = standard_world(poses, points, where)
     points = points @ world[:3, :3].T + world[:3, 3]
-    photos = with_poses(photos, moved(poses, world))
+    photos = with_poses(photos, transformed_poses(poses, world))
     train, test = hold_out(len(photos), options.llffhold, model.path, len(model.images))
     test = test[:: options.testskip]
     picked = {"train": [photos[k] for k in train], "val": [], "test": [photos[k] for k in test]}
@@ -186,7 +186,7 @@ def _photos(
             name=called[k],
             camera_to_world=images[k].camera_to_world,
             camera_model=camera_models[k],
-            file=f"images/{shown(names[k])}",
+            file=f"images/{printable(names[k])}",
             divisor=source.divisor,
             size=sizes[k],
         )
@@ -195,7 +195,7 @@ def _photos(
     images = [images[k] for k, _ in used]
     left_out = sorted({image.name for image in model.images} - {image.name for image in images})
     tell(_what_is_used(model, len(photos), left_out, source, others))
-    return images, fitted(photos, model.path.parent, options), source
+    return images, measured(photos, model.path.parent, options), source
 
 
 def _what_is_used(model: ColmapModel, count: int, left_out: list[str], source: ImageFolder, others: str) -> str:
@@ -205,7 +205,7 @@ def _what_is_used(model: ColmapModel, count: int, left_out: list[str], source: I
     if left_out:
         said.append(
             f"{len(left_out)} of {len(model.images)} registered images are not in {source.path.name} and left out "
-            f"({shown(left_out[0])} first)"
+            f"({printable(left_out[0])} first)"
         )
     if others:
         said.append(others)

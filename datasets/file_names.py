@@ -13,7 +13,7 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _REPLACED = (*EXTENSIONS, ".gif", ".heic", ".heif", ".dng", ".cr2", ".nef", ".arw", ".exr")
 
 
-def normal(name: str) -> str:
+def normalised(name: str) -> str:
     """A path as data sets write it: with single slashes and without `./`."""
     return PurePosixPath(name.strip().replace("\\", "/")).as_posix()
 
@@ -94,7 +94,7 @@ def find_files(folder: Path, names: Sequence[str]) -> list[Path | None]:
     one file.
     """
     listed = Folder(folder)
-    names = [normal(name) for name in names]
+    names = [normalised(name) for name in names]
     found = [listed.exact(name) for name in names]
     taken, meant = {path for path in found if path is not None}, {}
     for k, name in enumerate(names):
@@ -103,12 +103,12 @@ def find_files(folder: Path, names: Sequence[str]) -> list[Path | None]:
             other = meant.setdefault(found[k], name)
             if found[k] is not None and other != name:
                 raise InputError(
-                    f"{shown(other)} and {shown(name)} would both be the file {found[k]}: name the files as they are listed"
+                    f"{printable(other)} and {printable(name)} would both be the file {found[k]}: give the files the listed names"
                 )
     return found
 
 
-def like_names(name: str, names: Sequence[str]) -> list[str]:
+def similar_names(name: str, names: Sequence[str]) -> list[str]:
     """Those of `names` that `name` may mean: in another letter case or Unicode form, or without ending, or without folders."""
     for part in (
         lambda path: path,
@@ -133,8 +133,8 @@ def _spellings(name: str, root: Path) -> list[str]:
         found.append("/".join(parts[len(parts) - parts[::-1].index(here) :]))
     if name.startswith("/") or name[1:2] == ":":
         found += ["/".join(parts[k:]) for k in range(1, len(parts))]
-    if shown(name) != name:
-        found.append(shown(name))
+    if printable(name) != name:
+        found.append(printable(name))
     return list(dict.fromkeys(spelling for spelling in found if spelling))
 
 
@@ -142,8 +142,8 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def shown(name: str) -> str:
-    """A name that can be printed: bytes that are not UTF-8 are taken as Western European (Windows) ones."""
+def printable(name: str) -> str:
+    """A name that can be printed: bytes that are not UTF-8 are decoded as Western European (Windows) ones."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -166,7 +166,7 @@ def view_names(files: Sequence[str]) -> list[str]:
 
     cam0/000.png and cam1/000.png are cam0/000 and cam1/000; a.jpg and a.png keep their endings.
     """
-    files = [shown(normal(file)) for file in files]
+    files = [printable(normalised(file)) for file in files]
     stems = [file[: -len(ending)] if (ending := PurePosixPath(file).suffix).lower() in _REPLACED else file for file in files]
     kept = Counter(map(_key, stems))
     whole = [file if kept[_key(stem)] > 1 else stem for file, stem in zip(files, stems, strict=True)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.file_names import find_files, holds_images, shown
+from datasets.file_names import find_files, holds_images, printable
 from datasets.image_files import read_header
 from datasets.sizes import Size
 from datasets.smaller_copies import usable
@@ -106,7 +106,7 @@ def _no_files(root: Path, names: Sequence[str], sizes: Sequence[Size], wrong: li
     if not (root / "images").is_dir():
         return missing_pictures(root, sizes)
     return InputError(
-        f"none of the {len(names)} photographs is in {root / 'images'}: {shown(names[0])} is the first that is missing"
+        f"none of the {len(names)} photographs is in {root / 'images'}: {printable(names[0])} is the first that is missing"
     )
 
 

@@ -20,13 +20,13 @@ from datasets.photographs import (
     Photo,
     cameras_of,
     common_or_largest_size,
-    fitted,
     hold_out,
+    measured,
     read_splits,
     tell_odd_views,
     with_poses,
 )
-from datasets.poses import average_pose, checked_pose, moved, similarity
+from datasets.poses import average_pose, checked_pose, similarity, transformed_poses
 from datasets.scene import Scene
 from datasets.sizes import Size, photograph_sizes, shrink_factor
 from datasets.smaller_copies import check_names, make_copies
@@ -74,7 +74,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
         )
         for path, called, matrix, camera, size in zip(paths, names, matrices, camera_models, sizes, strict=True)
     ]
-    photos = fitted(photos, folder / FILE, options)
+    photos = measured(photos, folder / FILE, options)
     tell_odd_views(cameras_of(photos), names, folder / FILE)
     odd = odd_views(cameras_of(photos))
     usual = [view for view in range(len(photos)) if view not in odd]
@@ -82,11 +82,11 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
 
     world = similarity(1 / (BOUND_FACTOR * bounds.min()))
     if options.spherify:
-        world = _around(moved(matrices[usual], world)) @ world
+        world = _around(transformed_poses(matrices[usual], world)) @ world
     else:
-        average = average_pose(moved(matrices[usual], world))
+        average = average_pose(transformed_poses(matrices[usual], world))
         world = similarity(1.0, average[:, :3].T, average[:, 3]) @ world
-    poses, bounds = moved(matrices, world), bounds * np.cbrt(np.linalg.det(world[:3, :3]))
+    poses, bounds = transformed_poses(matrices, world), bounds * np.cbrt(np.linalg.det(world[:3, :3]))
     backward = [name for name, pose, camera in zip(names, poses, camera_models, strict=True) if not _looks_down(pose, camera)]
     if backward and not (options.spherify or options.no_ndc):
         raise InputError(
@@ -251,7 +251,7 @@ def _around(poses: np.ndarray) -> np.ndarray:
     center = center.numpy()
     offsets = poses[:, :, 3] - center
     up = offsets.mean(0)
-    if np.linalg.norm(up) < 1e-3 * np.linalg.norm(offsets, axis=1).mean():  # all around the object: their mean says nothing
+    if np.linalg.norm(up) < 1e-3 * np.linalg.norm(offsets, axis=1).mean():  # all around the object: the mean gives no direction
         up = poses[:, :, 1].sum(0)
     up = up / np.linalg.norm(up)
     first = np.cross([0.1, 0.2, 0.3], up)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from datasets.file_names import Folder, holds_images, normal
+from datasets.file_names import Folder, holds_images, normalised
 from datasets.image_files import Header, read_header
 from datasets.mask_corruption import as_carved
 from datasets.orientation import mask_turn
@@ -20,7 +20,7 @@ from settings.options import Options
 def require_masks(options: Options, has_alpha: bool, picture: Path) -> None:
     """Raise InputError, naming a picture, if the training views have no alpha channel and the run needs one.
 
-    The default recipe for points needs it to carve its start. The paper's recipe carves all that is not black, as its program.
+    The default recipe for points needs it to carve its start. The paper's recipe carves all that is not black, like its program.
     """
     if options.needs_masks and not has_alpha:
         raise InputError(
@@ -107,7 +107,7 @@ def find_masks(pictures: Mapping[str, Sequence[tuple[Path, Sequence[str]]]], mas
 def _candidates(names: Sequence[str]) -> list[str]:
     """Possible paths of a picture's mask below --maskdir, the likeliest first."""
     found = {"stem": [], "whole": []}
-    for name in map(normal, names):
+    for name in map(normalised, names):
         path = PurePosixPath(name)
         folders = [part for part in path.parent.parts if part not in ("/", "..") and ":" not in part]
         for first in range(len(folders) + 1):

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from datasets.bounds import near_and_far, odd_views, scene_box
 from datasets.camera_models import CameraModel
-from datasets.file_names import find_files, image_files, normal, shown
+from datasets.file_names import find_files, image_files, normalised, printable
 from datasets.image_files import read_header
 from datasets.image_folders import choose_files, image_folders
 from datasets.nerfstudio_splits import split_views
 from datasets.orientation import stated_size, turns
-from datasets.photographs import Photo, cameras_of, common_or_largest_size, fitted, read_splits, tell_odd_views
+from datasets.photographs import Photo, cameras_of, common_or_largest_size, measured, read_splits, tell_odd_views
 from datasets.scene import Scene
 from datasets.sizes import Size, photograph_sizes
 from datasets.transforms import Frame, frame_files, intrinsics, read_frames, read_transforms_file
@@ -62,7 +62,7 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     tell(unused_entries(top, path))
     files = _listed_once(top, path)
     frames, divisor = _frames_on_disk(folder, top, path, files)
-    frames.sort(key=lambda frame: normal(frame.entries["file_path"]))
+    frames.sort(key=lambda frame: normalised(frame.entries["file_path"]))
     headers = [read_header(frame.path) for frame in frames]
     ways = turns(headers, [stated_size(frame.intrinsics) for frame in frames], options.orientation, path)
     frames = [_with_size(frame, header.size(way), divisor) for frame, header, way in zip(frames, headers, ways, strict=True)]
@@ -71,12 +71,12 @@ def load_nerfstudio(folder: Path, options: Options, name: str = "") -> Scene:
     if missing:
         there = {photo.file for photo in photos}
         first = next(file for file in files if file not in there)
-        tell(f"{path}: {missing} of {len(files)} images are missing and left out ({shown(first)} first)")
+        tell(f"{path}: {missing} of {len(files)} images are missing and left out ({printable(first)} first)")
     full = [photo.full for photo in photos]
     sizes = photograph_sizes(options, full, [divisor] if divisor > 1 else [])
     photos = [replace(photo, size=size) for photo, size in zip(photos, sizes, strict=True)]
     turned = any(header.orientation > 1 for header in headers)
-    photos = fitted(_smaller(photos, folder), path, options, turns_told=turned)
+    photos = measured(_smaller(photos, folder), path, options, turns_told=turned)
     _tell_without_pose(photos, folder, top, path)
     photos = _with_masks(photos, folder, frames, path, options)
     tell_odd_views(cameras_of(photos), [photo.name for photo in photos], path)
@@ -145,7 +145,7 @@ def _listed_once(top: dict, path: Path) -> list[str]:
     if twice:
         tell(
             f"{path}: {len(twice)} of {len(files)} frames name a photograph that an earlier frame names, and are left out "
-            f"(frame {twice[0]} first, {shown(files[twice[0]])})"
+            f"(frame {twice[0]} first, {printable(files[twice[0]])})"
         )
         top["frames"] = [top["frames"][k] for k in sorted(first.values())]
     return frame_files(top, path)
@@ -163,7 +163,8 @@ def _frames_on_disk(folder: Path, top: dict, path: Path, files: list[str]) -> tu
             if frames:
                 return frames, copies.divisor
     if not frames:
-        raise InputError(f"{path} lists {len(files)} images, but none of them exists: {folder / shown(files[0])} is the first")
+        first = folder / printable(files[0])
+        raise InputError(f"{path} lists {len(files)} images, but none of them exists: {first} is the first")
     return frames, 1
 
 
@@ -211,7 +212,7 @@ def _photo(frame: Frame, top: dict, stored: Size, turn: int) -> Photo:
         name=frame.name,
         camera_to_world=frame.camera_to_world,
         camera_model=camera.scaled(*size),
-        file=normal(frame.entries["file_path"]),
+        file=normalised(frame.entries["file_path"]),
         turn=turn,
     )
 
@@ -236,7 +237,7 @@ def _smaller(photos: list[Photo], folder: Path) -> list[Photo]:
 def _tell_without_pose(photos: list[Photo], folder: Path, top: dict, path: Path) -> None:
     """A line on stderr if the folders that are read hold photographs without a pose in the file."""
     others = {
-        folder / normal(frame[key])
+        folder / normalised(frame[key])
         for frame in top["frames"]
         for key in ("mask_path", "depth_file_path", "file_path")
         if isinstance(frame.get(key), str)
@@ -260,7 +261,7 @@ def _with_masks(photos: list[Photo], folder: Path, frames: list[Frame], path: Pa
     for frame, mask in zip(frames, named, strict=True):
         if not isinstance(mask, str | None):
             raise InputError(f"{frame.where}: mask_path is {mask!r:.60}, not the name of a file: correct it, or give --no_masks")
-    named = [normal(mask) if mask and mask.strip() else None for mask in named]
+    named = [normalised(mask) if mask and mask.strip() else None for mask in named]
     if not any(named):
         return photos
     if options.maskdir is not None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets.file_names import like_names, normal, shown
+from datasets.file_names import normalised, printable, similar_names
 from datasets.photographs import Photo, hold_out
 from settings.errors import InputError
 from settings.options import Options
@@ -27,7 +27,7 @@ def split_views(
         evaluated = named.get("test") or named.get("val") or everything - named.get("train", set())
         trained = named.get("train") or everything - evaluated - named.get("val", set())
         if both := sorted(trained & evaluated):
-            raise InputError(f"{path}: {shown(both[0])} is both a training view and one to evaluate on")
+            raise InputError(f"{path}: {printable(both[0])} is both a training view and one to evaluate on")
         kept_back = named.get("val", set()) if named.get("test") else set()
         train, val, test = (
             [k for k, photo in enumerate(photos) if photo.file in wanted] for wanted in (trained, kept_back, evaluated)
@@ -49,7 +49,7 @@ def _why_none(path: Path, named: dict[str, set[str]], wanted: set[str], what: st
     if wanted:
         return (
             f"{path}: its {lists} {'gives' if len(named) == 1 else 'give'} {len(wanted)} images as {what} views, and none of "
-            f"them exists ({shown(min(wanted))} first): put them there, or remove the lists"
+            f"them exists ({printable(min(wanted))} first): put them there, or remove the lists"
         )
     return (
         f"{path}: its {lists} {'lists' if len(named) == 1 else 'list'} all {count} images, which leaves no {what} views: "
@@ -63,14 +63,14 @@ def _listed(top: dict, path: Path, key: str, files: list[str]) -> set[str]:
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise InputError(f"{path}: {key} is not a list of file names")
     known, found = set(files), set()
-    for entry in map(normal, entries):
+    for entry in map(normalised, entries):
         if entry not in known:
-            meant = like_names(entry, files)
+            meant = similar_names(entry, files)
             if len(meant) != 1:
                 raise InputError(
-                    f"{path}: {key} names {shown(entry)}, which is not the file_path of any frame"
+                    f"{path}: {key} names {printable(entry)}, which is not the file_path of any frame"
                     if not meant
-                    else f"{path}: {key} names {shown(entry)}, which might be {' or '.join(map(shown, meant))}"
+                    else f"{path}: {key} names {printable(entry)}, which might be {' or '.join(map(printable, meant))}"
                 )
             entry = meant[0]
         found.add(entry)

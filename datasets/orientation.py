@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.image_files import Header, read_header
-from datasets.pixels import undo
+from datasets.pixels import inverse_turn
 from datasets.sizes import Size
 from settings.errors import InputError
 from system.progress import tell
@@ -59,7 +59,7 @@ def mask_turn(mask: Header, picture: Path, size: Size, turn: int) -> int:
     or on the upright one.
     """
     own = mask.orientation if turn > 1 else 1
-    tag = turn if turn > 1 else undo(read_header(picture).orientation) if not _close(mask.size(own), size) else 1
+    tag = turn if turn > 1 else inverse_turn(read_header(picture).orientation) if not _close(mask.size(own), size) else 1
     return next((way for way in (own, 1, mask.orientation, tag) if _close(mask.size(way), size)), 1)
 
 

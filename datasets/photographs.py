@@ -73,8 +73,8 @@ def hold_out(count: int, every: int, where: Path, listed: int) -> tuple[list[int
     return [view for view in range(count) if view % every], test
 
 
-def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: bool = False) -> list[Photo]:
-    """The photographs with their EXIF turns, the sizes at which they are read, and whether their files have an alpha channel.
+def measured(photos: Sequence[Photo], where: Path, options: Options, turns_told: bool = False) -> list[Photo]:
+    """The photographs with facts of their files: EXIF turn, the size at which they are read, and whether there is alpha.
 
     If another program rounded a copy's size in another way, the copy's size is used. If the photographs' sizes differ by
     rounding only, all are cut to the smallest width and height, at the right and at the bottom; if they differ more, each keeps
@@ -86,7 +86,7 @@ def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: b
     if any(photo.turn is None for photo in photos):
         found = turns(headers, [photo.full for photo in photos], options.orientation, where, silent=turns_told)
         photos = [replace(photo, turn=turn) if photo.turn is None else photo for photo, turn in zip(photos, found, strict=True)]
-    found = [_fitted(photo, header) for photo, header in zip(photos, headers, strict=True)]
+    found = [_measured(photo, header) for photo, header in zip(photos, headers, strict=True)]
     for photo in found:
         if photo.has_alpha != found[0].has_alpha:
             one, other = (photo.path, found[0].path) if found[0].has_alpha else (found[0].path, photo.path)
@@ -105,7 +105,7 @@ def fitted(photos: Sequence[Photo], where: Path, options: Options, turns_told: b
     return [replace(photo, cut=None if photo.size == common else common) for photo in found]
 
 
-def _fitted(photo: Photo, header: Header) -> Photo:
+def _measured(photo: Photo, header: Header) -> Photo:
     width, height = header.size(photo.turn or 1)
     full, size = photo.full, photo.size
     if abs(width * full[1] - height * full[0]) > max(*full, width, height):  # more than the rounding of one pixel
@@ -132,7 +132,7 @@ def common_or_largest_size(photos: Sequence[Photo]) -> Size:
 
 
 def read_splits(photos: dict[str, list[Photo]], options: Options, root: Path, name: str) -> PhotosRead:
-    """Read the splits {"train": …, "val": …, "test": …} of `fitted` photographs.
+    """Read the splits {"train": …, "val": …, "test": …} of `measured` photographs.
 
     Pictures are shrunk and undistorted. Masks are those of --maskdir, else those that the scene's own files name, unless
     --no_masks is given. Raises InputError for pictures and masks that are missing or unreadable.

@@ -24,7 +24,7 @@ def turned(picture: np.ndarray, turn: int) -> np.ndarray:
     return picture[::rows, ::columns]
 
 
-def undo(turn: int) -> int:
+def inverse_turn(turn: int) -> int:
     """The EXIF turn that undoes another one."""
     return _UNDO.get(turn, turn)
 
@@ -44,7 +44,7 @@ def decoded(path: Path, file: Image.Image, mode: str, profile: Profile | None, l
     pixels = _converted(image, mode, None if labels else profile)
     if turn != 1 and pixels.shape[1::-1] != whole[:: -1 if turn > 4 else 1]:
         raise ValueError("its orientation is stated in two ways")
-    return turned(pixels, undo(turn))  # Pillow turns TIFF files upright
+    return turned(pixels, inverse_turn(turn))  # Pillow turns TIFF files upright
 
 
 def _converted(image: Image.Image, mode: str, profile: Profile | None) -> np.ndarray:

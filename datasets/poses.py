@@ -65,7 +65,7 @@ def similarity(scale: float = 1.0, rotation: np.ndarray | None = None, center=(0
     return matrix
 
 
-def moved(poses: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def transformed_poses(poses: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """The same cameras in a world that was moved by the similarity `matrix` (4, 4); rotations stay rotations."""
     poses = matrix[:3, :3] @ poses
     poses[..., :3] /= np.cbrt(np.linalg.det(matrix[:3, :3]))

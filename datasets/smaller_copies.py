@@ -18,7 +18,7 @@ from datasets.pictures import PictureFile, for_each, read_header, read_picture
 from settings.errors import CannotWrite
 from system.files import write_json
 from system.progress import tell
-from system.reading import in_short, reading
+from system.reading import reading, short_message
 
 MANIFEST = ".copies.json"
 FORMAT = "taichi-radiance smaller copies"
@@ -51,7 +51,7 @@ def make_copies(photographs: list[Path], folder: Path, width: int, height: int, 
     except OSError as problem:
         if is_current(folder, photographs):  # another process was faster
             return True
-        reason = in_short(problem.__cause__ if isinstance(problem, CannotWrite) and problem.__cause__ else problem)
+        reason = short_message(problem.__cause__ if isinstance(problem, CannotWrite) and problem.__cause__ else problem)
         tell(f"{folder} cannot be written ({reason}): the photographs are shrunk in memory")
         return False
     return True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.file_names import EXTENSIONS, find_files, normal, view_names
+from datasets.file_names import EXTENSIONS, find_files, normalised, view_names
 from datasets.poses import checked_pose
 from datasets.transforms_keys import BLENDER_USED, unused_entries
 from settings.errors import InputError
@@ -92,7 +92,7 @@ def frame_files(top: dict, path: Path) -> list[str]:
     for k, frame in enumerate(top["frames"]):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str) or not frame["file_path"].strip():
             raise InputError(f"{path}, frame {k} has no file_path")
-    return [normal(frame["file_path"]) for frame in top["frames"]]
+    return [normalised(frame["file_path"]) for frame in top["frames"]]
 
 
 def _frame(folder: Path, top: dict, file: str, found: Path | None, name: str, where: str, entries: dict) -> Frame:

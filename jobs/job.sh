@@ -1,4 +1,4 @@
-# What every job script here does first: `source jobs/job.sh` from the repository's folder. Not a script of its own.
+# The first step of every job script here: `source jobs/job.sh` from the repository's folder. Not a script of its own.
 
 # Signals are for the command that `run` starts: USR1 says that time is running out, TERM that the job is cancelled.
 child= out_of_time=
@@ -12,8 +12,8 @@ set +a
 eval "${RADIANCE_SETUP:-}"
 [ -z "${RADIANCE_CACHE:-}" ] || export TI_OFFLINE_CACHE_FILE_PATH="$RADIANCE_CACHE"
 
-# run COMMAND…: run it, hand signals on to it, and put the job back in the queue where USR1 cut it off, or came before the command.
-# It ends with the command's exit code: 75 says that the command was stopped, and that what it had to save is saved.
+# run COMMAND…: run it, pass signals on to it, and put the job back in the queue if USR1 stopped it or came before it.
+# It ends with the command's exit code: 75 says that the command was stopped and its progress is saved.
 run() {
     local code=75
     if [ -z "$out_of_time" ]; then
@@ -27,7 +27,7 @@ run() {
         done
         child=
     fi
-    # above 128: a signal ended python or srun before the program's first line, which is where it begins to answer with 75
+    # above 128: a signal ended python or srun before the program's first line, from which on it ends with 75
     if [ -n "$out_of_time" ] && { [ "$code" = 75 ] || [ "$code" -gt 128 ]; }; then
         echo "stopped; back in the queue"
         scontrol requeue "$SLURM_JOB_ID"

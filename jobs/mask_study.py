@@ -131,7 +131,7 @@ def run_cells(cells: list[Cell], basedir: Path, scene: list[str], paper: list[st
             raise
 
 
-def become(cell: Cell, basedir: Path, scene: list[str], paper: list[str]) -> None:
+def replace_process(cell: Cell, basedir: Path, scene: list[str], paper: list[str]) -> None:
     """Replace this process by the run, so that a scheduler's signals reach it. Returns only if the run is done already."""
     folder = cell.folder(basedir)
     if finished(folder):
@@ -176,7 +176,7 @@ def _study(given: argparse.Namespace, basedir: Path, scene: list[str]) -> int:
         _check_flags(chosen, basedir, scene, paper)
         _remember(basedir, scene, paper)
     if given.task is not None:
-        become(chosen[given.task], basedir, scene, paper)
+        replace_process(chosen[given.task], basedir, scene, paper)
         return 0
     failed = [] if given.table else run_cells(chosen, basedir, scene, paper, given.jobs)
     rows = write_table(basedir / "study.csv", {cell: cell.folder(basedir) for cell in cells})

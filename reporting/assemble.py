@@ -11,7 +11,7 @@ from reporting.pictures import remove_older, save_comparison
 from reporting.run_record import RunRecord
 from reporting.video import try_orbit
 from system import signals
-from system.files import plain, write_json
+from system.files import to_jsonable, write_json
 
 FORMAT = 1  # of report.json; raised when a key changes its meaning
 PICTURES, VIDEO, PAGE, JSON = "pictures", "orbit.mp4", "report.html", "report.json"
@@ -46,7 +46,7 @@ def report(run: RunRecord) -> dict[str, Any]:
     warnings += [problem] if problem else []
     for artifact in run.artifacts:
         artifact.save(folder)
-    result = plain(_content(run, quality, speed, video, warnings))
+    result = to_jsonable(_content(run, quality, speed, video, warnings))
     signals.check()
     sections = [(artifact.title, artifact.html(folder)) for artifact in run.artifacts]
     save_html(folder / PAGE, result, written, folder / VIDEO if video else None, sections)

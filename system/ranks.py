@@ -26,7 +26,7 @@ def first() -> bool:
     return number() == 0
 
 
-def meeting() -> tuple[str, int]:
+def address() -> tuple[str, int]:
     """(host, port) at which the ranks connect."""
     return os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
 
@@ -42,8 +42,8 @@ def check() -> None:
             f"WORLD_SIZE says that there are {count()} ranks, but these variables are missing or not valid: "
             f"{', '.join(wrong)}; start the ranks by torchrun or jobs/multi_gpu.sbatch, or unset WORLD_SIZE"
         )
-    if not 0 < meeting()[1] < 1 << 16:
-        raise InputError(f"MASTER_PORT {meeting()[1]} is not a port: give a number below 65536")
+    if not 0 < address()[1] < 1 << 16:
+        raise InputError(f"MASTER_PORT {address()[1]} is not a port: give a number below 65536")
     if number() >= count():
         raise InputError(f"RANK {number()} is not below WORLD_SIZE {count()}: start the ranks by torchrun")
 

@@ -39,7 +39,7 @@ def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[No
         raise InputError(f"{path} {wrong or _UNREADABLE} (it is nested too deeply)") from problem
     except OSError as problem:
         said = _UNREADABLE if problem.strerror else wrong or _UNREADABLE
-        raise InputError(f"{_named(problem, path)} {said} ({in_short(problem)})") from problem
+        raise InputError(f"{_named(problem, path)} {said} ({short_message(problem)})") from problem
     except UnpicklingError as problem:
         objects = "Unsupported" in str(problem) or "GLOBAL" in str(problem)
         raise InputError(f"{path} {_UNREADABLE}: {_OBJECTS if objects else _DAMAGED}") from problem
@@ -47,9 +47,9 @@ def reading(path: Path | str, wrong: str = "", missing: str = "") -> Iterator[No
         if type(problem).__name__ == "OutOfMemoryError":  # Torch's, of a GPU: the file is not damaged
             raise
         if not wrong and isinstance(problem, ValueError):
-            raise InputError(f"{path}: {in_short(problem)}") from problem
+            raise InputError(f"{path}: {short_message(problem)}") from problem
         damage = wrong or f"{_UNREADABLE}: {_DAMAGED}"
-        raise InputError(f"{path} {damage} ({in_short(problem)})") from problem
+        raise InputError(f"{path} {damage} ({short_message(problem)})") from problem
 
 
 def _named(problem: OSError, path: Path | str) -> Path | str:
@@ -59,7 +59,7 @@ def _named(problem: OSError, path: Path | str) -> Path | str:
     return os.fsdecode(problem.filename)
 
 
-def in_short(problem: BaseException) -> str:
+def short_message(problem: BaseException) -> str:
     """An exception's message in one short line; its class name if there is no message."""
     said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
     said = " ".join("".join(c if c.isprintable() else " " for c in said).split()) or type(problem).__name__

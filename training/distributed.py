@@ -50,7 +50,7 @@ def joined(device: str, *, alone: bool = False) -> Iterator[None]:
 
 def _rendezvous() -> Store:
     """The store for messages between the ranks, once all are there. Signals are answered while it waits."""
-    (host, port), until = ranks.meeting(), time.monotonic() + _MEETING
+    (host, port), until = ranks.address(), time.monotonic() + _MEETING
     serves = ranks.first() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun does
     lost = f"the ranks did not meet at {host}, port {port}"
     while not serves and not _is_listening(host, port):

@@ -9,7 +9,7 @@ from datasets import pictures, shrinking
 from datasets.camera_models import CameraModel, undistort
 from datasets.paths import circle, spiral
 from datasets.pictures import PictureFile, read_picture, shrink
-from datasets.poses import average_pose, look_at, moved, similarity
+from datasets.poses import average_pose, look_at, similarity, transformed_poses
 from settings.errors import InputError
 from tests.datasets.written_photos import facing, opengl
 
@@ -117,7 +117,7 @@ def test_a_large_jpeg_is_not_decoded_in_full(tmp_path, monkeypatch):
 def test_a_similarity_moves_cameras_and_points_alike():
     turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     matrix = similarity(2.0, turn, (1, 2, 3))
-    pose = moved(np.concatenate([np.eye(3), [[1.0], [2], [4]]], axis=1)[None], matrix)[0]
+    pose = transformed_poses(np.concatenate([np.eye(3), [[1.0], [2], [4]]], axis=1)[None], matrix)[0]
     np.testing.assert_allclose(pose, [[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 2]], atol=1e-12)
 
 
@@ -133,7 +133,7 @@ def rigid(poses) -> bool:
 
 def test_the_spiral_looks_at_one_point_from_among_the_cameras():
     poses = np.array([opengl(motion)[:3] for motion in facing()])
-    poses = moved(poses, np.linalg.inv(np.concatenate([average_pose(poses), [[0, 0, 0, 1]]])))
+    poses = transformed_poses(poses, np.linalg.inv(np.concatenate([average_pose(poses), [[0, 0, 0, 1]]])))
     path = spiral(poses, 2.0, 10.0)
     assert path.shape == (120, 3, 4) and rigid(path)
     depth = 1 / (0.25 / 1.8 + 0.75 / 50)

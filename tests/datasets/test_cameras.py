@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from datasets.bounds import meeting_point, near_and_far, odd_views, scene_box, usual
+from datasets.bounds import meeting_point, near_and_far, odd_views, scene_box, without_odd_views
 from datasets.cameras import Cameras
 
 
@@ -121,7 +121,7 @@ def test_views_whose_poses_are_unlike_the_others_do_not_count():
     turns = torch.arange(12, dtype=torch.float64) * math.pi / 6
     target = torch.tensor([1.0, 2, 0.5], dtype=torch.float64)
     sound = cameras_looking_at(target, target + 3 * torch.stack([turns.cos(), turns.sin(), 0.3 + 0 * turns], 1))
-    assert odd_views(sound) == [] and usual(sound) is sound
+    assert odd_views(sound) == [] and without_odd_views(sound) is sound
     far = sound.camera_to_world.clone()
     far[5, :, 3] *= 300
     away = sound.camera_to_world.clone()

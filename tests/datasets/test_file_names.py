@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from datasets.file_names import find_files, like_names, view_names
+from datasets.file_names import find_files, similar_names, view_names
 from settings.errors import InputError
 
 
@@ -77,5 +77,5 @@ def test_views_are_told_apart():
 
 def test_names_in_lists():
     names = ["images/a.png", "images/b.png", "other/b.png"]
-    assert like_names("images/A.PNG", names) == ["images/a.png"] and like_names("a", names) == ["images/a.png"]
-    assert like_names("b.png", names) == ["images/b.png", "other/b.png"] and like_names("c.png", names) == []
+    assert similar_names("images/A.PNG", names) == ["images/a.png"] and similar_names("a", names) == ["images/a.png"]
+    assert similar_names("b.png", names) == ["images/b.png", "other/b.png"] and similar_names("c.png", names) == []

@@ -18,7 +18,7 @@ from reporting.html import _jpeg, duration, large_views
 from reporting.pictures import ERROR_SCALE, error_picture, panels_of, picture_name, save_comparison
 from reporting.plot import training_plot
 from settings.errors import CannotWrite
-from system.files import atomic, plain, write_json
+from system.files import atomic, to_jsonable, write_json
 from tests.reporting.fake_model import FakeModel, fake_run, small_split
 
 HOSTILE = "<script>alert('x')</script> & \"r\""
@@ -298,7 +298,7 @@ def test_interrupted_write_keeps_the_old_file(tmp_path):
 
 def test_plain_turns_everything_into_json_types(tmp_path):
     value = {1: torch.tensor([1.5, math.inf]), "p": tmp_path, "n": np.float32(2), "t": (np.int64(3), math.nan, True)}
-    assert plain(value) == {"1": [1.5, None], "p": str(tmp_path), "n": 2.0, "t": [3, None, True]}
+    assert to_jsonable(value) == {"1": [1.5, None], "p": str(tmp_path), "n": 2.0, "t": [3, None, True]}
 
 
 def test_durations_read_like_speech():
