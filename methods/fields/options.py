@@ -19,7 +19,7 @@ DEFAULTS = {  # of settings that the user may leave to --field
     "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
     "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
     "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4, "N_samples": 64, "multires": 10},
-    "mip": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4, "N_samples": 128, "multires": 16},
+    "mip": {"N_iters": 200_000, "N_rand": 1024, "lrate": 5e-4, "N_samples": 128, "multires": 16},
 }
 
 
@@ -64,7 +64,7 @@ class FieldOptions(Options):
         source=NERF,
         low=0,
         high=1 << 20,
-        absent="0; 4096 for mlp and mip",
+        absent="0; 4096 for mlp, 1024 for mip",
     )
     lrate: float = setting(
         "rays",

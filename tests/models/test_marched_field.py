@@ -191,7 +191,7 @@ def test_rounds_are_bounded(device, monkeypatch):
 def test_rays_that_meet_nothing_have_no_visible_samples(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
-    away = rays._replace(directions=-rays.directions)
+    away = Rays(rays.origins, -rays.directions, rays.direction_norms, rays.view_directions, rays.radii)
     samples, features = marched.visible_samples(away)
     assert len(samples.rays) == 0 and features.shape == (0, 12) and samples.offsets.tolist() == [0] * (len(rays) + 1)
     assert (marched.render_samples(away, samples, features).transmittance == 1).all()
