@@ -119,6 +119,7 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
         evaluation=evaluation,
         protocol=protocol,
         background=scene.background,
+        antialias=options.antialiased,
         train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)),
         bounds=scene.bounds,
         render_path=scene.render_path,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.antialiasing import PixelSize, pixel_size_from
 from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
 from models.grid_field import GridField
 from models.monte_carlo import integrate, with_borders
@@ -41,10 +42,16 @@ class MarchedField(RayModel):
     """
 
     def __init__(
-        self, field: GridField | VoxelField, occupancy: OccupancyGrid, ndc: Ndc | None = None, *, radiance_samples: int = 0
+        self,
+        field: GridField | VoxelField,
+        occupancy: OccupancyGrid,
+        ndc: Ndc | None = None,
+        *,
+        radiance_samples: int = 0,
+        pixel: PixelSize | None = None,
     ):
         super().__init__(ndc)
-        self.field, self.occupancy, self.radiance_samples = field, occupancy, radiance_samples
+        self.field, self.occupancy, self.radiance_samples, self.pixel = field, occupancy, radiance_samples, pixel
 
     @property
     def field_word(self) -> str:
@@ -60,6 +67,7 @@ class MarchedField(RayModel):
             "shape": self.field.settings(),
             "ndc": self.ndc and tuple(self.ndc),
             "calls": self.radiance_samples,
+            "pixel": self.pixel and tuple(self.pixel),
         }
         return {"kind": self.field_word, "tensors": tensors, "settings": settings}
 
@@ -99,6 +107,7 @@ class MarchedField(RayModel):
             OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step),
             ndc_from(settings.get("ndc")),
             radiance_samples=calls,
+            pixel=pixel_size_from(settings.get("pixel")),
         )
         model.load_state_dict(tensors, strict=False)  # all are known; only those of `_TRAINING_ONLY` may be missing
         return model

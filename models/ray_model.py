@@ -1,6 +1,6 @@
 """How a picture is made of rays: common to all models that are rendered ray by ray."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
+from models.antialiasing import AntialiasedModel
 from models.rays import Ndc, Rays, pack_cameras, pixel_rays, view_pixels
 from models.rendering import Rendering
 from models.volume import RayRendering
@@ -17,7 +18,7 @@ from system import signals
 CHUNK = 32_768  # rays that are rendered at a time
 
 
-class RayModel(nn.Module, ABC):
+class RayModel(nn.Module, AntialiasedModel):
     """A model that answers `render_rays`. Its coordinates are the world's, or normalised device coordinates.
 
     through_corners: rays go through the upper left corners of pixels, as in nerf-pytorch, not through their centres.
@@ -57,8 +58,8 @@ class RayModel(nn.Module, ABC):
         """Colour, transmittance and depth of rays in the model's coordinates."""
 
     @torch.no_grad()
-    def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
-        """One view over a background (`black` or `white`), in chunks of rays, so that memory does not grow with the picture."""
+    def render_at(self, cameras: Cameras, view: int, background: str, with_depth: bool) -> Rendering:
+        """One view with one ray a pixel, in chunks of rays, so that memory does not grow with the picture."""
         packed = pack_cameras(cameras[view]).to(self.device)
         if self.through_corners:
             packed[:, 14:16] += 0.5

@@ -32,12 +32,13 @@ def report(run: RunRecord) -> dict[str, Any]:
         run.model,
         run.evaluation,
         run.background,
-        lambda view, rendering, true, figures: written.append(
+        antialias=run.antialias,
+        on_view=lambda view, rendering, true, figures: written.append(
             save_comparison(folder / PICTURES, view, figures.name, figures.psnr, rendering.image, true)
         ),
     )
     remove_older(folder / PICTURES, written)
-    speed = measure_speed(run.model, run.evaluation, run.background, quality.seconds_per_view)
+    speed = measure_speed(run.model, run.evaluation, run.background, quality.seconds_per_view, antialias=run.antialias)
     warnings = list(run.warnings)
     if run.interrupted:
         warnings.insert(0, "The training was interrupted: these are the figures of an unfinished run.")
@@ -100,6 +101,7 @@ def _content(run: RunRecord, quality: Quality, speed: Speed, video: dict[str, An
             {"name": v.name, "psnr_db": v.psnr, "psnr_text": f"{v.psnr:.2f}", "ssim": v.ssim, "lpips": v.lpips}
             for v in quality.views
         ],
+        "scales": [{"scale": s.scale, "psnr_db": s.psnr, "ssim": s.ssim} for s in quality.scales],
         "speed": asdict(speed),
         "video": video,
         "history": run.history,

@@ -15,8 +15,11 @@ from reporting.artifacts import Artifact
 class RadianceModel(Protocol):
     """The functions that the report needs of a model of any method."""
 
-    def render(self, cameras: Cameras, view: int, background: str, with_depth: bool = True) -> Rendering:
-        """One view; called under `torch.no_grad()`. Without depth the rendering's depth may be None."""
+    def render(
+        self, cameras: Cameras, view: int, background: str, with_depth: bool = True, *, antialias: bool = True
+    ) -> Rendering:
+        """One view; called under `torch.no_grad()`. Without depth the rendering's depth may be None. antialias: several rays a
+        pixel, if its pixels are larger than those that the model learned from."""
         ...
 
     def describe(self) -> str:
@@ -35,6 +38,7 @@ class RunRecord:
     evaluation: Split  # the protocol's views, at the protocol's size
     protocol: str  # `paper`, `standard`, or a sentence if a data set lacks a protocol's views
     background: str  # black | white
+    antialias: bool  # see `RadianceModel.render`
     train_cameras: Cameras  # from which the video's orbit is estimated
     bounds: Tensor  # (2, 3) world: the scene's box
     model_bytes: int  # size of the saved weights

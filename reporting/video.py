@@ -67,12 +67,13 @@ def save_orbit(
     else:
         frames = min(frames, len(render_path))
         path_cameras = render_path[[k * len(render_path) // frames for k in range(frames)]].scaled(width, height)
+    antialias = frames * seconds_per_view <= RENDER_BUDGET  # small pictures then cost as much as large ones
     with torch.no_grad():
         near, far = depth_scale(model, path_cameras, background)
         with atomic(path) as temporary:
             with _writer(temporary, frames / SECONDS) as writer:
                 for view in progress(range(frames), desc="video", unit="frame"):
-                    picture = frame(model.render(path_cameras, view, background), background, near, far)
+                    picture = frame(model.render(path_cameras, view, background, antialias=antialias), background, near, far)
                     with _encoding():
                         writer.append_data(picture)
             with _encoding():
@@ -142,7 +143,8 @@ def depth_scale(model: RadianceModel, cameras: Cameras, background: str) -> tupl
     """Depths (near, far) that hold 98 % of the depths in some evenly spaced views; the scale of the whole video."""
     seen = []
     for probe in range(min(_PROBES, len(cameras))):
-        rendering = model.render(cameras, probe * len(cameras) // min(_PROBES, len(cameras)), background)
+        view = probe * len(cameras) // min(_PROBES, len(cameras))
+        rendering = model.render(cameras, view, background, antialias=False)
         assert rendering.depth is not None
         solid = (rendering.alpha > 0.5) & rendering.depth.isfinite()
         seen.append(rendering.depth[solid].detach().float().cpu().numpy())

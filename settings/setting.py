@@ -52,8 +52,8 @@ def protocol_word(default: str | None, absent: str = "") -> Any:
         "method",
         default,
         "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or all test "
-        "views at their stored size on white (standard)",
-        choices=("paper", "standard"),
+        "views at their stored size on white (standard), or at 1, 1/2, 1/4 and 1/8 of it (multiscale)",
+        choices=("paper", "standard", "multiscale"),
         about="run",
         absent=absent,
     )

@@ -167,7 +167,7 @@ def test_perfect_and_broken_views_are_told_not_written_as_infinity(tmp_path):
     split = small_split(3)
 
     class Odd(FakeModel):
-        def render(self, cameras, view, background, with_depth=True):
+        def render(self, cameras, view, background, with_depth=True, antialias=True):
             self.offset = 0.0
             rendering = super().render(cameras, view, background)
             if cameras is self.split.cameras and view == 2:
