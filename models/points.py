@@ -124,7 +124,8 @@ class PointCloud(nn.Module, AntialiasedModel):
         if "log_radii" in tensors:
             check_log_radii("log_radii", tensors["log_radii"])
         names = ("radius", "profile", "max_layers", "sh_per", "use_sh")
-        unknown = check_mapping("its settings", settings, names).keys() - {*names, "frame", "pixel"}  # earlier versions had neither of these two
+        known = {*names, "frame", "pixel"}  # earlier versions had neither of the last two
+        unknown = check_mapping("its settings", settings, names).keys() - known
         if unknown:
             raise ValueError(f"its settings have an entry {min(unknown)!r}, which this version does not know")
         return PointCloud(**tensors, **settings)

@@ -38,7 +38,6 @@ class RunRecord:
     evaluation: Split  # the protocol's views, at the protocol's size
     protocol: str  # `paper`, `standard`, or a sentence if a data set lacks a protocol's views
     background: str  # black | white
-    antialias: bool  # see `RadianceModel.render`
     train_cameras: Cameras  # from which the video's orbit is estimated
     bounds: Tensor  # (2, 3) world: the scene's box
     model_bytes: int  # size of the saved weights
@@ -46,6 +45,7 @@ class RunRecord:
     threads: int
     seed: int
     training_seconds: float  # optimisation alone: without compilation, setup and evaluation
+    antialias: bool = True  # see `RadianceModel.render`
     render_path: Cameras | None = None  # the path of the video; None: an orbit
     setup_seconds: float = 0.0  # from the loaded scene to the model that training starts from
     compile_seconds: float = 0.0

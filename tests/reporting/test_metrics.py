@@ -111,7 +111,7 @@ def _pretend_lpips(monkeypatch, folder, network):
 def test_evaluation_averages_over_views_and_hands_each_one_on():
     split = small_split(3)
     given = []
-    quality = evaluate(FakeModel(split, 0.1), split, "white", lambda *view: given.append(view))
+    quality = evaluate(FakeModel(split, 0.1), split, "white", on_view=lambda *view: given.append(view))
     assert quality.psnr == pytest.approx(20.0, abs=1e-3)
     assert [v.name for v in quality.views] == [view[3].name for view in given] == ["r_0", "r_1", "r_2"]
     assert torch.equal(given[2][2], split.picture(2, "white"))
