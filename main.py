@@ -120,6 +120,8 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
         protocol=protocol,
         background=scene.background,
         antialias=options.antialiased,
+        depth_maps=options.render_depth,
+        normal_maps=options.render_normal,
         train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)),
         bounds=scene.bounds,
         render_path=scene.render_path,

@@ -85,19 +85,30 @@ class AntialiasedModel(ABC):
     pixel: PixelSize | None = None  # None: not known, or the model knows how large pixels are: one ray a pixel
 
     @abstractmethod
-    def render_at(self, cameras: Cameras, view: int, background: str, with_depth: bool) -> Rendering:
+    def render_at(
+        self, cameras: Cameras, view: int, background: str, *, with_depth: bool, with_normal: bool = False
+    ) -> Rendering:
         """One view with one ray through each pixel."""
 
     def render(
-        self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True, *, antialias: bool = True
+        self,
+        cameras: Cameras,
+        view: int,
+        background: str = "black",
+        with_depth: bool = True,
+        *,
+        antialias: bool = True,
+        with_normal: bool = False,
     ) -> Rendering:
         """One view over a background (`black` or `white`), clamped to [0, 1]; without depth it may be faster (depth is None).
 
-        antialias: a pixel is the mean of as many rays as pixels of the learned size fit into it, otherwise it is one ray.
+        with_normal: normals too, if the model has any, which takes longer. antialias: a pixel is the mean of as many rays as
+        pixels of the learned size fit into it; if False, it is one ray.
         """
         across = self.pixel.rays_across(cameras, view) if antialias and self.pixel else 1
         if across == 1:
-            return self.render_at(cameras, view, background, with_depth)
+            return self.render_at(cameras, view, background, with_depth=with_depth, with_normal=with_normal)
         width, height = cameras.size(view)
         finer = cameras[view].scaled(across * width, across * height)
-        return averaged(self.render_at(finer, 0, background, with_depth), across)
+        found = self.render_at(finer, 0, background, with_depth=with_depth, with_normal=with_normal)
+        return averaged(found, across)

@@ -10,6 +10,7 @@ from models.antialiasing import PixelSize, pixel_size_from
 from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
 from models.grid_field import GridField
 from models.monte_carlo import integrate, with_borders
+from models.normals import density_normals
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays, ndc_from
@@ -201,25 +202,41 @@ class MarchedField(RayModel):
             )
         return found
 
+    def _normals(self, rays: Rays, samples: Samples, features: Tensor) -> Tensor:
+        """The density's normals (R, 3), world, weighted along rays."""
+        found = composite(
+            self.field.density(samples.positions, features),
+            density_normals(self.field, samples.positions, self.ndc),
+            samples.t_starts,
+            samples.t_ends,
+            offsets=samples.offsets,
+            lengths=rays.direction_norms,
+            depth=False,
+        )
+        return found.colour
+
     @torch.no_grad()
-    def render_rays(self, rays: Rays) -> RayRendering:
-        """Colour, transmittance and depth of rays in the model's coordinates."""
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
+        """Colour, transmittance, depth and, if wanted, the density's normals of rays in the model's coordinates."""
         if self.radiance_samples:  # a whole ray's samples are needed at once
             parts = [rays[first : first + _ESTIMATED] for first in range(0, len(rays), _ESTIMATED)]
-            found = [
-                self.render_monte_carlo(part, *self.visible_samples(part, min_transmittance=SEEN_TRANSMITTANCE))[0]
-                for part in parts
-            ]
-            return RayRendering(*(torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True)))
+            visible = [(part, *self.visible_samples(part, min_transmittance=SEEN_TRANSMITTANCE)) for part in parts]
+            found = [self.render_monte_carlo(*each)[0] for each in visible]
+            normal = torch.cat([self._normals(*each) for each in visible]) if with_normal else None
+            colour, transmittance, depth = (torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True))
+            return RayRendering(colour, transmittance, depth, normal)
         colour, transmittance, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
         transmittance += 1
+        normal = torch.zeros_like(colour) if with_normal else None
         for alive, samples, features, left in self.march_rounds(rays, min_transmittance=SEEN_TRANSMITTANCE):
             found = self.render_samples(rays[alive], samples, features)
             assert found.depth is not None
             colour[alive] += left[:, None] * found.colour
             depth[alive] += left * found.depth
             transmittance[alive] = left * found.transmittance
-        return RayRendering(colour, transmittance, depth)
+            if normal is not None:
+                normal[alive] += left[:, None] * self._normals(rays[alive], samples, features)
+        return RayRendering(colour, transmittance, depth, normal)
 
     @torch.no_grad()
     def march_rounds(

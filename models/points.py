@@ -196,8 +196,10 @@ class PointCloud(nn.Module, AntialiasedModel):
         sh = splatted.image[..., 3:].unflatten(-1, (SH_COEFFICIENTS, 3))
         return splatted._replace(image=splatted.image[..., :3] + (basis[..., None] * sh).sum(-2))
 
-    def render_at(self, cameras: Cameras, view: int, background: str, with_depth: bool) -> Rendering:
-        """One view with points as large as in training; see `render`."""
+    def render_at(
+        self, cameras: Cameras, view: int, background: str, *, with_depth: bool, with_normal: bool = False
+    ) -> Rendering:
+        """One view with points as large as in training, and without normals; see `render`."""
         if self.use_sh and self.sh_per == "pixel":
             image, alpha, depth = self._harmonics_per_pixel(cameras, view, with_depth)
         else:

@@ -183,7 +183,7 @@ class SampledField(RayModel):
         """The coarse network's density (1,) before training."""
         return self.coarse.activate(next(self.coarse.parameters()).new_zeros(1))
 
-    def render_rays(self, rays: Rays) -> RayRendering:
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
         """Colour, transmittance and depth of rays in the model's coordinates."""
         colour, transmittance, depth = self.trace(rays).best[:3]
         assert depth is not None

@@ -70,6 +70,7 @@ def evaluate(
     background: str,
     *,
     antialias: bool = True,
+    with_normal: bool = False,
     on_view: Callable[[int, Rendering, Tensor, ViewQuality], None] | None = None,
 ) -> Quality:
     """Renders every view and compares it with the photograph over the same background.
@@ -84,7 +85,7 @@ def evaluate(
     with torch.no_grad(), progress(range(len(split)), desc="test views", unit="view") as bar:
         for view in bar:
             start = time.perf_counter()
-            rendering = model.render(split.cameras, view, background, antialias=antialias)
+            rendering = model.render(split.cameras, view, background, antialias=antialias, with_normal=with_normal)
             synchronize()
             seconds.append(time.perf_counter() - start)
             image, true = rendering.image.detach().float().cpu(), split.picture(view, background)

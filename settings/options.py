@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from settings.errors import InputError
-from settings.setting import CODE, NERF, method_word, protocol_word, setting
+from settings.setting import CODE, NERF, REFNERF, method_word, protocol_word, setting
 
 GROUPS = {  # of flags, in the order of the help; the methods' groups come before the last two
     "scene": "which photographs, at which size, over which background",
@@ -187,6 +187,16 @@ class RunOptions:
         None,
         "several rays a pixel in pictures whose pixels are larger than those that the model learned from",
         absent="True; False with --render_factor",
+        about="run",
+    )
+    render_depth: bool = setting(
+        "run", False, "maps of the test views' depths, in depth/ and in the report", source=REFNERF, about="run"
+    )
+    render_normal: bool = setting(
+        "run",
+        False,
+        "--method nerf: maps of the test views' normals, in normals/, in the report and in the video",
+        source=REFNERF,
         about="run",
     )
     expname: str | None = setting(

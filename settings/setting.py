@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 CODE = "the original point-radiance program"
 NERF = "nerf-pytorch"
+REFNERF = "Enigmatisms/NeRF, a program of mip-NeRF and Ref-NeRF"
 
 
 def setting(group: str, default: Any, help_text: str, **story) -> Any:

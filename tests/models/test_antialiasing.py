@@ -29,7 +29,7 @@ class Stripes(AntialiasedModel):
 
     frequency = 40.0
 
-    def render_at(self, cameras, view, background, with_depth):
+    def render_at(self, cameras, view, background, *, with_depth, with_normal=False):
         width, height = cameras.size(view)
         k = cameras.intrinsics[view]
         x = (torch.arange(width) + 0.5 - k[0, 2]) / k[0, 0] * 4

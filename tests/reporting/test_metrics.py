@@ -123,7 +123,7 @@ def test_mean_psnr_is_the_mean_of_the_views_not_of_their_errors():
     split = small_split(2)
 
     class Uneven(FakeModel):
-        def render(self, cameras, view, background, with_depth=True, antialias=True):
+        def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False):
             self.offset = (0.1, 0.01)[view]
             return super().render(cameras, view, background)
 

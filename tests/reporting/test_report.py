@@ -168,7 +168,7 @@ def test_perfect_and_broken_views_are_told_not_written_as_infinity(tmp_path):
     split = small_split(3)
 
     class Odd(FakeModel):
-        def render(self, cameras, view, background, with_depth=True, antialias=True):
+        def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False):
             self.offset = 0.0
             rendering = super().render(cameras, view, background)
             if cameras is self.split.cameras and view == 2:
@@ -327,7 +327,7 @@ def test_views_of_several_sizes_have_figures_by_size(tmp_path):
     split = at_scales(small_split(2))
 
     class Scaled(FakeModel):
-        def render(self, cameras, view, background, with_depth=True, antialias=True):
+        def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False):
             if cameras is self.split.cameras:
                 self.offset = 0.1 / split.scales[view]
             return super().render(cameras, view, background)
