@@ -131,7 +131,7 @@ class MipField(RayModel):
         assert colours is not None
         return raw, colours
 
-    def render_rays(self, rays: Rays) -> RayRendering:
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
         """Colour, transmittance and depth of rays in the model's coordinates, by the second pass."""
         colour, transmittance, depth = self.trace(rays)[-1][:3]
         assert depth is not None

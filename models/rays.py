@@ -71,6 +71,18 @@ class Ndc(NamedTuple):
         radii = 2 * self.focal_x / self.width * rays.radii  # the image plane becomes the near face of the cube
         return Rays(origins, directions, directions.norm(dim=1), rays.view_directions, radii)
 
+    def gradient_to_world(self, positions: Tensor, gradient: Tensor) -> Tensor:
+        """Gradients (M, 3) with respect to the world, of those with respect to these coordinates at positions (M, 3).
+
+        With z' = 1 + 2 / z, x' = a x / z and y' = b y / z, where a = -2 focal_x / width and b = -2 focal_y / height, it is
+        J^T gradient with J = [[a / z, 0, -a x / z^2], [0, b / z, -b y / z^2], [0, 0, -2 / z^2]].
+        """
+        over_z = (positions[:, 2] - 1) / 2  # 1 / z
+        a, b = -2 * self.focal_x / self.width, -2 * self.focal_y / self.height
+        gx, gy, gz = gradient.unbind(1)
+        along = -over_z * (positions[:, 0] * gx + positions[:, 1] * gy + 2 * over_z * gz)
+        return torch.stack([a * over_z * gx, b * over_z * gy, along], 1)
+
     @staticmethod
     def depth(rays: Rays, t: Tensor) -> Tensor:
         """Depths along the camera's z axis, world units, of t in [0, 1) on rays, which are given in the world."""

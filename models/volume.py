@@ -28,6 +28,8 @@ class RayRendering(NamedTuple):
 class Field(Protocol):
     """Density and radiance of space; differentiable in its parameters."""
 
+    in_bfloat16: bool  # whether its networks multiply in bfloat16
+
     def encode(self, positions: Tensor) -> Tensor:
         """Features (M, F) of positions (M, 3), which the other functions accept instead of computing them again."""
         ...

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from settings.errors import InputError
-from settings.setting import CODE, NERF, method_word, protocol_word, setting
+from settings.setting import CODE, NERF, REFNERF, method_word, protocol_word, setting
 
 GROUPS = {  # of flags, in the order of the help; the methods' groups come before the last two
     "scene": "which photographs, at which size, over which background",
@@ -63,7 +63,7 @@ class SceneOptions:
         source=CODE,
         unit="px",
         low=0,
-        absent="400 or the stored width if that is less; 0 under protocol standard; see --factor",
+        absent="400 or the stored width if that is less; 0 under the other protocols; see --factor",
         about="view",
     )
     half_res: bool = setting("scene", False, "work at half of the stored image size", source=CODE, about="view")
@@ -105,7 +105,7 @@ class SceneOptions:
         None,
         "what pictures with an alpha channel are composited over, in training and in evaluation",
         choices=("black", "white"),
-        absent="black; white under protocol standard or with --white_bkgd",
+        absent="black; white under the protocols standard and multiscale or with --white_bkgd",
         about="run",
     )
     white_bkgd: bool = setting("scene", False, "the same as --background white", source=CODE, about="run")
@@ -182,6 +182,23 @@ class RunOptions:
         high=64,
         about="run",
     )
+    antialias: bool | None = setting(
+        "run",
+        None,
+        "several rays a pixel in pictures whose pixels are larger than those that the model learned from",
+        absent="True; False with --render_factor",
+        about="run",
+    )
+    render_depth: bool = setting(
+        "run", False, "maps of the test views' depths, in depth/ and in the report", source=REFNERF, about="run"
+    )
+    render_normal: bool = setting(
+        "run",
+        False,
+        "--method nerf: maps of the test views' normals, in normals/, in the report and in the video",
+        source=REFNERF,
+        about="run",
+    )
     expname: str | None = setting(
         "run",
         None,
@@ -243,7 +260,12 @@ class Options(SceneOptions, RunOptions, MachineOptions):
     @property
     def scene_background(self) -> str:
         """The background behind the alpha channel, in training and in evaluation: `black` or `white`."""
-        return self.background or ("white" if self.white_bkgd or self.protocol == "standard" else "black")
+        return self.background or ("white" if self.white_bkgd or self.protocol != "paper" else "black")
+
+    @property
+    def antialiased(self) -> bool:
+        """Whether large pixels are the mean of several rays."""
+        return not self.render_factor if self.antialias is None else self.antialias
 
     @property
     def needs_masks(self) -> bool:

@@ -249,4 +249,9 @@ def test_the_original_nerf_from_pictures_to_report(scene, tmp_path, capsys, monk
     capsys.readouterr()
     assert main.main([*words, "--render_only", "--render_factor", "2"]) == 0
     assert "shrunk 2 times" in capsys.readouterr().out
-    assert json.loads((run / "report.json").read_text())["protocol"]["width"] * 2 == report["protocol"]["width"]
+    preview = json.loads((run / "report.json").read_text())
+    assert preview["protocol"]["width"] * 2 == report["protocol"]["width"]
+    assert main.main([*words, "--render_only", "--render_factor", "2", "--antialias", "True"]) == 0
+    assert json.loads((run / "report.json").read_text())["figures"]["psnr_db"] != preview["figures"]["psnr_db"]
+    assert main.main([*words, "--render_only", "--protocol", "multiscale"]) == 0
+    assert "PSNR by size: full: " in capsys.readouterr().out

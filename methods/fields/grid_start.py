@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split
-from methods.fields.network_start import scene_ndc
+from methods.fields.network_start import learned_pixel, scene_ndc
 from models.marched_field import FIELDS, MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
@@ -51,7 +51,7 @@ def initial_field(scene: Scene, word: str, generator: torch.Generator) -> Marche
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
     make: Any = FIELDS[word]  # with its own shape
     field = make(box, _SHAPES[word](finest=finest), generator)
-    return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
+    return MarchedField(field, occupancy, ndc, pixel=learned_pixel(scene)).to(runtime.torch_device())
 
 
 def _pixel(scene: Scene, box: Tensor) -> float:

@@ -6,6 +6,7 @@ import torch
 
 from datasets.scene import Scene
 from methods.fields.options import FieldOptions
+from models.antialiasing import PixelSize
 from models.mip_field import ConeSampling, MipField
 from models.network_field import NetworkField, NetworkShape
 from models.rays import Ndc
@@ -39,7 +40,14 @@ def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Gener
 
     coarse = network(options.netdepth, options.netwidth, colours=not options.rvs)
     fine = network(options.netdepth_fine, options.netwidth_fine) if chosen.importance else None
-    return SampledField(coarse, fine, chosen, scene_ndc(scene))
+    return SampledField(coarse, fine, chosen, scene_ndc(scene), pixel=learned_pixel(scene))
+
+
+def learned_pixel(scene: Scene) -> PixelSize:
+    """How large the pixels are that a field learns from: of an object, where it stands, so that the distance of other cameras
+    counts; of a scene around the cameras, as angles."""
+    of_an_object = scene.train.alpha is not None and not scene.forward_facing
+    return PixelSize.of(scene.train.cameras, scene.bounds.mean(0) if of_an_object else None)
 
 
 def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generator) -> MipField:

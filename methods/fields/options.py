@@ -259,6 +259,7 @@ class FieldOptions(Options):
             "does without: drop them": self.rvs
             and bool(calls)
             and ((self.samples_union, self.place_gradients) != (None, None) or self.fine_density != "corrected"),
+            "--render_normal is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.render_normal,
             "--two_estimates is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.two_estimates,
             "--two_estimates is about --radiance_calls: give their number, or --field voxels": self.two_estimates
             and (calls == 0 or (self.field, calls) == ("grid", None)),
