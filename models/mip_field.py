@@ -73,6 +73,8 @@ class MipField(RayModel):
         check_number("its intervals", sampling.intervals, 2, 65536, whole=True)
         if not 0 <= sampling.near < sampling.far:
             raise ValueError(f"its rays go from {sampling.near:g} to {sampling.far:g}")
+        if sampling.disparity and sampling.near == 0:
+            raise ValueError("its rays are cut evenly in 1 / t, and they begin at t = 0")
         shape = check_record(NetworkShape, settings["network"], "its network")
         tensors = check_tensors(state["tensors"], network_tensors(shape, "network."))  # before memory is taken
         model = MipField(NetworkField(shape, torch.Generator()), sampling, ndc_from(settings["ndc"]))
@@ -83,6 +85,11 @@ class MipField(RayModel):
         """The network's size, in words."""
         shape, count = self.network.shape, sum(values.numel() for values in self.parameters())
         return f"a network of {shape.depth} x {shape.width} units over cones, {count:,} numbers"
+
+    @property
+    def samples_per_ray(self) -> int:
+        """Evaluations of the network for a ray."""
+        return 2 * self.sampling.intervals
 
     def trace(
         self, rays: Rays, generator: torch.Generator | None = None, *, jitter: float = 0.0, noise: float = 0.0

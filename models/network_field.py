@@ -92,7 +92,10 @@ class NetworkField(nn.Module):
 
     def raw(self, positions: Tensor, looking: Tensor, variances: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Raw densities (R, N) and colours (R, N, 3) in [0, 1], or None, at positions (R, N, 3), world, looked at along looking
-        (R, 3), unit. variances (R, N, 3): of Gaussians around the positions, if the shape is `integrated`."""
+        (R, 3), unit. variances (R, N, 3): of Gaussians around the positions, if the shape is `integrated`. Raises ValueError for
+        variances that are missing or not wanted."""
+        if (variances is not None) != self.shape.integrated:
+            raise ValueError(f"expected {'means and variances' if self.shape.integrated else 'positions alone'}")
         rays, count = positions.shape[:2]
         flat = positions.reshape(-1, 3)
         if variances is None:

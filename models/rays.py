@@ -68,7 +68,8 @@ class Ndc(NamedTuple):
     def to_ndc(self, rays: Rays) -> Rays:
         """The rays in these coordinates; colours still depend on the direction in the world."""
         origins, directions = to_ndc(rays.origins, rays.directions, *self)
-        radii = 2 * self.focal_x / self.width * rays.radii  # the image plane becomes the near face of the cube
+        t = -(1 + rays.origins[:, 2]) / rays.directions[:, 2]  # of the plane z = -1, the near face of the cube
+        radii = (self.focal_x / self.width + self.focal_y / self.height) * t * rays.radii  # mean of both axes
         return Rays(origins, directions, directions.norm(dim=1), rays.view_directions, radii)
 
     def gradient_to_world(self, positions: Tensor, gradient: Tensor) -> Tensor:

@@ -72,6 +72,8 @@ class SampledField(RayModel):
             raise ValueError("sampling.estimated and sampling.correcting need sampling.reparameterized")
         if not (sampling.correcting or sampling.through_places):
             raise ValueError("the coarse network learns by sampling.correcting, or through t, or by both")
+        if coarse.shape.integrated or (fine is not None and fine.shape.integrated):
+            raise ValueError("its networks see points, not Gaussians")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
         self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
@@ -125,6 +127,12 @@ class SampledField(RayModel):
         """The networks' size, in words."""
         shape, count = self.coarse.shape, sum(values.numel() for values in self.parameters())
         return f"{'a network' if self.fine is None else 'two networks'} of {shape.depth} x {shape.width} units, {count:,} numbers"
+
+    @property
+    def samples_per_ray(self) -> int:
+        """Evaluations of the networks for a ray."""
+        s = self.sampling
+        return s.samples + s.importance + (s.samples if s.importance and s.union else 0)
 
     def trace(self, rays: Rays, generator: torch.Generator | None = None, *, jitter: float = 0.0, noise: float = 0.0) -> Traced:
         """Sample and composite rays in the model's coordinates; differentiable in the networks.

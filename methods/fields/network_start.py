@@ -1,6 +1,7 @@
 """The original NeRF and mip-NeRF before training: its networks and the samples of its rays, from the flags and the scene."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -9,6 +10,7 @@ from methods.fields.options import FieldOptions
 from models.antialiasing import PixelSize
 from models.mip_field import ConeSampling, MipField
 from models.network_field import NetworkField, NetworkShape
+from models.ray_model import RayModel
 from models.rays import Ndc
 from models.sampled_field import SampledField, Sampling
 from settings.errors import InputError
@@ -65,6 +67,24 @@ def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generato
     )
     cones = ConeSampling(chosen.near, chosen.far, options.N_samples, options.lindisp)
     return MipField(NetworkField(shape, generator), cones, scene_ndc(scene))
+
+
+def network_flags(model: RayModel) -> dict[str, Any]:
+    """The flags' values that make networks and samples as this model has them; none for a field without networks."""
+    if isinstance(model, MipField):
+        shape = model.network.shape
+        own: dict[str, Any] = {"N_samples": model.sampling.intervals, "lindisp": model.sampling.disparity}
+    elif isinstance(model, SampledField):
+        shape, sampling = model.coarse.shape, model.sampling
+        own = {"N_samples": sampling.samples, "lindisp": sampling.disparity}
+        own |= {"i_embed": 0 if shape.octaves else -1, "use_viewdirs": shape.use_directions}
+        if model.fine is not None:
+            own |= {"netdepth_fine": model.fine.shape.depth, "netwidth_fine": model.fine.shape.width}
+    else:
+        return {}
+    if shape.octaves:
+        own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves}
+    return own | {"netdepth": shape.depth, "netwidth": shape.width}
 
 
 def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:

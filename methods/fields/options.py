@@ -15,10 +15,11 @@ GROUPS = {
     "network": "--field mlp and mip: networks of the original NeRF and of mip-NeRF, and their samples; without --field, giving "
     "one of these flags chooses mlp",
 }
+_NETWORKS = {"N_samples": 64, "multires": 10}  # also of fields without networks: --ft_path may name nerf-pytorch's
 DEFAULTS = {  # of settings that the user may leave to --field
-    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
-    "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
-    "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4, "N_samples": 64, "multires": 10},
+    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0} | _NETWORKS,
+    "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8} | _NETWORKS,
+    "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4} | _NETWORKS,
     "mip": {"N_iters": 200_000, "N_rand": 1024, "lrate": 5e-4, "N_samples": 128, "multires": 16},
 }
 
@@ -69,7 +70,7 @@ class FieldOptions(Options):
     lrate: float = setting(
         "rays",
         None,
-        "learning rate at the start; it falls to 3 % at the end for grid and voxels, to 1 % for mip",
+        "learning rate at the start; it falls to 3 % at the end for grid and voxels, and to 1 % after a slow start for mip",
         source=NERF,
         above=0,
         high=10,
@@ -122,7 +123,7 @@ class FieldOptions(Options):
         None,
         "networks multiply in bfloat16, in training and rendering: faster if the processor or the GPU has it",
         short="-s",
-        absent="True if it has; False for mlp",
+        absent="True if it has; False for mlp and mip",
     )
     i_weights: str = setting(
         "rays",

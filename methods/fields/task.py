@@ -104,10 +104,11 @@ class FieldTask(StepTask):
         self.model.render_rays(rays)
 
     def step(self) -> float:
-        loss, squared, cost = self.ray_steps.loss(self.run.step, self.batches)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        values = [float(loss.detach()), float(squared.detach()), cost]
+        values = [0.0, 0.0, 0.0]
+        for loss, squared, cost in self.ray_steps.losses(self.run.step, self.batches):
+            loss.backward()
+            values = [values[0] + float(loss.detach()), values[1] + float(squared.detach()), values[2] + cost]
         loss, squared, cost = distributed.all_reduce(list(self.model.parameters()), values)
         self.optimizer.step()
         self.ray_steps.after(cost)

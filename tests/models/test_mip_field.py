@@ -71,6 +71,8 @@ def test_state_round_trip_and_chunks(device):
         lambda s: s["settings"].pop("network"),
         lambda s: s["settings"]["sampling"].update(near=7.0),
         lambda s: s["settings"]["sampling"].update(intervals=0),
+        lambda s: s["settings"]["sampling"].update(near=0.0, disparity=True),
+        lambda s: s.update(kind="mlp"),
         lambda s: s["settings"]["network"].update(octaves=0),
         lambda s: s["settings"]["network"].update(integrated=False),
         lambda s: s["tensors"].pop("network.colour.bias"),
@@ -118,6 +120,18 @@ def test_normalised_device_coordinates(device):
     assert (rays.origins[1, 0] - rays.origins[0, 0]).item() == pytest.approx(2 / 20, rel=1e-4)
     found = model.render(view, 0)
     assert found.image.isfinite().all() and found.depth.isfinite().all()
+
+
+def test_cylinders_are_as_wide_as_pixels_that_are_not_square(device):
+    """Of a camera away from the plane z = -1, in a wide picture: by the mean distance of neighbouring rays on that plane."""
+    pose = torch.cat([torch.eye(3), torch.tensor([[0.1], [-0.2], [0.3]])], 1)
+    k = torch.tensor([[36.0, 0, 20], [0, 24, 15], [0, 0, 1]])
+    view = Cameras(k[None], pose[None], 40, 30)
+    rays = Ndc.of(view).to_ndc(pixel_rays(pack_cameras(view).to(device), view_pixels(0, 40, 30, device)))
+    origins = rays.origins.view(30, 40, 3)
+    across, down = (origins[:, 1:] - origins[:, :-1])[..., 0], (origins[1:] - origins[:-1])[..., 1]
+    pitch = (across.abs().mean() + down.abs().mean()).item() / 2
+    assert rays.radii.cpu() == pytest.approx(torch.full((1200,), 3**-0.5 * pitch), rel=0.03)
 
 
 def test_spread_weights():

@@ -18,16 +18,18 @@ def gaussians(count, axes, dtype, device, seed=0):
 
 @pytest.mark.parametrize("count, axes, octaves", [(1000, 3, 16), (33, 3, 4), (7, 1, 12), (65, 21, 12), (5, 2, 1)])
 def test_agrees_with_twin(device, count, axes, octaves):
+    """The twin in double precision, for the same numbers. The error of sin(2^l mean) is that of the argument's rounding."""
     results = []
-    for function in (encode_gaussians, twin.encode_gaussians):
-        leaves = [t.requires_grad_() for t in gaussians(count, axes, torch.float32, device)]
+    for function, dtype in ((encode_gaussians, torch.float32), (twin.encode_gaussians, torch.float64)):
+        where = device if dtype == torch.float32 else "cpu"
+        leaves = [t.to(dtype).to(where).requires_grad_() for t in gaussians(count, axes, torch.float32, "cpu")]
         out = function(*leaves, octaves)
-        (out * torch.linspace(-1, 1, out.numel(), device=device).view_as(out)).sum().backward()
-        results.append((out.detach(), *(leaf.grad for leaf in leaves)))
+        (out * torch.linspace(-1, 1, out.numel(), dtype=dtype, device=where).view_as(out)).sum().backward()
+        results.append([t.cpu().double() for t in (out.detach(), *(leaf.grad for leaf in leaves))])
     (out, *grads), (twin_out, *twin_grads) = results
     assert (out - twin_out).abs().max() < 1e-6
-    for octave_power, ours, theirs in zip((2, 4), grads, twin_grads, strict=True):
-        assert (ours - theirs).abs().max() <= 1e-6 * octave_power**octaves
+    for ours, theirs in zip(grads, twin_grads, strict=True):
+        assert ((ours - theirs).abs() <= 2e-6 * theirs.abs() + 2e-6 * theirs.abs().amax(1, keepdim=True)).all()
 
 
 def test_gradcheck_float64(device):

@@ -43,6 +43,8 @@ TRAININGS = {
     "mlp in bfloat16": NETWORK | {"mixed_precision": True},
     "rvs": NETWORK | {"rvs": True},
     "mip": {name: value for name, value in NETWORK.items() if name in MIP_FLAGS} | {"field": "mip", "mixed_precision": False},
+    "mip in bfloat16": {name: value for name, value in NETWORK.items() if name in MIP_FLAGS}
+    | {"field": "mip", "mixed_precision": True, "lindisp": True, "raw_noise_std": 0.5},
 }
 
 

@@ -186,12 +186,12 @@ def test_gradients_reach_the_coarse_network_as_the_flags_say():
     gradients = {}
     for name, flags in {"density": {"place_gradients": False}, "both": {"place_gradients": True}}.items():
         made = task(**RVS | flags)
-        loss, _, _ = made.ray_steps.loss(0, made.batches)
+        ((loss, _, _),) = made.ray_steps.losses(0, made.batches)
         loss.backward()
         gradients[name] = torch.cat([value.grad.flatten() for value in made.model.coarse.parameters()])
     assert gradients["density"].norm() > 0 and not torch.allclose(gradients["density"], gradients["both"])
     made = task(**RVS | {"place_gradients": False})
     made.model.sampling = replace(made.model.sampling, correcting=False)
-    loss, _, _ = made.ray_steps.loss(0, made.batches)
+    ((loss, _, _),) = made.ray_steps.losses(0, made.batches)
     loss.backward()
     assert all(value.grad is None or not value.grad.any() for value in made.model.coarse.parameters())
