@@ -23,7 +23,7 @@ from taichi_kernels.compositing import composite
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
-from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
@@ -101,15 +101,24 @@ def weights_along_rays() -> dict[str, tuple]:
 
 
 def grid() -> dict[str, tuple]:
-    """65,536 points on 8 levels of 4 features, 2^17 rows: forward, with the table's gradient, and with the positions' too."""
+    """65,536 points on 8 levels of 4 features, 2^17 rows: forward, with the table's gradient, and with the positions' too; the
+    gradient to positions, with its own gradients to all that it depends on."""
     layout = GridLayout.hashed(8, 16, 1024, 17)
     points, table = rand(POINTS, 3), rand(layout.rows, 4, seed=1)
     ours, theirs = (lambda p, t, f=f: f(p, t, layout) for f in (encode_grid, grid_twin.encode_grid))
+    weights = rand(POINTS, 4 * layout.levels, seed=2)
+
+    def twin_slope(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
+        return torch.autograd.grad((grid_twin.encode_grid(p, t, layout) * w).sum(), p, create_graph=True)[0]
+
     none = torch.no_grad()
     return {
         "hash grid, forward": tuple(none(lambda f=f: f(points, table)) for f in (ours, theirs)),
         "hash grid, forward and table": tuple(backward(lambda t, f=f: f(points, t), table) for f in (ours, theirs)),
         "hash grid, forward, table and positions": tuple(backward(f, points, table) for f in (ours, theirs)),
+        "hash grid, gradient and its gradients": tuple(
+            backward(f, points, table, weights) for f in (lambda p, t, w: grid_gradient(p, t, layout, w), twin_slope)
+        ),
     }
 
 

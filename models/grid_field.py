@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import check_grid, check_network, density_of, network, start_uniform
-from models.repeatable import sigmoid
-from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from models.repeatable import linear, sigmoid
+from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,18 @@ class GridField(nn.Module):
         features = encode_grid(self._unit(positions), self.table, self.layout, known=features)
         raw = self._network(features, self.hidden, self.out[:1])
         return density_of(raw[:, 0])
+
+    def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3), in single precision.
+
+        With features f, the hidden layer W and the density's row w it is df/dx^T W^T (w * [W f > 0]). Differentiable once in the
+        parameters and the positions.
+        """
+        unit = self._unit(positions)
+        features = encode_grid(unit, self.table, self.layout, known=features)
+        active = (linear(features, self.hidden) > 0).to(features)
+        weights = linear(active * self.out[:1], self.hidden.T)
+        return grid_gradient(unit, self.table, self.layout, weights) / (self.box[1] - self.box[0])
 
     def code(self, positions: Tensor) -> Tensor:
         """The code of positions (M, 3) that `radiance` needs."""

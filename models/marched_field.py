@@ -206,7 +206,7 @@ class MarchedField(RayModel):
         """The density's normals (R, 3), world, weighted along rays."""
         found = composite(
             self.field.density(samples.positions, features),
-            density_normals(self.field, samples.positions, self.ndc),
+            density_normals(self.field, samples.positions, features, self.ndc),
             samples.t_starts,
             samples.t_ends,
             offsets=samples.offsets,

@@ -28,14 +28,16 @@ class RayRendering(NamedTuple):
 class Field(Protocol):
     """Density and radiance of space; differentiable in its parameters."""
 
-    in_bfloat16: bool  # whether its networks multiply in bfloat16
-
     def encode(self, positions: Tensor) -> Tensor:
         """Features (M, F) of positions (M, 3), which the other functions accept instead of computing them again."""
         ...
 
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """Densities (M,), a world unit, at positions (M, 3)."""
+        ...
+
+    def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3)."""
         ...
 
     def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from functools import cache
 
 import taichi as ti
 
-from taichi_kernels.grid_encoding.cell import array_types, corner_weight, inside, slope, surroundings
+from taichi_kernels.grid_encoding.cell import array_types, corner_weight, inside, slope, slope_change, surroundings, weight_slope
 from taichi_kernels.runtime import WORKER_STRIDE
 
 BLOCK = 2048  # samples
@@ -19,20 +19,49 @@ _LANES = 16  # samples whose corners are worked out together
 
 
 @ti.func
-def corners_of(positions: ti.template(), first, layout: ti.template(), level, around: ti.template(), weights: ti.template()):
-    """The rows around the samples from `first` on, and their weights, (8, lanes) each; the last sample's past the end."""
+def corners_of(
+    positions: ti.template(), steps: ti.template(), first, layout: ti.template(), level, around: ti.template(),
+    weights: ti.template(), along: ti.template(),
+):
+    """The rows around the samples from `first` on, and their weights, or, if `along`, how fast these grow along the samples'
+    steps; (8, lanes) each; the last sample's past the end."""
+    for i in range(_LANES):
+        sample = ti.min(first + i, positions.shape[0] - 1)
+        rows_of_one, fraction = surroundings(positions[sample], layout, level)
+        step = 0.0 * fraction
+        if ti.static(along):
+            step = inside(positions[sample], layout, level) * steps[sample]
+        for c in ti.static(range(8)):
+            around[c * _LANES + i] = rows_of_one[c]
+            weights[c * _LANES + i] = weight_slope(c, fraction, step) if ti.static(along) else corner_weight(c, fraction)
+
+
+@ti.func
+def cells_of(positions: ti.template(), first, layout: ti.template(), level, around: ti.template(), fractions: ti.template()):
+    """The rows around the samples from `first` on, (8, lanes), and their fractions of the way between them, (3, lanes)."""
     for i in range(_LANES):
         rows_of_one, fraction = surroundings(positions[ti.min(first + i, positions.shape[0] - 1)], layout, level)
         for c in ti.static(range(8)):
             around[c * _LANES + i] = rows_of_one[c]
-            weights[c * _LANES + i] = corner_weight(c, fraction)
+        for a in ti.static(range(3)):
+            fractions[a * _LANES + i] = fraction[a]
+
+
+@ti.func
+def fractions_of(fractions: ti.template(), i):
+    """The fraction (3,) of lane i."""
+    return ti.Vector([fractions[i], fractions[_LANES + i], fractions[2 * _LANES + i]])
 
 
 @cache
 def kernels(dtype, features: int):
-    """(encode, table gradient, position gradient)."""
+    """(encode, table gradient, position gradient, gradients of <steps, position gradient> to positions and features' weights).
+
+    The table gradient takes steps (N, 3) of the samples too: if `along`, it is of how fast features change along these.
+    """
     corners = ti.types.vector(8, dtype)
     many_rows, many_weights = ti.types.vector(8 * _LANES, ti.i32), ti.types.vector(8 * _LANES, dtype)
+    many_fractions = ti.types.vector(3 * _LANES, dtype)
     row, points, rows, samples, layouts = array_types(dtype, features)
 
     @ti.kernel
@@ -52,7 +81,7 @@ def kernels(dtype, features: int):
                     for level in range(layout.shape[0]):
                         first = start
                         while first < end:
-                            corners_of(positions, first, layout, level, around, weights)
+                            corners_of(positions, positions, first, layout, level, around, weights, False)
                             for i in range(ti.min(_LANES, end - first)):
                                 total = row(0.0)
                                 for c in ti.static(range(8)):
@@ -63,10 +92,11 @@ def kernels(dtype, features: int):
 
     @ti.kernel
     def table_gradient(
-        positions: points, layout: layouts,
+        positions: points, steps: points, layout: layouts,
         grad: samples,  # (N, L, F)
         grad_table: rows,  # (E, F) in: zeros, out
         workers: int, parts: int,  # parts: workers on a level, a power of two
+        along: ti.template(),
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
@@ -75,7 +105,7 @@ def kernels(dtype, features: int):
                 while task < layout.shape[0] * parts:
                     level, part, first = task // parts, task % parts, 0
                     while first < positions.shape[0]:
-                        corners_of(positions, first, layout, level, around, weights)
+                        corners_of(positions, steps, first, layout, level, around, weights, along)
                         for i in range(ti.min(_LANES, positions.shape[0] - first)):
                             g = grad[first + i, level]
                             for c in ti.static(range(8)):
@@ -93,16 +123,52 @@ def kernels(dtype, features: int):
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
+                around, fractions = many_rows(0), many_fractions(0.0)
                 start = turn // WORKER_STRIDE * BLOCK
                 while start < positions.shape[0]:
+                    end = ti.min(start + BLOCK, positions.shape[0])
                     for level in range(layout.shape[0]):
-                        for s in range(start, ti.min(start + BLOCK, positions.shape[0])):
-                            p, g = positions[s], grad[s, level]
-                            around, fraction = surroundings(p, layout, level)
-                            values = corners(0.0)
-                            for c in ti.static(range(8)):
-                                values[c] = g.dot(table[around[c]])
-                            grad_positions[s] = grad_positions[s] + inside(p, layout, level) * slope(values, fraction)
+                        first = start
+                        while first < end:
+                            cells_of(positions, first, layout, level, around, fractions)
+                            for i in range(ti.min(_LANES, end - first)):
+                                s, g, values = first + i, grad[first + i, level], corners(0.0)
+                                for c in ti.static(range(8)):
+                                    values[c] = g.dot(table[around[c * _LANES + i]])
+                                slopes = slope(values, fractions_of(fractions, i))
+                                grad_positions[s] = grad_positions[s] + inside(positions[s], layout, level) * slopes
+                            first += _LANES
                     start += workers * BLOCK
 
-    return encode, table_gradient, position_gradient
+    @ti.kernel
+    def gradient_change(
+        positions: points, steps: points, table: rows, layout: layouts, grad: samples,
+        change: points,  # (N, 3) in: zeros, out
+        out: samples,  # (N, L, F) out: how fast features change along the steps
+        workers: int,
+    ):
+        for turn in range(workers * WORKER_STRIDE):
+            if turn % WORKER_STRIDE == 0:
+                around, fractions = many_rows(0), many_fractions(0.0)
+                start = turn // WORKER_STRIDE * BLOCK
+                while start < positions.shape[0]:
+                    end = ti.min(start + BLOCK, positions.shape[0])
+                    for level in range(layout.shape[0]):
+                        first = start
+                        while first < end:
+                            cells_of(positions, first, layout, level, around, fractions)
+                            for i in range(ti.min(_LANES, end - first)):
+                                s, total, values = first + i, row(0.0), corners(0.0)
+                                fraction = fractions_of(fractions, i)
+                                cells = inside(positions[s], layout, level)
+                                step, g = cells * steps[s], grad[s, level]
+                                for c in ti.static(range(8)):
+                                    of_corner = table[around[c * _LANES + i]]
+                                    values[c] = g.dot(of_corner)
+                                    total += weight_slope(c, fraction, step) * of_corner
+                                change[s] = change[s] + cells * slope_change(values, fraction, step)
+                                out[s, level] = total
+                            first += _LANES
+                    start += workers * BLOCK
+
+    return encode, table_gradient, position_gradient, gradient_change
