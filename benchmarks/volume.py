@@ -28,12 +28,14 @@ from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
 from taichi_kernels.rays import box_intersection, camera_rays
+from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.sampling import inverse_cdf
 from taichi_kernels.visibility import visible_samples
 from tests.reference import grid_encoding as grid_twin
 from tests.reference import integrated_frequencies as integrated_twin
 from tests.reference import inverse_transform as inverse_twin
 from tests.reference import nerf_pytorch
+from tests.reference import reflections as reflections_twin
 
 RAYS, SAMPLES = 4096, 128
 POINTS = 65_536
@@ -123,7 +125,7 @@ def grid() -> dict[str, tuple]:
 
 
 def encodings() -> dict[str, tuple]:
-    """Frequencies of 65,536 positions, plain and integrated, and harmonics of as many directions."""
+    """Of 65,536 positions or directions: frequencies, plain and integrated, harmonics, and harmonics over lobes."""
     points = 4 * rand(POINTS, 3) - 2
     directions, spread = torch.nn.functional.normalize(points, dim=1), 1e-3 * rand(POINTS, 3, seed=1)
     return {
@@ -133,6 +135,10 @@ def encodings() -> dict[str, tuple]:
         ),
         "integrated frequencies, 16 octaves": tuple(
             backward(lambda m, f=f: f(m, spread, 16), points) for f in (encode_gaussians, integrated_twin.encode_gaussians)
+        ),
+        "reflections, 5 levels": tuple(
+            backward(lambda d, r, f=f: f(d, r, 5), directions, rand(POINTS, seed=3))
+            for f in (encode_reflections, reflections_twin.encode_reflections)
         ),
         "spherical harmonics, degree 3, forward": (lambda: encode_directions(directions, 3), None),
     }
