@@ -14,6 +14,7 @@ from models.normals import density_normals
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays, ndc_from
+from models.reflective_field import NORMAL, ReflectiveField
 from models.volume import RayRendering
 from models.voxel_field import VoxelField
 from taichi_kernels import runtime
@@ -33,7 +34,7 @@ _AT_ONCE = 1 << 18  # samples of a round, at most, but never fewer than `_FIRST_
 _AT_ONCE_ON_GPU = 1 << 22  # from the first round on: hidden samples cost a GPU less than the start of another round
 
 
-FIELDS = {field.field_word: field for field in (GridField, VoxelField)}
+FIELDS = {field.field_word: field for field in (GridField, VoxelField, ReflectiveField)}
 
 
 class MarchedField(RayModel):
@@ -151,18 +152,36 @@ class MarchedField(RayModel):
 
         features: of the samples' positions, if they are known.
         """
-        densities, codes = self.field.density_and_code(samples.positions, features)
-        harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
-        colours = self.field.radiance(codes, harmonics)
-        return composite(
+        found, _ = self.composite_samples(rays, samples, features, depth=depth)
+        return found._replace(colour=self.shaded(rays, found.colour, found.transmittance))
+
+    def composite_samples(
+        self, rays: Rays, samples: Samples, features: Tensor | None = None, *, depth: bool = True
+    ) -> tuple[Composite, Tensor]:
+        """What rays composite to before `shaded`, and the samples' values (M, C): colours, or materials of surfaces."""
+        if isinstance(self.field, ReflectiveField):
+            densities, values = self.field.density_and_material(samples.positions, features)
+        else:
+            densities, codes = self.field.density_and_code(samples.positions, features)
+            harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
+            values = self.field.radiance(codes, harmonics)
+        found = composite(
             densities,
-            colours,
+            values,
             samples.t_starts,
             samples.t_ends,
             offsets=samples.offsets,
             lengths=rays.direction_norms,
             depth=depth,
         )
+        return found, values
+
+    def shaded(self, rays: Rays, values: Tensor, transmittance: Tensor) -> Tensor:
+        """Colours (R, 3), premultiplied by alpha, of composited values (R, C): these, or those of the mean materials."""
+        if not isinstance(self.field, ReflectiveField):
+            return values
+        alpha = (1 - transmittance)[:, None]
+        return alpha * self.field.shade(values / alpha.clamp_min(1e-6), rays.view_directions)
 
     def render_monte_carlo(
         self,
@@ -225,18 +244,22 @@ class MarchedField(RayModel):
             normal = torch.cat([self._normals(*each) for each in visible]) if with_normal else None
             colour, transmittance, depth = (torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True))
             return RayRendering(colour, transmittance, depth, normal)
-        colour, transmittance, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
+        reflective = isinstance(self.field, ReflectiveField)
+        channels = self.field.shape.code if isinstance(self.field, ReflectiveField) else 3
+        values, transmittance, depth = (rays.origins.new_zeros(s) for s in ((len(rays), channels), (len(rays),), (len(rays),)))
         transmittance += 1
-        normal = torch.zeros_like(colour) if with_normal else None
+        normal = rays.origins.new_zeros(len(rays), 3) if with_normal and not reflective else None
         for alive, samples, features, left in self.march_rounds(rays, min_transmittance=SEEN_TRANSMITTANCE):
-            found = self.render_samples(rays[alive], samples, features)
+            found, _ = self.composite_samples(rays[alive], samples, features)
             assert found.depth is not None
-            colour[alive] += left[:, None] * found.colour
+            values[alive] += left[:, None] * found.colour
             depth[alive] += left * found.depth
             transmittance[alive] = left * found.transmittance
             if normal is not None:
                 normal[alive] += left[:, None] * self._normals(rays[alive], samples, features)
-        return RayRendering(colour, transmittance, depth, normal)
+        if with_normal and reflective:
+            normal = values[:, NORMAL]
+        return RayRendering(self.shaded(rays, values, transmittance), transmittance, depth, normal)
 
     @torch.no_grad()
     def march_rounds(

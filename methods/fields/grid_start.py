@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from datasets.scene import Scene, Split
 from methods.fields.network_start import learned_pixel, scene_ndc
+from methods.fields.options import FieldOptions
 from models.marched_field import FIELDS, MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
@@ -27,8 +29,8 @@ _SHOWN = 0.5  # fraction of the views that must see a cell: cells close to a cam
 _UNSEEN = 1e3  # half image widths beyond a picture's edge in which a picture says nothing
 
 
-def initial_field(scene: Scene, word: str, generator: torch.Generator) -> MarchedField:
-    """An untrained field (word: `grid` or `voxels`) over the scene's object, with the cells that the alpha channels leave open.
+def initial_field(scene: Scene, options: FieldOptions, generator: torch.Generator) -> MarchedField:
+    """An untrained field of grids or voxels over the scene's object, with the cells that the alpha channels leave open.
 
     In normalised device coordinates it covers all that the cameras see, and alpha is not used.
 
@@ -49,8 +51,12 @@ def initial_field(scene: Scene, word: str, generator: torch.Generator) -> Marche
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
+    word = options.field_word
     make: Any = FIELDS[word]  # with its own shape
-    field = make(box, _SHAPES[word](finest=finest), generator)
+    shape = _SHAPES[word](finest=finest)
+    if word == "reflective":
+        shape = replace(shape, ide_levels=options.ide_level, srgb=options.use_srgb)
+    field = make(box, shape, generator)
     return MarchedField(field, occupancy, ndc, pixel=learned_pixel(scene)).to(runtime.torch_device())
 
 

@@ -8,8 +8,10 @@ from torch import Tensor
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import Batch, RayBatches
 from models.marched_field import MarchedField
+from models.normals import density_normals
 from models.rays import Rays
-from models.repeatable import mean
+from models.reflective_field import NORMAL, ReflectiveField
+from models.repeatable import mean, total
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
@@ -58,8 +60,13 @@ class GridSteps:
         if model.radiance_samples:
             loss, squared = self._estimated(batch, rays, samples, features, generator)
         else:
-            seen = model.render_samples(rays, samples, features, depth=False)
-            loss = squared = batch.squared_error(seen)
+            seen, values = model.composite_samples(rays, samples, features, depth=False)
+            shown = seen._replace(colour=model.shaded(rays, seen.colour, seen.transmittance))
+            loss = squared = batch.squared_error(shown)
+            if isinstance(model.field, ReflectiveField):
+                assert seen.weights is not None
+                normals = density_normals(model.field, samples.positions, features)
+                loss = loss + self._of_normals(seen.weights, values[:, NORMAL], normals, samples, rays)
             if self.distortion:
                 assert seen.weights is not None
                 loss = loss + self._spread(seen.weights, samples, rays)
@@ -67,6 +74,15 @@ class GridSteps:
         if model.radiance_samples:
             cost = model.field.density_cost * cost + self._calls(samples)
         yield batch.fraction * loss, batch.fraction * squared, cost
+
+    def _of_normals(self, weights: Tensor, predicted: Tensor, normals: Tensor, samples: Samples, rays: Rays) -> Tensor:
+        """Ref-NeRF's losses of normals, sums along rays and means over them: w (1 - n . n') of the density's normals n and the
+        predicted ones n', and w max(0, n' . d)^2 of those that are turned away from the camera, d the view direction."""
+        weights = weights.detach()
+        away = (predicted * rays.view_directions[samples.rays.long()]).sum(1).clamp_min(0)
+        different = total(weights * (1 - (predicted * normals).sum(1)))
+        turned = total(weights * away * away)
+        return (self.options.normal_loss * different + self.options.orientation_loss * turned) / len(rays)
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
         """The rays rendered as a step renders them."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from settings.errors import InputError
 from settings.options import Options, settings_of
-from settings.setting import NERF, method_word, protocol_word, setting
+from settings.setting import NERF, REFNERF, method_word, protocol_word, setting
 
 RVS = "Morozov et al. 2023 (reparameterized volume sampling), and its program"
 GROUPS = {
@@ -47,6 +47,45 @@ class FieldOptions(Options):
         "of pixels, so that pictures of all sizes are right (mip)",
         choices=("grid", "voxels", "mlp", "mip"),
         absent="grid; mlp if one of its flags is given",
+    )
+    ref_nerf: bool = setting(
+        "rays",
+        False,
+        "--field grid: surfaces that reflect: normals, roughness, diffuse colour and tint are learned, and a reflection is "
+        "evaluated once for each ray",
+        source="Verbin et al. 2022 (Ref-NeRF)",
+        short="-t",
+    )
+    use_srgb: bool = setting(
+        "rays",
+        False,
+        "with --ref_nerf: colours are linear light, which pictures show through the sRGB curve",
+        source=REFNERF,
+        short="-u",
+    )
+    ide_level: int = setting(
+        "rays",
+        5,
+        "with --ref_nerf: degrees of the reflected directions' encoding: 1, 2, 4, ..., 2^(N-1)",
+        source=REFNERF,
+        low=1,
+        high=5,
+    )
+    normal_loss: float = setting(
+        "rays",
+        0.03,
+        "with --ref_nerf: weight of the difference between predicted normals and those of the density",
+        source="Verbin et al. 2022 (Ref-NeRF)",
+        low=0,
+        high=1e3,
+    )
+    orientation_loss: float = setting(
+        "rays",
+        0.1,
+        "with --ref_nerf: weight of visible normals that are turned away from the camera",
+        source="Verbin et al. 2022 (Ref-NeRF)",
+        low=0,
+        high=1e3,
     )
     N_iters: int = setting(
         "rays",
@@ -228,6 +267,11 @@ class FieldOptions(Options):
             raise ValueError(self.i_weights)
         return (sys.maxsize, 60.0 * number) if self.i_weights.endswith("m") else (number, math.inf)
 
+    @property
+    def field_word(self) -> str:
+        """The word of the model's field."""
+        return "reflective" if self.ref_nerf else self.field
+
     def complete(self) -> Self:
         """The options, completed with the defaults of --field."""
         return self.filled(DEFAULTS[self.field])
@@ -261,6 +305,9 @@ class FieldOptions(Options):
             and bool(calls)
             and ((self.samples_union, self.place_gradients) != (None, None) or self.fine_density != "corrected"),
             "--render_normal is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.render_normal,
+            "--ref_nerf is for --field grid: drop one of the two flags": self.ref_nerf and self.field != "grid",
+            "--ref_nerf evaluates a reflection once for each ray: drop --radiance_calls": self.ref_nerf and bool(calls),
+            "--use_srgb is about --ref_nerf: give it too, or drop the flag": self.use_srgb and not self.ref_nerf,
             "--two_estimates is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.two_estimates,
             "--two_estimates is about --radiance_calls: give their number, or --field voxels": self.two_estimates
             and (calls == 0 or (self.field, calls) == ("grid", None)),

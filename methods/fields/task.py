@@ -68,9 +68,11 @@ class FieldTask(StepTask):
         elif options.field == "mip":
             model = initial_cones(scene, options, self.generator)
         else:
-            model = initial_field(scene, options.field, self.generator)
-        if model.field_word != options.field:
-            raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: give --field {model.field_word}")
+            model = initial_field(scene, options, self.generator)
+        if model.field_word != options.field_word:
+            reflective = "reflective" in (model.field_word, options.field_word)
+            way_out = f"{'drop' if options.ref_nerf else 'give'} --ref_nerf" if reflective else f"give --field {model.field_word}"
+            raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: {way_out}")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
             raise InputError(
                 f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} "
