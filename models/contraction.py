@@ -44,6 +44,12 @@ def uncontract(y: Tensor, order: float = math.inf) -> Tensor:
     return y / r / (EDGE - r).clamp_min(_NEAREST)
 
 
+def to_unit_cube(positions: Tensor, box: Tensor) -> Tensor:
+    """Positions (..., 3), world, in the contracted cube [0, 1]^3, whose middle half is the box (2, 3)."""
+    half = (box[1] - box[0]) / 2
+    return (contract((positions - box.mean(0)) / half) + EDGE) / (2 * EDGE)
+
+
 def contraction_jacobian(x: Tensor, order: float = math.inf) -> Tensor:
     """The derivative J (..., 3, 3) of `contract` at x: J_ab is that of coordinate a in x_b. A covariance S becomes J S J^T.
 

@@ -20,8 +20,10 @@ _WARM = 0.1  # fraction of the steps in which the marching step shrinks from _CO
 _COARSE = 4
 _PRUNE_FROM, _EVERY = 96, 16  # steps: the first update of the occupancy, and between updates
 _ALL_CELLS_UNTIL = 400  # steps in which an update looks at every open cell, or at _MANY of them; afterwards at _SOME
+FULL, FEW = 64, 1 << 14
 _MANY, _SOME = 1 << 17, 1 << 14
 _DECAY, _THRESHOLD = 0.8, 0.007
+_UNBOUNDED_THRESHOLD = 0.002
 _NDC_DISTORTION = 0.01  # --distortion if photographs are taken from one side: otherwise fog collects before the cameras
 
 
@@ -47,7 +49,9 @@ class GridSteps:
         if step >= _PRUNE_FROM and step % _EVERY == 0:
             many = _MANY if self.open_cells > 3 * _MANY else 0
             some = many if step < _ALL_CELLS_UNTIL else _SOME
-            threshold = _THRESHOLD / stretch  # of a step that is not stretched
+            if model.occupancy.levels > 1:
+                some = 0 if step % FULL == 0 or step == _PRUNE_FROM else FEW
+            threshold = (_UNBOUNDED_THRESHOLD if model.occupancy.levels > 1 else _THRESHOLD) / stretch
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.to_model_space(batch.rays)
@@ -112,5 +116,10 @@ class GridSteps:
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
         """The loss of the rays' distortion, as a fraction of the box's diagonal."""
+        if self.model.occupancy.levels > 1:
+            norms = rays.direction_norms[samples.rays.long()]
+            half = float((self.model.occupancy.box[1] - self.model.occupancy.box[0]).max()) / 2
+            near, far = (1 - half / (half + t * norms) for t in (samples.t_starts, samples.t_ends))
+            return self.distortion * mean(distortion(weights, near, far, samples.offsets))
         scale = rays.direction_norms / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
         return self.distortion * mean(scale * distortion(weights, samples.t_starts, samples.t_ends, samples.offsets))

@@ -89,6 +89,14 @@ class FieldOptions(Options):
         source="mip-NeRF 360",
         absent="0.01 in normalised device coordinates, else 0",
     )
+    contract: bool | None = setting(
+        "rays",
+        None,
+        "grid: the field covers all of space, contracted around the cameras, so that photographs are learned with their "
+        "background",
+        source="mip-NeRF 360",
+        absent="True for photographs without alpha that are not in normalised device coordinates",
+    )
     chunk: int = setting(
         "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run"
     )
@@ -226,6 +234,7 @@ class FieldOptions(Options):
             is False
             and self.rvs
             and self.fine_density == "own",
+            "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
             "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
             and calls is not None

@@ -14,6 +14,7 @@ from methods.fields.network_steps import NetworkSteps
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches, rays_psnr
 from methods.fields.run import FieldRun, field_in, in_bfloat16, load_field
+from methods.fields.unbounded_start import contracted, unbounded_field
 from models.checks import check_number, check_truth
 from models.fields import field_from_state
 from models.marched_field import MarchedField
@@ -63,6 +64,8 @@ class FieldTask(StepTask):
             model = field_in(load_field(path), path, scene, options)
         elif options.field == "mlp":
             model = initial_networks(scene, options, self.generator)
+        elif contracted(scene, options):
+            model = unbounded_field(scene, self.generator)
         else:
             model = initial_field(scene, options.field, self.generator)
         if model.field_word != options.field:
