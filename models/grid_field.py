@@ -10,7 +10,6 @@ from models.layers import check_grid, check_network, density_of, network, start_
 from models.repeatable import sigmoid
 from taichi_kernels.grid_encoding import GridLayout, encode_grid
 
-
 FIRST_DENSITY = 1.0  # of a contracted field before training, per half edge of its box
 
 

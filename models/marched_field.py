@@ -50,6 +50,11 @@ class MarchedField(RayModel):
     def field_word(self) -> str:
         return self.field.field_word
 
+    @property
+    def contracted(self) -> bool:
+        """Whether the field covers all of space, and not only the box."""
+        return isinstance(self.field, GridField) and self.field.shape.contracted
+
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; if `training` is False, without those that only training needs."""
         left_out = () if training else _TRAINING_ONLY

@@ -12,8 +12,9 @@ from taichi_kernels.rays import box_intersection
 class OccupancyGrid(nn.Module):
     """cells^3 cells of a box that rays are marched through; see `taichi_kernels.marching`.
 
-    With several levels, there are as many cells of a box twice as large, and so on. Steps are as long as `step`, or as `cone` times
-    the distance from the camera if that is longer. Rays begin at t = near.
+    With several levels, there are as many cells of a box twice as large, and so on. Steps are as long as `step`, or as `cone`
+    times the distance from the camera if that is longer. Rays begin at t = near.
+
     A cell keeps the largest density that was found in it, which decays at each update; it is occupied while that density times a
     step is above a threshold. Cells that are not `open` stay empty. Source: Müller et al. 2022, appendix E.
     """
@@ -23,9 +24,7 @@ class OccupancyGrid(nn.Module):
     open: Tensor
     occupied: Tensor
 
-    def __init__(
-        self, box: Tensor, *, cells: int = 128, step: float, levels: int = 1, cone: float = 0.0, near: float = 0.0
-    ):
+    def __init__(self, box: Tensor, *, cells: int = 128, step: float, levels: int = 1, cone: float = 0.0, near: float = 0.0):
         super().__init__()
         self.cells, self.step, self.levels, self.cone, self.near = cells, step, levels, cone, near  # step: world units
         self.register_buffer("box", box.clone())  # (2, 3) world, of level 0

@@ -97,6 +97,12 @@ class FieldOptions(Options):
         source="mip-NeRF 360",
         absent="True for photographs without alpha that are not in normalised device coordinates",
     )
+    exposure: bool = setting(
+        "rays",
+        False,
+        "grid, voxels: learn a gain per training photograph and channel, for cameras that change exposure and white balance "
+        "from one to the next; other views are rendered with the mean gain",
+    )
     chunk: int = setting(
         "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run"
     )
@@ -235,6 +241,7 @@ class FieldOptions(Options):
             and self.rvs
             and self.fine_density == "own",
             "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
+            "--exposure is for --field grid and voxels: drop it": mlp and self.exposure,
             "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
             and calls is not None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datasets.backgrounds import photograph_over, rendering_over
 from datasets.scene import Pictures, Split
+from methods.fields.exposure import Exposure
 from methods.fields.options import FieldOptions
 from models.ray_model import RayModel
 from models.rays import Rays, pack_cameras, pixel_rays
@@ -25,10 +26,12 @@ class Batch(NamedTuple):
     colours: Tensor  # (R, 3) in [0, 1], over the background
     background: Tensor  # (R, 3) colours behind the scene
     fraction: float = 1.0  # of the step's rays, which are divided among the ranks
+    gains: Tensor | None = None  # (R, 3) of the photographs over the scene; None: 1
 
     def error(self, seen: Composite) -> Tensor:
         """Error (R, 3) of the rendered colours, over the background."""
-        return rendering_over(seen.colour, seen.transmittance, self.background) - self.colours
+        colour = seen.colour if self.gains is None else seen.colour * self.gains
+        return rendering_over(colour, seen.transmittance, self.background) - self.colours
 
     def squared_error(self, seen: Composite) -> Tensor:
         """Mean squared error, over rays and channels."""
@@ -46,6 +49,7 @@ class RayBatches:
         self.widths, self.heights = split.cameras.widths, split.cameras.heights  # (V,)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.int64), (self.widths * self.heights).cumsum(0)])  # (V + 1,)
         self.background = background
+        self.exposure: Exposure | None = None  # of the photographs, in training
 
     def draw_for(self, step: int, count: int, options: FieldOptions, generator: torch.Generator) -> Batch:
         """This rank's of the rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters
@@ -53,8 +57,10 @@ class RayBatches:
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
         pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
         background = self._background(len(pixels), generator)
-        own = self._batch(distributed.shard(pixels), distributed.shard(background))
-        return own._replace(fraction=len(own.rays) / len(pixels))
+        part = distributed.shard(pixels)
+        own = self._batch(part, distributed.shard(background))
+        gains = None if self.exposure is None else self.exposure(part[:, 0].to(self.colours.device))
+        return own._replace(fraction=len(own.rays) / len(pixels), gains=gains)
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
         """`count` rays at random; one_view: all of one view; middle: only from this fraction of the width and the height."""
