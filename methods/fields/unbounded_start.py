@@ -56,8 +56,12 @@ def unbounded_field(scene: Scene, generator: torch.Generator) -> MarchedField:
     occupancy.density.fill_(-1)
     occupancy.restrict(_seen_cells(scene, box))
     finest = round(min(max(4 * half / (pixel * distance), _COARSEST), _FINEST))  # the grids cover the inner box twice
-    field = GridField(box, GridShape(finest=finest, contracted=True), generator)
+    field = GridField(box, _shape(finest), generator)
     return MarchedField(field, occupancy).to(runtime.torch_device())
+
+
+def _shape(finest: int) -> GridShape:
+    return GridShape(finest=finest, contracted=True)
 
 
 def inner_box(cameras: Cameras) -> Tensor:
