@@ -1,11 +1,12 @@
 """Before training a field of photographs with their background: its inner box, and the cells that enough cameras see."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from datasets.bounds import meeting_point, without_odd_views
 from datasets.cameras import Cameras
-from datasets.scene import Scene
+from datasets.scene import Scene, Split
 from methods.fields.options import FieldOptions
 from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
@@ -22,13 +23,15 @@ _SEEN_BY = 2  # cameras, at least: cells close to a camera are seen by it alone,
 _STEP = 4.0  # of marching, in pixels
 _NEAR = 0.05  # the t at which rays begin, as a fraction of the inner box's half edge
 _COARSEST, _FINEST = 64, 2048  # cells along an edge of the finest grid, at least and at most
+_ONE_COLOUR, _NEARLY_ALL = 12, 0.9  # 8-bit levels in which one colour differs; fraction of the pixels at pictures' edges
 _LEAST = 1e-6  # world units: half an edge of the inner box if all cameras are at one point
 
 
 def contracted(scene: Scene, options: FieldOptions) -> bool:
     """Whether a new field covers all of space. Raises InputError if --contract asks for it and the pictures do not allow it."""
     cut_out = scene.train.alpha is not None or scene.cut_out
-    possible = options.field == "grid" and not scene.forward_facing and not cut_out
+    if options.contract is None:
+        return options.field == "grid" and not scene.forward_facing and not cut_out and not _before_a_backdrop(scene.train)
     if options.contract and scene.forward_facing:
         raise InputError(
             "--contract does not go with normalised device coordinates, which reach to infinity already: give --no_ndc, or drop "
@@ -39,7 +42,15 @@ def contracted(scene: Scene, options: FieldOptions) -> bool:
             f"--contract learns what is around an object, and the pictures of {scene.name} are cut out by "
             f"{'masks' if scene.cut_out else 'their alpha channel'}: drop the flag"
         )
-    return possible if options.contract is None else options.contract
+    return bool(options.contract)
+
+
+def _before_a_backdrop(views: Split) -> bool:
+    """Whether nearly all pixels at the pictures' edges have one colour: then there is nothing to learn around the object, and
+    where that colour is cannot be known."""
+    rims = [np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]) for image in views.images]
+    rim = np.concatenate(rims).astype(np.int16)
+    return bool((np.abs(rim - np.median(rim, 0)).max(1) <= _ONE_COLOUR).mean() > _NEARLY_ALL)
 
 
 def unbounded_field(scene: Scene, generator: torch.Generator) -> MarchedField:

@@ -70,6 +70,7 @@ def test_photographs_with_background_are_contracted_unless_something_speaks_agai
         (sphere_scene(), {}, False),
         (wall_scene(), {}, False),
         (replace(SCENE, cut_out=True), {}, False),
+        (replace(sphere_scene(), train=replace(sphere_scene().train, alpha=None)), {}, False),  # one colour around the ball
     ):
         assert contracted(scene, FieldOptions(basedir="unused", **flags)) is expected
     asked = FieldOptions(datadir="unused", basedir="unused", contract=True)
