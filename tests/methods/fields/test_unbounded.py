@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.paths import through_photographs
 from datasets.scene import joined
 from methods.fields.options import FieldOptions
 from methods.fields.run import load_field_run
@@ -154,6 +155,20 @@ def test_cameras_that_do_not_look_at_one_point_and_cameras_at_one_point():
     assert (box[0] < box[1]).all() and box.isfinite().all()
     model = unbounded_field(replace(SCENE, train=replace(SCENE.train, cameras=around)), torch.Generator().manual_seed(0))
     assert model.render(around, 0).image.isfinite().all()
+
+
+def test_the_video_follows_the_photographer():
+    """Past photographs in the order of their files, on a circle; there is no path if their order is random."""
+    cameras = SCENE.train.cameras
+    angles = torch.atan2(cameras.centers[:, 1], cameras.centers[:, 0])
+    path = through_photographs(cameras[angles.argsort().tolist()], 40)
+    assert path is not None and len(path) == 40
+    radii, steps = path.centers[:, :2].norm(dim=1), path.centers.diff(dim=0).norm(dim=1)
+    assert (radii > 1.5).all() and (radii < 2.6).all() and steps.max() < 1
+    axes = -path.camera_to_world[:, :, 2]
+    assert ((axes * torch.nn.functional.normalize(-path.centers, dim=1)).sum(1) > 0.95).all()
+    torch.testing.assert_close(torch.linalg.det(path.camera_to_world[:, :, :3]), torch.ones(40))
+    assert through_photographs(cameras) is None and through_photographs(cameras[:5]) is None
 
 
 def test_exposures_of_photographs_are_found(tmp_path):
