@@ -2,10 +2,11 @@
 
 from models.checks import check_mapping
 from models.marched_field import FIELDS, MarchedField
+from models.proposed_field import ProposedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
 
-_MODELS = dict.fromkeys(FIELDS, MarchedField) | {SampledField.field_word: SampledField}
+_MODELS = dict.fromkeys(FIELDS, MarchedField) | {SampledField.field_word: SampledField, ProposedField.saved_as: ProposedField}
 
 
 def field_from_state(state: dict) -> RayModel:

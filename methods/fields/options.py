@@ -14,6 +14,7 @@ GROUPS = {
     "rays": "--method nerf: batches of rays, and how long they are learned from",
     "network": "--field mlp: the original NeRF's networks and their samples; giving one of these flags chooses that field",
 }
+_MOST_SAMPLES = 1024  # of a ray in a round
 DEFAULTS = {  # of settings that the user may leave to --field
     "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
     "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
@@ -96,6 +97,21 @@ class FieldOptions(Options):
         "background",
         source="mip-NeRF 360",
         absent="True for photographs without alpha that are not in normalised device coordinates",
+    )
+    sampler: str = setting(
+        "rays",
+        "occupancy",
+        "grid: samples in cells that a grid marks as occupied (occupancy), or where small density fields, learned beside the "
+        "field, expect its weights (proposals): as many for each ray",
+        source="mip-NeRF 360",
+        choices=("occupancy", "proposals"),
+    )
+    proposals: str = setting(
+        "rays",
+        "64,32,16",
+        "with --sampler proposals: samples of a ray in each round of proposals, and, last, of the field",
+        source="mip-NeRF 360",
+        form="N,...,N",
     )
     exposure: bool = setting(
         "rays",
@@ -212,6 +228,14 @@ class FieldOptions(Options):
         return "" if self.field == "grid" else self.field
 
     @property
+    def proposal_samples(self) -> tuple[int, ...]:
+        """The numbers of --proposals. Raises ValueError if there are none of one round at least."""
+        counts = tuple(int(word) for word in self.proposals.split(","))
+        if len(counts) < 2 or min(counts) < 2 or max(counts) > _MOST_SAMPLES:
+            raise ValueError(self.proposals)
+        return counts
+
+    @property
     def checkpoint_interval(self) -> tuple[int, float]:
         """Steps and seconds between checkpoints of a field, one of which is endless. Raises ValueError or OverflowError for
         --i_weights that is neither."""
@@ -241,6 +265,11 @@ class FieldOptions(Options):
             and self.rvs
             and self.fine_density == "own",
             "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
+            "--sampler proposals is for --field grid: drop it": self.field != "grid" and self.sampler == "proposals",
+            "--proposals is about --sampler proposals: give that too, or drop the flag": self.sampler != "proposals"
+            and self.proposals != settings_of(type(self))["proposals"].default,
+            "--radiance_calls draws its samples in occupied cells: drop it, or --sampler proposals": bool(calls)
+            and self.sampler == "proposals",
             "--exposure is for --field grid and voxels: drop it": mlp and self.exposure,
             "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
@@ -260,4 +289,11 @@ class FieldOptions(Options):
             _ = self.checkpoint_interval
         except (ValueError, OverflowError):
             raise InputError(f"--i_weights {self.i_weights}: give a number of steps, 500, or of minutes, 10m") from None
+        try:
+            _ = self.proposal_samples
+        except ValueError:
+            raise InputError(
+                f"--proposals {self.proposals}: give the samples of each round and of the field, at least 2 numbers from 2 to "
+                f"{_MOST_SAMPLES}, as in 64,32,16"
+            ) from None
         super().check()

@@ -7,9 +7,9 @@ from datasets.scene import Scene
 from methods.fields.network_start import sampling, scene_ndc
 from methods.fields.options import FieldOptions
 from models.fields import field_from_state
-from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch, networks_in
 from models.ray_model import RayModel
+from models.sampled_field import SampledField
 from settings.errors import InputError
 from system.reading import reading
 from taichi_kernels import runtime
@@ -32,7 +32,7 @@ def in_bfloat16(options: FieldOptions, model: RayModel) -> bool:
     """Whether the model's networks multiply in bfloat16: as the user says; otherwise if that is fast and the field is a grid."""
     if options.mixed_precision is not None:
         return options.mixed_precision
-    return isinstance(model, MarchedField) and runtime.has_bfloat16()
+    return not isinstance(model, SampledField) and runtime.has_bfloat16()
 
 
 def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRun:

@@ -13,12 +13,15 @@ from methods.fields.grid_steps import GridSteps
 from methods.fields.network_start import initial_networks
 from methods.fields.network_steps import NetworkSteps
 from methods.fields.options import FieldOptions
+from methods.fields.proposal_start import with_proposals
+from methods.fields.proposal_steps import ProposalSteps
 from methods.fields.ray_batches import RayBatches, rays_psnr
 from methods.fields.run import FieldRun, field_in, in_bfloat16, load_field
 from methods.fields.unbounded_start import contracted, unbounded_field
 from models.checks import check_number, check_tensors, check_truth
 from models.fields import field_from_state
 from models.marched_field import MarchedField
+from models.proposed_field import ProposedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
 from settings.errors import InputError
@@ -73,8 +76,13 @@ class FieldTask(StepTask):
             model = unbounded_field(scene, self.generator)
         else:
             model = initial_field(scene, options.field, self.generator)
+        if options.sampler == "proposals" and isinstance(model, MarchedField) and not options.ft_path:
+            model = with_proposals(model, options.proposal_samples)
         if model.field_word != options.field:
             raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: give --field {model.field_word}")
+        made = "proposals" if isinstance(model, ProposedField) else "occupancy"
+        if made != options.sampler and options.field == "grid":
+            raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
             raise InputError(
                 f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} "
@@ -90,11 +98,13 @@ class FieldTask(StepTask):
             model.radiance_samples = options.radiance_calls or 0
         model.set_bfloat16(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing behind it is ever visible
-        sparse = scene.train.alpha is not None or (isinstance(model, MarchedField) and model.contracted)
+        sparse = scene.train.alpha is not None or (isinstance(model, (MarchedField, ProposedField)) and model.contracted)
         random = options.random_bkgd and sparse and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
         steps: Any = NetworkSteps if options.field == "mlp" else GridSteps
+        if isinstance(model, ProposedField):
+            steps = ProposalSteps
         self.ray_steps = steps(model, options, self.generator)
         self.optimizer = self.ray_steps.optimizer
         if options.exposure:

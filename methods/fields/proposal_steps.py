@@ -1,0 +1,75 @@
+"""Steps of training a field that proposals sample: the field's loss, and that of the proposals."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from methods.fields.grid_steps import LAST_RATE, SAMPLES
+from methods.fields.options import FieldOptions
+from methods.fields.ray_batches import RayBatches
+from models.proposal_losses import interlevel_loss
+from models.proposal_sampler import annealing
+from models.proposed_field import ProposedField
+from models.rays import Rays
+from models.repeatable import total
+from taichi_kernels.compositing import Composite
+from taichi_kernels.distortion import distortion
+from training import distributed
+
+_DISTORTION = 0.01  # of s, without --distortion
+_MOST_RAYS = 1 << 14
+_WARM = 0.1  # fraction of the steps after which the learning rate falls
+_ALWAYS, _SELDOM = 1000, 5  # proposals learn in ever fewer steps up to the first, then in every fifth
+
+
+class ProposalSteps:
+    """`--sampler proposals`."""
+
+    def __init__(self, model: ProposedField, options: FieldOptions, generator: torch.Generator):
+        self.model, self.options, self.generator = model, options, generator
+        self.rays = options.N_rand or SAMPLES // model.sampler.counts[-1]
+        self.distortion = _DISTORTION if options.distortion is None else options.distortion
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, float]:
+        """The step's loss, the mean squared error of its rays, and the cost in samples: of this rank's rays, parts of sums over
+        the ranks."""
+        options, model = self.options, self.model
+        done = step / options.N_iters
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.lrate * LAST_RATE ** max(0.0, (done - _WARM) / (1 - _WARM))
+        batch = batches.draw_for(step, self.rays, options, self.generator)
+        rays = model.to_model_space(batch.rays)
+        generator = distributed.shard_generator(self.generator, options.seed, step)
+        learn = learns_proposals(step)
+        found = model.trace(rays, generator, anneal=annealing(done), jitter=options.perturb, learn_proposals=learn)
+        loss = squared = batch.squared_error(found.composite)
+        weights, s = found.composite.weights, found.intervals.s
+        assert weights is not None
+        if self.distortion:
+            loss = loss + self.distortion / max(len(s), 1) * total(distortion(weights, s[:, :-1], s[:, 1:]))
+        if learn:
+            for proposal in found.proposals:
+                loss = loss + interlevel_loss(s, weights, proposal.intervals.s, proposal.weights)
+        return batch.fraction * loss, batch.fraction * squared, weights.numel()
+
+    def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
+        """The rays rendered as a step renders them."""
+        return self.model.trace(rays, generator, learn_proposals=True).composite
+
+    def after(self, cost: float) -> None:
+        """Choose how many rays the next step has, by the cost of this one: rays that miss the box cost nothing."""
+        if not self.options.N_rand:
+            self.rays = min(round(self.rays * SAMPLES / max(cost, SAMPLES / 4)), _MOST_RAYS)
+
+
+def learns_proposals(step: int) -> bool:
+    """Whether proposals learn in this step: in every one at first, in every fifth from step 1000 on, as nerfacc has it."""
+    return math.ceil(_turns(step + 1)) != math.ceil(_turns(step))
+
+
+def _turns(step: int) -> float:
+    """The integral of 1 / n over the steps, if proposals learn in every n-th and n grows from 1 to `_SELDOM`."""
+    slope = (_SELDOM - 1) / _ALWAYS
+    return math.log1p(slope * min(step, _ALWAYS)) / slope + max(step - _ALWAYS, 0) / _SELDOM
