@@ -32,11 +32,20 @@ class ProposedField(RayModel):
 
     field_word = "grid"
     saved_as = "proposals"  # the name of this model's states
-    radiance_samples = 0
 
     def __init__(self, field: GridField, sampler: ProposalSampler, ndc: Ndc | None = None):
         super().__init__(ndc)
         self.field, self.sampler = field, sampler
+
+    @property
+    def radiance_samples(self) -> int:
+        """0: every sample evaluates the radiance."""
+        return 0
+
+    @radiance_samples.setter
+    def radiance_samples(self, count: int) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # refuses values
+        if count:
+            raise ValueError("its samples are drawn by proposals")
 
     @property
     def contracted(self) -> bool:

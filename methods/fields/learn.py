@@ -12,6 +12,7 @@ from methods.fields.options import FieldOptions
 from methods.fields.run import FieldRun, load_field_run
 from methods.fields.task import FieldTask
 from methods.fields.unbounded_start import contracted
+from models.proposed_field import ProposedField
 from reporting.snapshots import snapshots
 from settings.errors import InputError
 from training import loop
@@ -58,4 +59,6 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
         except ValueError as problem:
             raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
     own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.field_word, "radiance_calls": run.model.radiance_samples}
+    if own["field"] == "grid":
+        own["sampler"] = "proposals" if isinstance(run.model, ProposedField) else "occupancy"
     return run, options, {"options": own, "size_label": ("rays", "rays a step"), "render_path": scene.render_path}

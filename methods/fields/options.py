@@ -14,7 +14,7 @@ GROUPS = {
     "rays": "--method nerf: batches of rays, and how long they are learned from",
     "network": "--field mlp: the original NeRF's networks and their samples; giving one of these flags chooses that field",
 }
-_MOST_SAMPLES = 1024  # of a ray in a round
+_PROPOSALS, _MOST_SAMPLES = (48, 12), 1024  # samples of a ray in a round
 DEFAULTS = {  # of settings that the user may leave to --field
     "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
     "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
@@ -98,20 +98,22 @@ class FieldOptions(Options):
         source="mip-NeRF 360",
         absent="True for photographs without alpha that are not in normalised device coordinates",
     )
-    sampler: str = setting(
+    sampler: str | None = setting(
         "rays",
-        "occupancy",
+        None,
         "grid: samples in cells that a grid marks as occupied (occupancy), or where small density fields, learned beside the "
-        "field, expect its weights (proposals): as many for each ray",
+        "field, expect its weights, as many for each ray (proposals)",
         source="mip-NeRF 360",
         choices=("occupancy", "proposals"),
+        absent="proposals in normalised device coordinates without --radiance_calls, or if --proposals is given; else occupancy",
     )
-    proposals: str = setting(
+    proposals: str | None = setting(
         "rays",
-        "64,32,16",
-        "with --sampler proposals: samples of a ray in each round of proposals, and, last, of the field",
+        None,
+        "samples of a ray in each round of proposals, and, last, of the field",
         source="mip-NeRF 360",
         form="N,...,N",
+        absent="48,12",
     )
     exposure: bool = setting(
         "rays",
@@ -230,6 +232,8 @@ class FieldOptions(Options):
     @property
     def proposal_samples(self) -> tuple[int, ...]:
         """The numbers of --proposals. Raises ValueError if there are none of one round at least."""
+        if self.proposals is None:
+            return _PROPOSALS
         counts = tuple(int(word) for word in self.proposals.split(","))
         if len(counts) < 2 or min(counts) < 2 or max(counts) > _MOST_SAMPLES:
             raise ValueError(self.proposals)
@@ -266,10 +270,10 @@ class FieldOptions(Options):
             and self.fine_density == "own",
             "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
             "--sampler proposals is for --field grid: drop it": self.field != "grid" and self.sampler == "proposals",
-            "--proposals is about --sampler proposals: give that too, or drop the flag": self.sampler != "proposals"
-            and self.proposals != settings_of(type(self))["proposals"].default,
-            "--radiance_calls draws its samples in occupied cells: drop it, or --sampler proposals": bool(calls)
-            and self.sampler == "proposals",
+            "--proposals is for --field grid with --sampler proposals: drop it": self.proposals is not None
+            and (self.field != "grid" or self.sampler == "occupancy"),
+            "--radiance_calls draws its samples in occupied cells, not by proposals: drop one of the flags": bool(calls)
+            and (self.sampler == "proposals" or self.proposals is not None),
             "--exposure is for --field grid and voxels: drop it": mlp and self.exposure,
             "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
@@ -294,6 +298,6 @@ class FieldOptions(Options):
         except ValueError:
             raise InputError(
                 f"--proposals {self.proposals}: give the samples of each round and of the field, at least 2 numbers from 2 to "
-                f"{_MOST_SAMPLES}, as in 64,32,16"
+                f"{_MOST_SAMPLES}, as in 48,12"
             ) from None
         super().check()

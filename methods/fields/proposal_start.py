@@ -1,5 +1,6 @@
 """Before training a field with proposals: how large they are, and where rays begin and end."""
 
+from methods.fields.options import FieldOptions
 from models.grid_field import GridField
 from models.marched_field import MarchedField
 from models.proposal_field import ProposalField, ProposalShape
@@ -8,6 +9,13 @@ from models.proposed_field import ProposedField
 
 _LEVELS, _COARSEST, _LOG2_ROWS = 5, 8, 17  # of the grids
 _FINEST = 64  # cells along an edge of the finest grid of the first round, twice as many in each further one
+
+
+def proposed(options: FieldOptions, *, ndc: bool) -> bool:
+    """Whether proposals choose the samples of a new field: as the user says; else if it is in normalised device coordinates."""
+    if options.sampler is None:
+        return options.proposals is not None or (ndc and options.field == "grid" and not options.radiance_calls)
+    return options.sampler == "proposals"
 
 
 def with_proposals(model: MarchedField, counts: tuple[int, ...]) -> ProposedField:

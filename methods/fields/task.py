@@ -13,7 +13,7 @@ from methods.fields.grid_steps import GridSteps
 from methods.fields.network_start import initial_networks
 from methods.fields.network_steps import NetworkSteps
 from methods.fields.options import FieldOptions
-from methods.fields.proposal_start import with_proposals
+from methods.fields.proposal_start import proposed, with_proposals
 from methods.fields.proposal_steps import ProposalSteps
 from methods.fields.ray_batches import RayBatches, rays_psnr
 from methods.fields.run import FieldRun, field_in, in_bfloat16, load_field
@@ -76,12 +76,13 @@ class FieldTask(StepTask):
             model = unbounded_field(scene, self.generator)
         else:
             model = initial_field(scene, options.field, self.generator)
-        if options.sampler == "proposals" and isinstance(model, MarchedField) and not options.ft_path:
+        if isinstance(model, MarchedField) and not options.ft_path and proposed(options, ndc=model.ndc is not None):
             model = with_proposals(model, options.proposal_samples)
         if model.field_word != options.field:
             raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: give --field {model.field_word}")
         made = "proposals" if isinstance(model, ProposedField) else "occupancy"
-        if made != options.sampler and options.field == "grid":
+        asked = options.sampler if options.proposals is None else "proposals"
+        if asked not in (None, made):
             raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
             raise InputError(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from methods.fields.options import FieldOptions
+from methods.fields.proposal_start import proposed
 from methods.fields.proposal_steps import learns_proposals
 from methods.fields.task import FieldTask
 from models.fields import field_from_state
@@ -73,11 +74,31 @@ def test_the_file_says_how_a_field_is_sampled(tmp_path):
     task = FieldTask(scene, scene.test, replace(OPTIONS, ft_path=path, **FLAGS).complete())
     task.start()
     assert same(task.model, first)
-    for sampler, other in (("occupancy", FLAGS), ("proposals", {})):
-        run(tmp_path / sampler, **other)
-        with pytest.raises(InputError, match=f"holds a field that --sampler {'proposals' if other else 'occupancy'} made"):
-            options = replace(OPTIONS, ft_path=str(tmp_path / sampler / "checkpoint.pt"), sampler=sampler)
+    run(tmp_path / "cells", sampler="occupancy")
+    for folder, asked, made in (
+        ("first", {"sampler": "occupancy"}, "proposals"),
+        ("cells", {"sampler": "proposals"}, "occupancy"),
+        ("cells", {"proposals": "32,8"}, "occupancy"),
+    ):
+        options = replace(OPTIONS, ft_path=str(tmp_path / folder / "checkpoint.pt"), **asked)
+        with pytest.raises(InputError, match=f"holds a field that --sampler {made} made"):
             FieldTask(scene, scene.test, options.complete()).start()
+    with pytest.raises(ValueError, match="its samples are drawn by proposals"):
+        first.radiance_samples = 8
+
+
+def test_proposals_are_for_normalised_device_coordinates_unless_flags_say_otherwise():
+    options = FieldOptions(datadir="unused", basedir="unused")
+    for flags, ndc, expected in (
+        ({}, True, True),
+        ({}, False, False),
+        ({"radiance_calls": 8}, True, False),
+        ({"field": "voxels"}, True, False),
+        ({"sampler": "occupancy"}, True, False),
+        ({"sampler": "proposals"}, False, True),
+        ({"proposals": "32,8"}, False, True),
+    ):
+        assert proposed(replace(options, **flags).complete(), ndc=ndc) is expected
 
 
 @pytest.mark.parametrize(
@@ -102,8 +123,10 @@ def test_flags_that_do_not_go_with_it():
     for changes, sentence in (
         ({"field": "voxels"}, "--sampler proposals is for --field grid: drop it"),
         ({"field": "mlp"}, "--sampler proposals is for --field grid: drop it"),
-        ({"sampler": "occupancy", "proposals": "32,8"}, "--proposals is about --sampler proposals"),
+        ({"sampler": "occupancy", "proposals": "32,8"}, "--proposals is for --field grid with --sampler proposals"),
+        ({"sampler": None, "field": "mlp", "proposals": "32,8"}, "--proposals is for --field grid with"),
         ({"radiance_calls": 8}, "--radiance_calls draws its samples in occupied cells"),
+        ({"sampler": None, "radiance_calls": 8, "proposals": "32,8"}, "--radiance_calls draws its samples in occupied cells"),
         *(({"proposals": word}, f"--proposals {word}: give") for word in ("64", "64,x", "64,1", "2000,16", "")),
     ):
         with pytest.raises(InputError, match=sentence):
