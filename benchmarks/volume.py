@@ -20,6 +20,7 @@ from reporting.environment import environment
 from system.files import write_json
 from taichi_kernels import runtime
 from taichi_kernels.compositing import composite
+from taichi_kernels.dilation import dilate
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
@@ -125,15 +126,24 @@ def encodings() -> dict[str, tuple]:
 
 
 def sampling() -> dict[str, tuple]:
-    """128 samples a ray by the weights of 62 bins, without gradients."""
+    """128 samples a ray by the weights of 62 bins, and these bins widened, without gradients."""
     edges, weights = (2 + 4 * rand(RAYS, 63)).sort(1).values, rand(RAYS, 62, seed=1) ** 8
     even = torch.linspace(0, 1, 128, device=edges.device).expand(RAYS, 128).contiguous()
     return {
         f"inverse CDF, {RAYS:,} x 62 -> 128": (
             lambda: inverse_cdf(edges, weights + 1e-5, even),
             lambda: nerf_pytorch.sample_pdf(edges, weights, 128),
-        )
+        ),
+        f"dilation of histograms, {RAYS:,} x 62": (lambda: dilate(edges, weights, 0.05), lambda: by_pairs(edges, weights, 0.05)),
     }
+
+
+def by_pairs(edges: Tensor, weights: Tensor, radius: float) -> Tensor:
+    """Dilated weights as multinerf has them: all points against all bins."""
+    low, high, density = edges[:, :-1] - radius, edges[:, 1:] + radius, weights / edges.diff()
+    points = torch.cat([edges, low, high], 1).sort(1).values.clamp(edges[:, :1], edges[:, -1:])
+    reached = (low[:, None] <= points[:, :-1, None]) & (points[:, :-1, None] < high[:, None])
+    return torch.where(reached, density[:, None], 0).amax(2) * points.diff()
 
 
 def reparameterized() -> dict[str, tuple]:

@@ -11,6 +11,7 @@ from jaxtyping import Int32, Int64, TypeCheckError, UInt8, jaxtyped
 from torch import Tensor
 
 from taichi_kernels.compositing import composite
+from taichi_kernels.dilation import dilate
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
@@ -116,6 +117,11 @@ def from_histogram(edges: F32[Tensor, "R K"], weights: F32[Tensor, "R B"], unifo
 
 
 @typed
+def dilated(edges: F32[Tensor, "R 5"], weights: F32[Tensor, "R 4"]) -> tuple[F32[Tensor, "R 13"], F32[Tensor, "R 12"]]:
+    return dilate(edges, weights, 0.1)
+
+
+@typed
 def grid_features(positions: F32[Tensor, "N 3"], table: F32[Tensor, "T 2"]) -> F32[Tensor, "N 4"]:
     return encode_grid(positions, table, LAYOUT)
 
@@ -180,6 +186,7 @@ CASES = {
     "see": lambda: (visible, *packed(), torch.ones(4)),
     "draw_from_knots": lambda: (drawn_from_knots, knots(), torch.rand(4, 7), uniforms()),
     "draw_from_samples": lambda: (drawn_from_samples, *packed(), uniforms()),
+    "dilate": lambda: (dilated, knots()[:, :5], torch.rand(4, 4)),
     "inverse_cdf": lambda: (from_histogram, knots(), torch.rand(4, 6), uniforms()),
     "encode_grid": lambda: (grid_features, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2)),
     "encode_frequencies": lambda: (frequencies, torch.rand(5, 3)),
