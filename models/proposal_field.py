@@ -15,10 +15,10 @@ from taichi_kernels.grid_encoding import GridLayout, encode_grid
 class ProposalShape:
     """How large a proposal field is."""
 
-    levels: int = 5
-    coarsest: int = 8  # cells along an edge of the box
-    finest: int = 128
-    log2_rows: int = 17  # of a level's table
+    levels: int = 2
+    coarsest: int = 16  # cells along an edge of the box
+    finest: int = 64
+    log2_rows: int = 19  # of a level's table
     contracted: bool = False  # whether the grids cover all of space, contracted around the box
 
 

@@ -14,7 +14,7 @@ GROUPS = {
     "rays": "--method nerf: batches of rays, and how long they are learned from",
     "network": "--field mlp: the original NeRF's networks and their samples; giving one of these flags chooses that field",
 }
-_PROPOSALS, _MOST_SAMPLES = (48, 12), 1024  # samples of a ray in a round
+_PROPOSALS, _MOST_SAMPLES = (32, 12), 1024  # samples of a ray in a round
 DEFAULTS = {  # of settings that the user may leave to --field
     "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
     "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
@@ -113,7 +113,7 @@ class FieldOptions(Options):
         "samples of a ray in each round of proposals, and, last, of the field",
         source="mip-NeRF 360",
         form="N,...,N",
-        absent="48,12",
+        absent="32,12",
     )
     exposure: bool = setting(
         "rays",
@@ -298,6 +298,6 @@ class FieldOptions(Options):
         except ValueError:
             raise InputError(
                 f"--proposals {self.proposals}: give the samples of each round and of the field, at least 2 numbers from 2 to "
-                f"{_MOST_SAMPLES}, as in 48,12"
+                f"{_MOST_SAMPLES}, as in 32,12"
             ) from None
         super().check()

@@ -7,7 +7,7 @@ from models.proposal_field import ProposalField, ProposalShape
 from models.proposal_sampler import ProposalSampler
 from models.proposed_field import ProposedField
 
-_LEVELS, _COARSEST, _LOG2_ROWS = 5, 8, 17  # of the grids
+_LEVELS, _COARSEST, _LOG2_ROWS = 2, 16, 19  # of the grids
 _FINEST = 64  # cells along an edge of the finest grid of the first round, twice as many in each further one
 
 

@@ -17,7 +17,7 @@ from taichi_kernels.compositing import Composite
 from taichi_kernels.distortion import distortion
 from training import distributed
 
-_DISTORTION = 0.01  # of s, without --distortion
+_DISTORTION = 0.002  # without --distortion, unless pictures are cut out: otherwise fog collects before the cameras
 _MOST_RAYS = 1 << 14
 _WARM = 0.1  # fraction of the steps after which the learning rate falls
 _ALWAYS, _SELDOM = 1000, 5  # proposals learn in ever fewer steps up to the first, then in every fifth
@@ -29,7 +29,8 @@ class ProposalSteps:
     def __init__(self, model: ProposedField, options: FieldOptions, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
         self.rays = options.N_rand or SAMPLES // model.sampler.counts[-1]
-        self.distortion = _DISTORTION if options.distortion is None else options.distortion
+        usual = 0.0 if model.ndc is None and not model.contracted else _DISTORTION
+        self.distortion = usual if options.distortion is None else options.distortion  # of s
         self.optimizer = torch.optim.Adam(model.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, float]:
