@@ -131,8 +131,10 @@ def test_distortion_by_itself(tmp_path):
     """In normalised device coordinates it has a weight if the user gives none; in the world it has not."""
     table = lambda scene, name, **more: run(tmp_path / name, scene, N_iters=4, **more).model.field.table  # noqa: E731
     wall, sphere = wall_scene(), sphere_scene("white")
-    assert torch.equal(table(wall, "a"), table(wall, "b", distortion=0.01))
-    assert not torch.equal(table(wall, "c", distortion=0.0), table(wall, "d"))
+    for sampler, usual in (("occupancy", 0.01), ("proposals", 0.002)):
+        first = table(wall, f"{sampler} a", sampler=sampler)
+        assert torch.equal(first, table(wall, f"{sampler} b", sampler=sampler, distortion=usual))
+        assert not torch.equal(first, table(wall, f"{sampler} c", sampler=sampler, distortion=0.0))
     assert torch.equal(table(sphere, "e"), table(sphere, "f", distortion=0.0))
 
 
