@@ -88,7 +88,7 @@ class FieldOptions(Options):
         low=0,
         high=1e3,
         source="mip-NeRF 360",
-        absent="0.01 in normalised device coordinates, 0.03 if space is contracted, 0.002 in both with proposals, else 0",
+        absent="0.01 in normalised device coordinates, 0.03 if space is contracted; 0.002 and 0.01 with proposals; else 0",
     )
     contract: bool | None = setting(
         "rays",

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from methods.fields import schedules
+from methods.fields.exposure import Exposure
 from methods.fields.grid_steps import LAST_RATE, SAMPLES
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
@@ -17,9 +19,7 @@ from taichi_kernels.compositing import Composite
 from taichi_kernels.distortion import distortion
 from training import distributed
 
-_DISTORTION = 0.002  # without --distortion, unless pictures are cut out: otherwise fog collects before the cameras
 _MOST_RAYS = 1 << 14
-_WARM = 0.1  # fraction of the steps after which the learning rate falls
 _ALWAYS, _SELDOM = 1000, 5  # proposals learn in ever fewer steps up to the first, then in every fifth
 
 
@@ -29,8 +29,9 @@ class ProposalSteps:
     def __init__(self, model: ProposedField, options: FieldOptions, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
         self.rays = options.N_rand or SAMPLES // model.sampler.counts[-1]
-        usual = 0.0 if model.ndc is None and not model.contracted else _DISTORTION
-        self.distortion = usual if options.distortion is None else options.distortion  # of s
+        unbounded = schedules.UNBOUNDED_PROPOSALS if model.contracted else schedules.BOX
+        self.schedule = schedules.NDC_PROPOSALS if model.ndc else unbounded
+        self.distortion = self.schedule.distortion if options.distortion is None else options.distortion  # of s
         self.optimizer = torch.optim.Adam(model.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, float]:
@@ -38,8 +39,8 @@ class ProposalSteps:
         the ranks."""
         options, model = self.options, self.model
         done = step / options.N_iters
-        for group in self.optimizer.param_groups:
-            group["lr"] = options.lrate * LAST_RATE ** max(0.0, (done - _WARM) / (1 - _WARM))
+        for group, rate in zip(self.optimizer.param_groups, (1.0, Exposure.rate), strict=False):
+            group["lr"] = rate * options.lrate * self.schedule.rate(done, LAST_RATE)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.to_model_space(batch.rays)
         generator = distributed.shard_generator(self.generator, options.seed, step)

@@ -1,4 +1,4 @@
-"""How the training of a marched field changes with its steps, for the three spaces in which rays are marched."""
+"""How the training of a grid field changes with its steps, for the three spaces in which rays are sampled."""
 
 from typing import NamedTuple
 
@@ -25,3 +25,5 @@ class Schedule(NamedTuple):
 BOX = Schedule()
 NDC = Schedule(distortion=0.01)  # otherwise fog collects before the cameras
 UNBOUNDED = Schedule(coarse_until=0.6, full_rate_until=0.6, threshold=0.002, distortion=0.03, sweep_every=64)
+NDC_PROPOSALS = Schedule(distortion=0.002)
+UNBOUNDED_PROPOSALS = Schedule(full_rate_until=0.6, distortion=0.01)
