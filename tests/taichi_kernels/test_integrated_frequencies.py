@@ -18,7 +18,7 @@ def gaussians(count, axes, dtype, device, seed=0):
 
 @pytest.mark.parametrize("count, axes, octaves", [(1000, 3, 16), (33, 3, 4), (7, 1, 12), (65, 21, 12), (5, 2, 1)])
 def test_agrees_with_twin(device, count, axes, octaves):
-    """The twin in double precision, for the same numbers. A gradient is a sum over octaves; its error is measured by the terms."""
+    """The twin in double precision, for the same numbers. A gradient is a sum over octaves; its error is measured by them."""
     results, given = [], torch.linspace(-1, 1, count * 2 * axes * octaves).view(count, -1)
     for function, dtype in ((encode_gaussians, torch.float32), (twin.encode_gaussians, torch.float64)):
         where = device if dtype == torch.float32 else "cpu"
