@@ -104,6 +104,20 @@ class FieldOptions(Options):
         source="mip-NeRF 360",
         absent="0.01 in normalised device coordinates, else 0",
     )
+    contract: bool | None = setting(
+        "rays",
+        None,
+        "grid: the field covers all of space, contracted around the cameras, so that photographs are learned with their "
+        "background",
+        source="mip-NeRF 360",
+        absent="True for photographs without alpha that are not in normalised device coordinates",
+    )
+    exposure: bool = setting(
+        "rays",
+        False,
+        "grid, voxels: learn a gain per training photograph and channel, for cameras that change exposure and white balance "
+        "from one to the next; other views are rendered with the mean gain",
+    )
     chunk: int = setting(
         "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run"
     )
@@ -252,6 +266,8 @@ class FieldOptions(Options):
             is False
             and self.rvs
             and self.fine_density == "own",
+            "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
+            "--exposure is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.exposure,
             "--distortion is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
             and calls is not None

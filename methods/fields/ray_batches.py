@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datasets.backgrounds import photograph_over, rendering_over
 from datasets.scene import Pictures, Split
+from methods.fields.exposure import Exposure
 from methods.fields.options import FieldOptions
 from models.ray_model import RayModel
 from models.rays import Rays, pack_cameras, pixel_rays
@@ -25,6 +26,7 @@ class Batch(NamedTuple):
     colours: Tensor  # (R, 3) in [0, 1], over the background
     background: Tensor  # (R, 3) colours behind the scene
     fraction: float = 1.0  # of the step's rays, which are divided among the ranks
+    gains: Tensor | None = None  # (R, 3) of the photographs over the scene; None: 1
 
     def split(self, most: int) -> "list[Batch]":
         """The same rays in parts of at most `most` rays, or the batch itself."""
@@ -32,13 +34,20 @@ class Batch(NamedTuple):
             return [self]
         parts = torch.arange(len(self.rays), device=self.colours.device).split(most)
         return [
-            Batch(self.rays[part], self.colours[part], self.background[part], self.fraction * len(part) / len(self.rays))
+            Batch(
+                self.rays[part],
+                self.colours[part],
+                self.background[part],
+                self.fraction * len(part) / len(self.rays),
+                None if self.gains is None else self.gains[part],
+            )
             for part in parts
         ]
 
     def error(self, seen: Composite) -> Tensor:
         """Error (R, 3) of the rendered colours, over the background."""
-        return rendering_over(seen.colour, seen.transmittance, self.background) - self.colours
+        colour = seen.colour if self.gains is None else seen.colour * self.gains
+        return rendering_over(colour, seen.transmittance, self.background) - self.colours
 
     def squared_error(self, seen: Composite, weights: Tensor | None = None) -> Tensor:
         """Mean squared error, over rays and channels; weights (R,): of the rays, 1 if left out."""
@@ -59,6 +68,7 @@ class RayBatches:
         self.background = background
         areas = 1 / (split.cameras.intrinsics[:, 0, 0] * split.cameras.intrinsics[:, 1, 1]).double()  # (V,) of a pixel, as angles
         self.mean_area = float((areas * self.widths * self.heights).sum() / self.starts[-1])  # of all pixels
+        self.exposure: Exposure | None = None  # of the photographs, in training
 
     def draw_for(self, step: int, count: int, options: FieldOptions, generator: torch.Generator) -> Batch:
         """This rank's of the rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters
@@ -66,8 +76,10 @@ class RayBatches:
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
         pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
         background = self._background(len(pixels), generator)
-        own = self._batch(distributed.shard(pixels), distributed.shard(background))
-        return own._replace(fraction=len(own.rays) / len(pixels))
+        part = distributed.shard(pixels)
+        own = self._batch(part, distributed.shard(background))
+        gains = None if self.exposure is None else self.exposure(part[:, 0].to(self.colours.device))
+        return own._replace(fraction=len(own.rays) / len(pixels), gains=gains)
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
         """`count` rays at random; one_view: all of one view; middle: only from this fraction of the width and the height."""
