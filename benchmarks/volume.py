@@ -27,6 +27,7 @@ from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
+from taichi_kernels.proposals import interlevel_loss
 from taichi_kernels.rays import box_intersection, camera_rays
 from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.sampling import inverse_cdf
@@ -100,6 +101,22 @@ def weights_along_rays() -> dict[str, tuple]:
             by_cumsum,
         ),
     }
+
+
+def proposals() -> dict[str, tuple]:
+    """Of 4,096 rays: the loss of 64 bins for 32 intervals, with its gradient; the peer finds bins by bisection."""
+    edges, weights = rand(RAYS, 65).sort(1).values, rand(RAYS, 64, seed=1) / 64
+    field_edges, wanted = rand(RAYS, 33, seed=2).sort(1).values, rand(RAYS, 32, seed=3) / 16
+
+    def theirs(w: Tensor) -> Tensor:
+        first = (torch.searchsorted(edges, field_edges[:, :-1].contiguous(), right=True) - 1).clamp(0, 64)
+        last = torch.searchsorted(edges, field_edges[:, 1:].contiguous(), right=True).clamp(0, 64)
+        sums = torch.nn.functional.pad(w.cumsum(1), (1, 0))
+        excess = (wanted - sums.gather(1, last) + sums.gather(1, first)).clamp_min(0)
+        return excess.square() / (wanted + 1e-7)
+
+    ours = backward(lambda w: interlevel_loss(edges, w, field_edges, wanted), weights)
+    return {f"interlevel loss, {RAYS:,} x 64 -> 32": (ours, backward(theirs, weights))}
 
 
 def grid() -> dict[str, tuple]:
@@ -201,7 +218,7 @@ def main() -> None:
     device = runtime.init(options.device, options.threads)
     results = {"environment": environment(), "device": device, "threads": runtime.workers(), "milliseconds": {}}
     print(f"{device}, {runtime.workers()} threads, {results['environment']['cpu']}; milliseconds, medians")
-    for cases in (compositing, weights_along_rays, grid, encodings, sampling, reparameterized, marching):
+    for cases in (compositing, weights_along_rays, proposals, grid, encodings, sampling, reparameterized, marching):
         for name, pair in cases().items():
             row = results["milliseconds"][name] = measure(*pair)
             peer = f"torch {row['torch']:9.2f}   ratio {row['ratio']:6.1f}" if "ratio" in row else ""

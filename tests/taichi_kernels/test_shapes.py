@@ -21,6 +21,7 @@ from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots, draw_from_samples
 from taichi_kernels.photometric import photometric_loss
 from taichi_kernels.projection import project_points
+from taichi_kernels.proposals import interlevel_loss, proposal_bound
 from taichi_kernels.rays import box_intersection, camera_rays, to_ndc
 from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.sampling import inverse_cdf
@@ -118,6 +119,18 @@ def from_histogram(edges: F32[Tensor, "R K"], weights: F32[Tensor, "R B"], unifo
 
 
 @typed
+def bounds_of(edges: F32[Tensor, "R K1"], weights: F32[Tensor, "R K"], field_edges: F32[Tensor, "R N1"]) -> F32[Tensor, "R 6"]:
+    return proposal_bound(edges, weights, field_edges)
+
+
+@typed
+def interlevel(
+    edges: F32[Tensor, "R K1"], weights: F32[Tensor, "R K"], field_edges: F32[Tensor, "R N1"], field_weights: F32[Tensor, "R N"]
+) -> F32[Tensor, "R N"]:
+    return interlevel_loss(edges, weights, field_edges, field_weights)
+
+
+@typed
 def grid_features(positions: F32[Tensor, "N 3"], table: F32[Tensor, "T 2"]) -> F32[Tensor, "N 4"]:
     return encode_grid(positions, table, LAYOUT)
 
@@ -198,6 +211,8 @@ CASES = {
     "draw_from_knots": lambda: (drawn_from_knots, knots(), torch.rand(4, 7), uniforms()),
     "draw_from_samples": lambda: (drawn_from_samples, *packed(), uniforms()),
     "inverse_cdf": lambda: (from_histogram, knots(), torch.rand(4, 6), uniforms()),
+    "proposal_bound": lambda: (bounds_of, uniforms(), torch.rand(4, 2), knots()),
+    "interlevel_loss": lambda: (interlevel, uniforms(), torch.rand(4, 2), knots(), torch.rand(4, 6)),
     "encode_grid": lambda: (grid_features, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2)),
     "grid_gradient": lambda: (grid_slopes, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2), torch.rand(5, 4)),
     "encode_reflections": lambda: (reflections, torch.nn.functional.normalize(torch.rand(5, 3), dim=1), torch.rand(5)),
