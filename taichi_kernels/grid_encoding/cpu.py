@@ -1,4 +1,4 @@
-"""CPU schedule of the feature grid: a worker takes its part of the samples level by level, so that one level's rows stay in the cache.
+"""CPU schedule of the feature grid: each worker takes its samples level by level, so that one level's rows stay in the cache.
 
 Rows and weights of the corners of a few samples are worked out together, in local arrays, which the compiler vectorises; the
 reads and writes of the table that follow can't be.
