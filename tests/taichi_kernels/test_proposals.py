@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from taichi_kernels.proposals import interlevel_loss, proposal_bound
-from tests.reference import proposals as twin
+from tests.reference import proposal_bounds as twin
 
 
 def histograms(rays, bins, intervals, dtype, device, seed=0, steps=0):
