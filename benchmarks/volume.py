@@ -24,15 +24,20 @@ from taichi_kernels.dilation import dilate
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
-from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
+from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
+from taichi_kernels.proposals import interlevel_loss
 from taichi_kernels.rays import box_intersection, camera_rays
+from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.sampling import inverse_cdf
 from taichi_kernels.visibility import visible_samples
 from tests.reference import grid_encoding as grid_twin
+from tests.reference import integrated_frequencies as integrated_twin
 from tests.reference import inverse_transform as inverse_twin
 from tests.reference import nerf_pytorch
+from tests.reference import reflections as reflections_twin
 
 RAYS, SAMPLES = 4096, 128
 POINTS = 65_536
@@ -99,27 +104,59 @@ def weights_along_rays() -> dict[str, tuple]:
     }
 
 
+def proposals() -> dict[str, tuple]:
+    """Of 4,096 rays: the loss of 64 bins for 32 intervals, with its gradient; the peer finds bins by bisection."""
+    edges, weights = rand(RAYS, 65).sort(1).values, rand(RAYS, 64, seed=1) / 64
+    field_edges, wanted = rand(RAYS, 33, seed=2).sort(1).values, rand(RAYS, 32, seed=3) / 16
+
+    def theirs(w: Tensor) -> Tensor:
+        first = (torch.searchsorted(edges, field_edges[:, :-1].contiguous(), right=True) - 1).clamp(0, 64)
+        last = torch.searchsorted(edges, field_edges[:, 1:].contiguous(), right=True).clamp(0, 64)
+        sums = torch.nn.functional.pad(w.cumsum(1), (1, 0))
+        excess = (wanted - sums.gather(1, last) + sums.gather(1, first)).clamp_min(0)
+        return excess.square() / (wanted + 1e-7)
+
+    ours = backward(lambda w: interlevel_loss(edges, w, field_edges, wanted), weights)
+    return {f"interlevel loss, {RAYS:,} x 64 -> 32": (ours, backward(theirs, weights))}
+
+
 def grid() -> dict[str, tuple]:
-    """65,536 points on 8 levels of 4 features, 2^17 rows: forward, with the table's gradient, and with the positions' too."""
+    """65,536 points on 8 levels of 4 features, 2^17 rows: forward, with the table's gradient, and with the positions' too; the
+    gradient to positions, with its own gradients to all that it depends on."""
     layout = GridLayout.hashed(8, 16, 1024, 17)
     points, table = rand(POINTS, 3), rand(layout.rows, 4, seed=1)
     ours, theirs = (lambda p, t, f=f: f(p, t, layout) for f in (encode_grid, grid_twin.encode_grid))
+    weights = rand(POINTS, 4 * layout.levels, seed=2)
+
+    def twin_slope(p: Tensor, t: Tensor, w: Tensor) -> Tensor:
+        return torch.autograd.grad((grid_twin.encode_grid(p, t, layout) * w).sum(), p, create_graph=True)[0]
+
     none = torch.no_grad()
     return {
         "hash grid, forward": tuple(none(lambda f=f: f(points, table)) for f in (ours, theirs)),
         "hash grid, forward and table": tuple(backward(lambda t, f=f: f(points, t), table) for f in (ours, theirs)),
         "hash grid, forward, table and positions": tuple(backward(f, points, table) for f in (ours, theirs)),
+        "hash grid, gradient and its gradients": tuple(
+            backward(f, points, table, weights) for f in (lambda p, t, w: grid_gradient(p, t, layout, w), twin_slope)
+        ),
     }
 
 
 def encodings() -> dict[str, tuple]:
-    """Frequencies of 65,536 positions and harmonics of as many directions."""
+    """Of 65,536 positions or directions: frequencies, plain and integrated, harmonics, and harmonics over lobes."""
     points = 4 * rand(POINTS, 3) - 2
-    directions = torch.nn.functional.normalize(points, dim=1)
+    directions, spread = torch.nn.functional.normalize(points, dim=1), 1e-3 * rand(POINTS, 3, seed=1)
     return {
         "frequencies, 10 octaves": (
             backward(lambda x: encode_frequencies(x, 10), points),
             backward(lambda x: nerf_pytorch.encode(x, 10), points),
+        ),
+        "integrated frequencies, 16 octaves": tuple(
+            backward(lambda m, f=f: f(m, spread, 16), points) for f in (encode_gaussians, integrated_twin.encode_gaussians)
+        ),
+        "reflections, 5 levels": tuple(
+            backward(lambda d, r, f=f: f(d, r, 5), directions, rand(POINTS, seed=3))
+            for f in (encode_reflections, reflections_twin.encode_reflections)
         ),
         "spherical harmonics, degree 3, forward": (lambda: encode_directions(directions, 3), None),
     }
@@ -191,7 +228,7 @@ def main() -> None:
     device = runtime.init(options.device, options.threads)
     results = {"environment": environment(), "device": device, "threads": runtime.workers(), "milliseconds": {}}
     print(f"{device}, {runtime.workers()} threads, {results['environment']['cpu']}; milliseconds, medians")
-    for cases in (compositing, weights_along_rays, grid, encodings, sampling, reparameterized, marching):
+    for cases in (compositing, weights_along_rays, proposals, grid, encodings, sampling, reparameterized, marching):
         for name, pair in cases().items():
             row = results["milliseconds"][name] = measure(*pair)
             peer = f"torch {row['torch']:9.2f}   ratio {row['ratio']:6.1f}" if "ratio" in row else ""

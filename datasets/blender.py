@@ -131,8 +131,8 @@ def _needed(folder: Path, options: Options) -> list[str]:
                 + (
                     "--render_test renders its views"
                     if "val" in needed
-                    else "protocol standard measures on its views"
-                    if options.protocol == "standard"
+                    else f"protocol {options.protocol} measures on its views"
+                    if options.protocol != "paper"
                     else "protocol paper measures on it if there are no validation views 15 to 37"
                 )
             )

@@ -70,6 +70,10 @@ class Cameras:
         """Whether all pictures have one size."""
         return len(self) == 0 or bool((self.widths == self.widths[0]).all() and (self.heights == self.heights[0]).all())
 
+    def count_sizes(self) -> int:
+        """How many different sizes the pictures have."""
+        return len(set(zip(self.widths.tolist(), self.heights.tolist(), strict=True)))
+
     @property
     def centers(self) -> Tensor:
         """Camera centres in the world, (V, 3)."""

@@ -1,7 +1,9 @@
 """The protocols: on which views a result is measured, and how the figures are named."""
 
+from datasets.scales import at_scales
 from datasets.scene import Scene, Split
 
+PROTOCOLS = ("paper", "standard", "multiscale")
 PAPER_VIEWS = range(15, 38)  # validation views r_15 ... r_37; in the original program 115-137 of train + val + test
 PAPER_WIDTH = 400  # px
 
@@ -20,12 +22,13 @@ def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> 
     """(views on which a protocol measures, name of the protocol for their figures).
 
     `paper`: validation views 15 to 37 by their index in the data set, also if only every n-th was loaded; if the data set lacks
-    them, or with all_test, all its test views. `standard`: all test views. If views, size or background differ from the
+    them, or with all_test, all its test views. `standard`: all test views. `multiscale`: all
+    test views at 1, 1/2, 1/4 and 1/8 of the size. If views, size or background differ from the
     protocol's own, the name says so in brackets, for example "paper (at 100 px)"; `paper` uses stored colours over black. Raises
     ValueError for another protocol.
     """
-    if protocol not in ("paper", "standard"):
-        raise ValueError(f"unknown protocol {protocol!r}: choose paper or standard")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol {protocol!r}: choose {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}")
     views, notes = scene.test, []
     if protocol == "paper":
         ids = scene.extras.get("val_ids", list(range(len(scene.val))))
@@ -36,7 +39,7 @@ def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> 
         else:
             notes.append(f"all {len(views)} test views, as there are no validation views 15 to 37")
     skip, width = scene.extras.get("testskip", 1), views.cameras.width
-    sizes = len(set(zip(views.cameras.widths.tolist(), views.cameras.heights.tolist(), strict=True)))
+    sizes = views.cameras.count_sizes()
     if skip > 1:
         notes.append(f"{len(views)} views: one in {skip}")
     if width != (PAPER_WIDTH if protocol == "paper" else scene.extras.get("stored_size", (width,))[0]):
@@ -47,4 +50,7 @@ def evaluation_views(scene: Scene, protocol: str, *, all_test: bool = False) -> 
         notes.append("colour times alpha")
     if scene.background != ("black" if protocol == "paper" else "white"):
         notes.append(f"on {scene.background}")
+    if protocol == "multiscale":
+        views, sizes = at_scales(views), scene.train.cameras.count_sizes()
+        notes.append("trained at the full size" if sizes == 1 else f"trained at {sizes} sizes")
     return views, protocol + (f" ({'; '.join(notes)})" if notes else "")

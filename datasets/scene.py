@@ -29,6 +29,7 @@ class Split:
     cameras: Cameras
     names: list[str]  # V names, for pictures and messages
     black_if_transparent: bool = False  # whether the files' colours are black wherever alpha is 0, which loaders measure
+    scales: list[int] | None = None  # V, a picture is 1 / scale as large as its photograph; None: they have their own size
     stored_over_black: bool = False  # whether views over black are the stored colours; see `datasets.backgrounds`
 
     def __len__(self) -> int:
@@ -73,7 +74,8 @@ class Split:
     def subset(self, views: list[int]) -> "Split":
         """The same split with only some views, in the given order."""
         images, alpha = (_some(pictures, views) for pictures in (self.images, self.alpha))
-        return replace(self, images=images, alpha=alpha, cameras=self.cameras[views], names=[self.names[v] for v in views])
+        names, scales = [self.names[view] for view in views], self.scales and [self.scales[view] for view in views]
+        return replace(self, images=images, alpha=alpha, cameras=self.cameras[views], names=names, scales=scales)
 
 
 def _some(pictures: Pictures | None, views: list[int]) -> Pictures | None:

@@ -50,6 +50,13 @@ def to_unit_cube(positions: Tensor, box: Tensor) -> Tensor:
     return (contract((positions - box.mean(0)) / half) + EDGE) / (2 * EDGE)
 
 
+def length_gradient(x: Tensor, order: float = math.inf) -> Tensor:
+    """The gradient (..., 3) of `length` at x (..., 3): for order inf, that of the first of the largest coordinates."""
+    if order == 2:
+        return x / length(x, order).clamp_min(1e-30)
+    return torch.nn.functional.one_hot(x.abs().argmax(-1), x.shape[-1]).to(x) * x.sign()
+
+
 def contraction_jacobian(x: Tensor, order: float = math.inf) -> Tensor:
     """The derivative J (..., 3, 3) of `contract` at x: J_ab is that of coordinate a in x_b. A covariance S becomes J S J^T.
 
@@ -57,10 +64,7 @@ def contraction_jacobian(x: Tensor, order: float = math.inf) -> Tensor:
     """
     r = length(x, order).clamp_min(1)
     inside = length(x, order) <= 1
-    unit = x / r
-    one_hot = torch.nn.functional.one_hot(x.abs().argmax(-1), x.shape[-1]).to(x)
-    normal = unit if order == 2 else one_hot * x.sign()
     slope = 2 * (1 - r) / r**2  # s' r
-    outer = (slope * unit)[..., :, None] * normal[..., None, :]
+    outer = (slope * (x / r))[..., :, None] * length_gradient(x, order)[..., None, :]
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     return torch.where(inside[..., None], eye, ((2 - 1 / r) / r)[..., None] * eye + outer)

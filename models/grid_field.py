@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from models.contraction import length, to_unit_cube
+from models.contraction import EDGE, contraction_jacobian, length, length_gradient, to_unit_cube
 from models.layers import check_grid, check_network, density_of, network, start_uniform
-from models.repeatable import sigmoid
-from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from models.repeatable import linear, sigmoid
+from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 FIRST_DENSITY = 1.0  # of a contracted field before training, per half edge of its box
 
@@ -100,6 +100,28 @@ class GridField(nn.Module):
         raw = self._network(features, self.hidden, self.out[:1])
         return self._density_of(raw, positions)
 
+    def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3), in single precision.
+
+        With features f, the hidden layer W and the density's row w it is df/dx^T W^T (w * [W f > 0]). Differentiable once in the
+        parameters and the positions.
+        """
+        unit = self._unit(positions)
+        features = encode_grid(unit, self.table, self.layout, known=features)
+        active = (linear(features, self.hidden) > 0).to(features)
+        weights = linear(active * self.out[:1], self.hidden.T)
+        gradient = grid_gradient(unit, self.table, self.layout, weights)
+        return self._to_world(positions, gradient) if self.shape.contracted else gradient / (self.box[1] - self.box[0])
+
+    def _to_world(self, positions: Tensor, gradient: Tensor) -> Tensor:
+        """The log density's gradient (M, 3), per world unit, from the network's in the contracted unit cube: through the
+        contraction, and with the fall of densities with the distance."""
+        half = (self.box[1] - self.box[0]) / 2
+        x = (positions - self.box.mean(0)) / half
+        through = (gradient[:, :, None] * contraction_jacobian(x)).sum(1) / (2 * EDGE)
+        fall = torch.where(length(x) > 1, length_gradient(x) / length(x), 0)
+        return (through - fall) / half
+
     def code(self, positions: Tensor) -> Tensor:
         """The code of positions (M, 3) that `radiance` needs."""
         return self._network(self.encode(positions), self.hidden, self.out[1:])
@@ -111,9 +133,12 @@ class GridField(nn.Module):
         densities = density_of(raw[:, 0])
         if not self.shape.contracted:
             return densities
+        return densities * (FIRST_DENSITY / self._distance(positions))
+
+    def _distance(self, positions: Tensor) -> Tensor:
+        """The distance (M,) from the box's middle, at least half its edge, world units."""
         half = (self.box[1] - self.box[0]) / 2
-        distance = half.amax() * length((positions - self.box.mean(0)) / half).clamp_min(1)
-        return densities * (FIRST_DENSITY / distance[:, 0])
+        return (half.amax() * length((positions - self.box.mean(0)) / half).clamp_min(1))[:, 0]
 
     def _unit(self, positions: Tensor) -> Tensor:
         if self.shape.contracted:

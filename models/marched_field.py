@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.antialiasing import PixelSize, pixel_size_from
 from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
 from models.grid_field import GridField
 from models.monte_carlo import integrate, with_borders
+from models.normals import density_normals
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays, ndc_from
@@ -41,10 +43,16 @@ class MarchedField(RayModel):
     """
 
     def __init__(
-        self, field: GridField | VoxelField, occupancy: OccupancyGrid, ndc: Ndc | None = None, *, radiance_samples: int = 0
+        self,
+        field: GridField | VoxelField,
+        occupancy: OccupancyGrid,
+        ndc: Ndc | None = None,
+        *,
+        radiance_samples: int = 0,
+        pixel: PixelSize | None = None,
     ):
         super().__init__(ndc)
-        self.field, self.occupancy, self.radiance_samples = field, occupancy, radiance_samples
+        self.field, self.occupancy, self.radiance_samples, self.pixel = field, occupancy, radiance_samples, pixel
 
     @property
     def field_word(self) -> str:
@@ -68,6 +76,7 @@ class MarchedField(RayModel):
             "shape": self.field.settings(),
             "ndc": self.ndc and tuple(self.ndc),
             "calls": self.radiance_samples,
+            "pixel": self.pixel and tuple(self.pixel),
         }
         return {"kind": self.field_word, "tensors": tensors, "settings": settings}
 
@@ -109,6 +118,7 @@ class MarchedField(RayModel):
             OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step, levels=levels, cone=cone, near=near),
             ndc_from(settings.get("ndc")),
             radiance_samples=calls,
+            pixel=pixel_size_from(settings.get("pixel")),
         )
         model.load_state_dict(tensors, strict=False)  # all are known; only those of `_TRAINING_ONLY` may be missing
         return model
@@ -202,25 +212,41 @@ class MarchedField(RayModel):
             )
         return found
 
+    def _normals(self, rays: Rays, samples: Samples, features: Tensor) -> Tensor:
+        """The density's normals (R, 3), world, weighted along rays."""
+        found = composite(
+            self.field.density(samples.positions, features),
+            density_normals(self.field, samples.positions, features, self.ndc),
+            samples.t_starts,
+            samples.t_ends,
+            offsets=samples.offsets,
+            lengths=rays.direction_norms,
+            depth=False,
+        )
+        return found.colour
+
     @torch.no_grad()
-    def render_rays(self, rays: Rays) -> RayRendering:
-        """Colour, transmittance and depth of rays in the model's coordinates."""
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
+        """Colour, transmittance, depth and, if wanted, the density's normals of rays in the model's coordinates."""
         if self.radiance_samples:  # a whole ray's samples are needed at once
             parts = [rays[first : first + _ESTIMATED] for first in range(0, len(rays), _ESTIMATED)]
-            found = [
-                self.render_monte_carlo(part, *self.visible_samples(part, min_transmittance=SEEN_TRANSMITTANCE))[0]
-                for part in parts
-            ]
-            return RayRendering(*(torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True)))
+            visible = [(part, *self.visible_samples(part, min_transmittance=SEEN_TRANSMITTANCE)) for part in parts]
+            found = [self.render_monte_carlo(*each)[0] for each in visible]
+            normal = torch.cat([self._normals(*each) for each in visible]) if with_normal else None
+            colour, transmittance, depth = (torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True))
+            return RayRendering(colour, transmittance, depth, normal)
         colour, transmittance, depth = (rays.origins.new_zeros(s) for s in ((len(rays), 3), (len(rays),), (len(rays),)))
         transmittance += 1
+        normal = torch.zeros_like(colour) if with_normal else None
         for alive, samples, features, left in self.march_rounds(rays, min_transmittance=SEEN_TRANSMITTANCE):
             found = self.render_samples(rays[alive], samples, features)
             assert found.depth is not None
             colour[alive] += left[:, None] * found.colour
             depth[alive] += left * found.depth
             transmittance[alive] = left * found.transmittance
-        return RayRendering(colour, transmittance, depth)
+            if normal is not None:
+                normal[alive] += left[:, None] * self._normals(rays[alive], samples, features)
+        return RayRendering(colour, transmittance, depth, normal)
 
     @torch.no_grad()
     def march_rounds(

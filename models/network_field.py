@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from models.checks import check_number, like
 from models.repeatable import linear, padded, sigmoid, softplus
 from taichi_kernels.frequencies import encode_frequencies
+from taichi_kernels.integrated_frequencies import encode_gaussians
 
 _SKIP = 5  # the layer that sees the encoded position again
 
@@ -24,6 +25,7 @@ class NetworkShape:
     use_directions: bool = True  # colours depend on the direction
     density_shift: float | None = None  # density = softplus(raw + shift); None: relu(raw), the original's, which may stay 0
     colours: bool = True  # False: densities alone
+    integrated: bool = False  # positions are Gaussians; their encoding is without the coordinates themselves
 
 
 def layer_sizes(shape: NetworkShape) -> dict[str, tuple[int, int]]:
@@ -33,6 +35,8 @@ def layer_sizes(shape: NetworkShape) -> dict[str, tuple[int, int]]:
     for octaves in (shape.octaves, shape.direction_octaves):
         check_number("its octaves", octaves, 0, 24, whole=True)
     inputs, directions = (3 * (1 + 2 * octaves) for octaves in (shape.octaves, shape.direction_octaves))
+    inputs -= 3 * shape.integrated
+    check_number("its encoding's numbers", inputs, 1, 1 << 10, whole=True)
     width = shape.width
     sizes = {f"layers.{i}": (width if i else inputs, width) for i in range(shape.depth)}
     if shape.depth > _SKIP:
@@ -86,11 +90,19 @@ class NetworkField(nn.Module):
         """The numbers that rebuild the field together with its tensors."""
         return asdict(self.shape)
 
-    def raw(self, positions: Tensor, looking: Tensor) -> tuple[Tensor, Tensor | None]:
+    def raw(self, positions: Tensor, looking: Tensor, variances: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Raw densities (R, N) and colours (R, N, 3) in [0, 1], or None, at positions (R, N, 3), world, looked at along looking
-        (R, 3), unit."""
+        (R, 3), unit. variances (R, N, 3): of Gaussians around the positions, if the shape is `integrated`. Raises ValueError for
+        variances that are missing or not wanted."""
+        if (variances is not None) != self.shape.integrated:
+            raise ValueError(f"expected {'means and variances' if self.shape.integrated else 'positions alone'}")
         rays, count = positions.shape[:2]
-        hidden = self._hidden(padded(self._encoded(positions.reshape(-1, 3), self.shape.octaves)))
+        flat = positions.reshape(-1, 3)
+        if variances is None:
+            encoded = self._encoded(flat, self.shape.octaves)
+        else:
+            encoded = self._in_type(encode_gaussians(flat, variances.reshape(-1, 3), self.shape.octaves))
+        hidden = self._hidden(padded(encoded))
         if not self.shape.colours:
             return self._of_samples(hidden, self.density, rays, count).squeeze(2).to(positions), None
         if not self.shape.use_directions:
@@ -105,7 +117,9 @@ class NetworkField(nn.Module):
         return density.squeeze(2).to(positions), sigmoid(colour.to(positions))
 
     def _encoded(self, values: Tensor, octaves: int) -> Tensor:
-        encoded = encode_frequencies(values, octaves)
+        return self._in_type(encode_frequencies(values, octaves))
+
+    def _in_type(self, encoded: Tensor) -> Tensor:
         return encoded.bfloat16() if self.in_bfloat16 else encoded
 
     def _hidden(self, encoded: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ class OccupancyGrid(nn.Module):
     times the distance from the camera if that is longer. Rays begin at t = near.
 
     A cell keeps the largest density that was found in it, which decays at each update; it is occupied while that density times a
-    step is above a threshold. Cells that are not `open` stay empty. Source: Müller et al. 2022, appendix E.
+    step is above a threshold, or while the density is below 0: not evaluated yet. Cells that are not `open` stay empty. Source:
+    Müller et al. 2022, appendix E.
     """
 
     box: Tensor

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
+from models.antialiasing import AntialiasedModel, PixelSize, pixel_size_from
 from models.checks import check_log_radii, check_mapping, check_number, check_tensors, like
 from models.rendering import Rendering
 from models.repeatable import sigmoid
@@ -18,7 +19,7 @@ SH_COEFFICIENTS = 9  # degree 2
 SEEN_TRANSMITTANCE = 1 / 512  # points behind less than this change an 8-bit picture by half a level at most
 
 
-class PointCloud(nn.Module):
+class PointCloud(nn.Module, AntialiasedModel):
     """N points, each with a position, a base colour and spherical harmonics, and, if they are learned, an opacity and a radius.
 
     A point of radius r covers pixels within r * min(W, H) / 2 of its projection, whatever its depth (r in NDC, where the image is
@@ -42,6 +43,7 @@ class PointCloud(nn.Module):
         sh_per: str = "point",
         use_sh: bool = True,
         frame: float | None = None,
+        pixel: PixelSize | tuple | list | None = None,
     ):
         super().__init__()
         check_number("radius", radius, 1e-9, 1e9)
@@ -63,6 +65,7 @@ class PointCloud(nn.Module):
         self.radius, self.profile, self.max_layers, self.sh_per = radius, profile, max_layers, sh_per
         self.use_sh = use_sh  # False composites base colours only
         self.frame = frame  # min(W, H) / 2 / fx of the training pictures, see `frame_of`; None: that of each picture
+        self.pixel = pixel_size_from(pixel)
 
     def settings(self) -> dict:
         """Keyword arguments of the constructor that rebuild the cloud together with its tensors."""
@@ -73,6 +76,7 @@ class PointCloud(nn.Module):
             "sh_per": self.sh_per,
             "use_sh": self.use_sh,
             "frame": self.frame,
+            "pixel": self.pixel and tuple(self.pixel),
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -120,7 +124,8 @@ class PointCloud(nn.Module):
         if "log_radii" in tensors:
             check_log_radii("log_radii", tensors["log_radii"])
         names = ("radius", "profile", "max_layers", "sh_per", "use_sh")
-        unknown = check_mapping("its settings", settings, names).keys() - {*names, "frame"}  # earlier versions had no frame
+        known = {*names, "frame", "pixel"}  # earlier versions had neither of the last two
+        unknown = check_mapping("its settings", settings, names).keys() - known
         if unknown:
             raise ValueError(f"its settings have an entry {min(unknown)!r}, which this version does not know")
         return PointCloud(**tensors, **settings)
@@ -191,8 +196,10 @@ class PointCloud(nn.Module):
         sh = splatted.image[..., 3:].unflatten(-1, (SH_COEFFICIENTS, 3))
         return splatted._replace(image=splatted.image[..., :3] + (basis[..., None] * sh).sum(-2))
 
-    def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
-        """One view over a background (`black` or `white`), clamped to [0, 1]; without depth it is faster (depth is None)."""
+    def render_at(
+        self, cameras: Cameras, view: int, background: str, *, with_depth: bool, with_normal: bool = False
+    ) -> Rendering:
+        """One view with points as large as in training, and without normals; see `render`."""
         if self.use_sh and self.sh_per == "pixel":
             image, alpha, depth = self._harmonics_per_pixel(cameras, view, with_depth)
         else:

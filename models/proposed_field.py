@@ -5,8 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.antialiasing import PixelSize, pixel_size_from
 from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
 from models.grid_field import GridField, GridShape
+from models.normals import density_normals
 from models.proposal_field import ProposalField, ProposalShape
 from models.proposal_sampler import Intervals, Proposal, ProposalSampler, weights_of
 from models.ray_model import RayModel
@@ -33,9 +35,9 @@ class ProposedField(RayModel):
     field_word = "grid"
     saved_as = "proposals"  # the name of this model's states
 
-    def __init__(self, field: GridField, sampler: ProposalSampler, ndc: Ndc | None = None):
+    def __init__(self, field: GridField, sampler: ProposalSampler, ndc: Ndc | None = None, pixel: PixelSize | None = None):
         super().__init__(ndc)
-        self.field, self.sampler = field, sampler
+        self.field, self.sampler, self.pixel = field, sampler, pixel
 
     @property
     def radiance_samples(self) -> int:
@@ -61,6 +63,7 @@ class ProposedField(RayModel):
             "counts": sampler.counts,
             "span": (sampler.near, sampler.far, sampler.offset),
             "ndc": self.ndc and tuple(self.ndc),
+            "pixel": self.pixel and tuple(self.pixel),
         }
         tensors = {name: value.detach().cpu() for name, value in self.state_dict().items()}
         return {"kind": self.saved_as, "tensors": tensors, "settings": settings}
@@ -104,7 +107,8 @@ class ProposedField(RayModel):
             check_box(name, tensors[name])
         fields = [ProposalField(tensors[name], each) for name, each in zip(boxes[1:], proposals, strict=True)]
         sampler = ProposalSampler(fields, counts, near=span[0], far=span[1], offset=span[2])
-        model = ProposedField(GridField(tensors["field.box"], shape, torch.Generator()), sampler, ndc_from(settings.get("ndc")))
+        field = GridField(tensors["field.box"], shape, torch.Generator())
+        model = ProposedField(field, sampler, ndc_from(settings.get("ndc")), pixel_size_from(settings.get("pixel")))
         model.load_state_dict(tensors)
         return model
 
@@ -132,35 +136,41 @@ class ProposedField(RayModel):
         return Traced(Composite(*whole, None, None, found.weights), intervals, proposals)
 
     @torch.no_grad()
-    def render_rays(self, rays: Rays) -> RayRendering:
-        """Colour, transmittance and depth of rays in the model's coordinates."""
-        parts = [self._render(part) for part in (rays[i : i + _AT_ONCE] for i in range(0, max(len(rays), 1), _AT_ONCE))]
-        return RayRendering(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
+        """Colour, transmittance, depth and, if wanted, the density's normals of rays in the model's coordinates."""
+        starts = range(0, max(len(rays), 1), _AT_ONCE)
+        columns = zip(*(self._render(rays[i : i + _AT_ONCE], with_normal) for i in starts), strict=True)
+        colour, transmittance, depth, normal = (torch.cat(column) for column in columns)
+        return RayRendering(colour, transmittance, depth, normal if with_normal else None)
 
-    def _render(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor]:
-        """The same of a few rays. Rays whose proposals have no weight are empty, and colours are evaluated only of samples that
-        are visible."""
+    def _render(self, rays: Rays, with_normal: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same of a few rays; normals are 0 if they are not wanted. Rays whose proposals have no weight are empty; colours
+        and normals are evaluated only of samples that are visible."""
         span = self.sampler.span(rays)
         hit = torch.nonzero(span.far > span.near)[:, 0]
         intervals, proposals = self.sampler(rays[hit], span[hit])
         full = torch.nonzero(proposals[-1].weights.sum(1) > _SHOWN)[:, 0]
         hit, intervals = hit[full], intervals[full]
-        some, (t_starts, t_ends) = rays[hit], intervals.ends()
-        positions = intervals.positions(some)
-        features = self.field.encode(positions)
-        densities = self.field.density(positions, features).view(t_starts.shape)
+        some, field, positions = rays[hit], self.field, intervals.positions(rays[hit])
+        features = field.encode(positions)
+        densities = field.density(positions, features).view(intervals.size)
         weights = weights_of(densities, intervals, some.direction_norms)
         shown = torch.nonzero(weights.view(-1) > _SHOWN)[:, 0]
-        codes = self.field.density_and_code(positions[shown], features[shown])[1]
-        harmonics = encode_directions(some.view_directions, self.field.shape.sh_degree)[shown // weights.shape[1]]
-        colours = torch.zeros_like(positions).index_copy_(0, shown, self.field.radiance(codes, harmonics))
-        found = composite(densities, colours.view(*weights.shape, 3), t_starts, t_ends, lengths=some.direction_norms)
+        codes = field.density_and_code(positions[shown], features[shown])[1]
+        harmonics = encode_directions(some.view_directions, field.shape.sh_degree)[shown // intervals.size[1]]
+        values = torch.zeros(len(positions), 6 if with_normal else 3, device=positions.device)
+        values[shown, :3] = field.radiance(codes, harmonics)
+        if with_normal:
+            values[shown, 3:] = density_normals(field, positions[shown], features[shown], self.ndc)
+        values = values.view(*intervals.size, -1) if len(values) else values.new_zeros(*intervals.size, values.shape[1])
+        found = composite(densities, values, *intervals.ends(), lengths=some.direction_norms)
         assert found.depth is not None
-        depth = torch.zeros_like(rays.direction_norms).index_copy_(0, hit, found.depth)
-        return *_over_nothing(len(rays), hit, found.colour, found.transmittance), depth
+        sums = torch.cat([found.colour, found.depth[:, None]], 1)
+        sums, transmittance = _over_nothing(len(rays), hit, sums, found.transmittance)
+        return sums[:, :3], transmittance, sums[:, -1], sums[:, 3:6] if with_normal else torch.zeros_like(rays.origins)
 
 
-def _over_nothing(count: int, hit: Tensor, colour: Tensor, transmittance: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour (count, 3) and transmittance (count,) of all rays, from those of the rays `hit`; the others are empty."""
-    colours, left = colour.new_zeros(count, 3), transmittance.new_ones(count)
-    return colours.index_copy(0, hit, colour), left.index_copy(0, hit, transmittance)
+def _over_nothing(count: int, hit: Tensor, sums: Tensor, transmittance: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over samples (count, C) and transmittance (count,) of all rays, from those of the rays `hit`; the others are empty."""
+    all_sums, left = sums.new_zeros(count, sums.shape[1]), transmittance.new_ones(count)
+    return all_sums.index_copy(0, hit, sums), left.index_copy(0, hit, transmittance)

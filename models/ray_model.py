@@ -1,6 +1,6 @@
 """How a picture is made of rays: common to all models that are rendered ray by ray."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from datasets.backgrounds import rendering_over
 from datasets.cameras import Cameras
+from models.antialiasing import AntialiasedModel
 from models.rays import Ndc, Rays, pack_cameras, pixel_rays, view_pixels
 from models.rendering import Rendering
 from models.volume import RayRendering
@@ -17,7 +18,7 @@ from system import signals
 CHUNK = 32_768  # rays that are rendered at a time
 
 
-class RayModel(nn.Module, ABC):
+class RayModel(nn.Module, AntialiasedModel):
     """A model that answers `render_rays`. Its coordinates are the world's, or normalised device coordinates.
 
     through_corners: rays go through the upper left corners of pixels, as in nerf-pytorch, not through their centres.
@@ -53,12 +54,14 @@ class RayModel(nn.Module, ABC):
         return rays if self.ndc is None else self.ndc.to_ndc(rays)
 
     @abstractmethod
-    def render_rays(self, rays: Rays) -> RayRendering:
-        """Colour, transmittance and depth of rays in the model's coordinates."""
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
+        """Colour, transmittance and depth of rays in the model's coordinates; with_normal: normals too, if it has any."""
 
     @torch.no_grad()
-    def render(self, cameras: Cameras, view: int, background: str = "black", with_depth: bool = True) -> Rendering:
-        """One view over a background (`black` or `white`), in chunks of rays, so that memory does not grow with the picture."""
+    def render_at(
+        self, cameras: Cameras, view: int, background: str, *, with_depth: bool, with_normal: bool = False
+    ) -> Rendering:
+        """One view with one ray a pixel, in chunks of rays, so that memory does not grow with the picture."""
         packed = pack_cameras(cameras[view]).to(self.device)
         if self.through_corners:
             packed[:, 14:16] += 0.5
@@ -67,7 +70,7 @@ class RayModel(nn.Module, ABC):
         parts = []
         for some in pixels.split(self.chunk):
             signals.check()
-            parts.append(self._over_black(pixel_rays(packed, some)))
+            parts.append(self._over_black(pixel_rays(packed, some), with_normal))
         colour, alpha, depth = (torch.cat(column) for column in zip(*(part[:3] for part in parts), strict=True))
         normals = [part[3] for part in parts if part[3] is not None]
         colour = rendering_over(colour, 1 - alpha, background).clamp(0, 1)
@@ -79,10 +82,10 @@ class RayModel(nn.Module, ABC):
             torch.cat(normals).view(*size, 3) if normals else None,
         )
 
-    def _over_black(self, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def _over_black(self, rays: Rays, with_normal: bool) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Colour over black, alpha, mean depth along the camera's z axis, 0 where alpha is 0, and unit normals of rays of the
         world."""
-        colour, transmittance, weighted, normal = self.render_rays(self.to_model_space(rays))
+        colour, transmittance, weighted, normal = self.render_rays(self.to_model_space(rays), with_normal=with_normal)
         alpha = 1 - transmittance
         depth = weighted / alpha.clamp_min(1e-8)
         if self.ndc is not None:

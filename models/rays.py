@@ -7,6 +7,8 @@ from torch import Tensor
 
 from datasets.cameras import Cameras
 from models.checks import check_number
+from models.cones import PIXEL_RADIUS
+from taichi_kernels.common.cameras import FX, FY
 from taichi_kernels.projection import pack_camera
 from taichi_kernels.rays import camera_rays, to_ndc
 
@@ -18,6 +20,7 @@ class Rays(NamedTuple):
     directions: Tensor  # (R, 3) world units per t
     direction_norms: Tensor  # (R,) |direction|
     view_directions: Tensor  # (R, 3) unit: the direction that colours depend on
+    radii: Tensor  # (R,) of the pixels' cones, world units per t; in normalised device coordinates, of cylinders
 
     def __getitem__(self, rays) -> "Rays":
         """Some of the rays: a slice, a mask or indices."""
@@ -36,7 +39,8 @@ def pixel_rays(packed: Tensor, pixels: Tensor) -> Rays:
     """Rays through the centres of pixels (R, 3) int32, [view, row, column], of cameras (V, 16)."""
     origins, directions = camera_rays(packed, pixels)
     lengths = directions.norm(dim=1)
-    return Rays(origins, directions, lengths, directions / lengths[:, None])
+    focal = (packed[:, FX] * packed[:, FY]).sqrt()[pixels[:, 0].long()]
+    return Rays(origins, directions, lengths, directions / lengths[:, None], PIXEL_RADIUS / focal)
 
 
 def view_pixels(view: int, width: int, height: int, device) -> Tensor:
@@ -64,7 +68,21 @@ class Ndc(NamedTuple):
     def to_ndc(self, rays: Rays) -> Rays:
         """The rays in these coordinates; colours still depend on the direction in the world."""
         origins, directions = to_ndc(rays.origins, rays.directions, *self)
-        return Rays(origins, directions, directions.norm(dim=1), rays.view_directions)
+        t = -(1 + rays.origins[:, 2]) / rays.directions[:, 2]  # of the plane z = -1, the near face of the cube
+        radii = (self.focal_x / self.width + self.focal_y / self.height) * t * rays.radii  # mean of both axes
+        return Rays(origins, directions, directions.norm(dim=1), rays.view_directions, radii)
+
+    def gradient_to_world(self, positions: Tensor, gradient: Tensor) -> Tensor:
+        """Gradients (M, 3) with respect to the world, of those with respect to these coordinates at positions (M, 3).
+
+        With z' = 1 + 2 / z, x' = a x / z and y' = b y / z, where a = -2 focal_x / width and b = -2 focal_y / height, it is
+        J^T gradient with J = [[a / z, 0, -a x / z^2], [0, b / z, -b y / z^2], [0, 0, -2 / z^2]].
+        """
+        over_z = (positions[:, 2] - 1) / 2  # 1 / z
+        a, b = -2 * self.focal_x / self.width, -2 * self.focal_y / self.height
+        gx, gy, gz = gradient.unbind(1)
+        along = -over_z * (positions[:, 0] * gx + positions[:, 1] * gy + 2 * over_z * gz)
+        return torch.stack([a * over_z * gx, b * over_z * gy, along], 1)
 
     @staticmethod
     def depth(rays: Rays, t: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.antialiasing import PixelSize, pixel_size_from
 from models.checks import check_mapping, check_number, check_record, check_tensors, check_truth
 from models.fine_samplers import CoarsePass, MonteCarloSampler, OpacitySampler, WeightSampler, evenly, jittered
 from models.monte_carlo import integrate
@@ -60,6 +61,7 @@ class SampledField(RayModel):
         ndc: Ndc | None = None,
         *,
         through_corners: bool = False,
+        pixel: PixelSize | None = None,
     ):
         """Raises ValueError unless there is a fine network if and only if the sampling has samples for it, and unless the
         coarse network has colours if and only if they are rendered."""
@@ -70,9 +72,12 @@ class SampledField(RayModel):
             raise ValueError("sampling.estimated and sampling.correcting need sampling.reparameterized")
         if not (sampling.correcting or sampling.through_places):
             raise ValueError("the coarse network learns by sampling.correcting, or through t, or by both")
+        if coarse.shape.integrated or (fine is not None and fine.shape.integrated):
+            raise ValueError("its networks see points, not Gaussians")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
         self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
+        self.pixel = pixel
 
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; training needs the same ones as rendering."""
@@ -82,6 +87,7 @@ class SampledField(RayModel):
             "sampling": asdict(self.sampling),
             "ndc": self.ndc and tuple(self.ndc),
             "through_corners": self.through_corners,
+            "pixel": self.pixel and tuple(self.pixel),
         }
         return {"kind": "mlp", "tensors": {k: v.detach().cpu() for k, v in self.state_dict().items()}, "settings": settings}
 
@@ -112,6 +118,7 @@ class SampledField(RayModel):
             sampling,
             ndc_from(settings["ndc"]),
             through_corners=settings["through_corners"],
+            pixel=pixel_size_from(settings.get("pixel")),
         )
         model.load_state_dict(tensors)
         return model
@@ -120,6 +127,12 @@ class SampledField(RayModel):
         """The networks' size, in words."""
         shape, count = self.coarse.shape, sum(values.numel() for values in self.parameters())
         return f"{'a network' if self.fine is None else 'two networks'} of {shape.depth} x {shape.width} units, {count:,} numbers"
+
+    @property
+    def samples_per_ray(self) -> int:
+        """Evaluations of the networks for a ray."""
+        s = self.sampling
+        return s.samples + s.importance + (s.samples if s.importance and s.union else 0)
 
     def trace(self, rays: Rays, generator: torch.Generator | None = None, *, jitter: float = 0.0, noise: float = 0.0) -> Traced:
         """Sample and composite rays in the model's coordinates; differentiable in the networks.
@@ -178,7 +191,7 @@ class SampledField(RayModel):
         """The coarse network's density (1,) before training."""
         return self.coarse.activate(next(self.coarse.parameters()).new_zeros(1))
 
-    def render_rays(self, rays: Rays) -> RayRendering:
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
         """Colour, transmittance and depth of rays in the model's coordinates."""
         colour, transmittance, depth = self.trace(rays).best[:3]
         assert depth is not None

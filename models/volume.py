@@ -36,6 +36,10 @@ class Field(Protocol):
         """Densities (M,), a world unit, at positions (M, 3)."""
         ...
 
+    def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3)."""
+        ...
+
     def density_and_code(self, positions: Tensor, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Densities (M,), and the code (M, ...) that `radiance` needs of the positions."""
         ...

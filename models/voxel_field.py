@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.layers import check_grid, check_network, density_of, network, start_uniform
 from models.repeatable import sigmoid
-from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,14 @@ class VoxelField(nn.Module):
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """Densities (M,) per world unit at positions (M, 3); features: `encode` of the positions, if it is known."""
         return density_of(encode_grid(self._unit(positions), self.voxels, self.density_layout, known=features).sum(1))
+
+    def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3), the sum of the levels'.
+
+        Differentiable once in the parameters and the positions. features: not needed.
+        """
+        ones = self.voxels.new_ones(len(positions), self.density_layout.levels)
+        return grid_gradient(self._unit(positions), self.voxels, self.density_layout, ones) / (self.box[1] - self.box[0])
 
     def code(self, positions: Tensor) -> Tensor:
         """The code of positions (M, 3) that `radiance` needs: the hash grid's features (M, L F)."""

@@ -4,12 +4,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from models.rendering import Rendering
 from reporting.environment import environment, gpu_peak_memory_mib, peak_memory_mib
-from reporting.evaluate import Quality, Speed, evaluate, measure_speed
+from reporting.evaluate import Quality, Speed, ViewQuality, evaluate, measure_speed
 from reporting.html import save_html
+from reporting.maps import Maps
 from reporting.pictures import remove_older, save_comparison
 from reporting.run_record import RunRecord
-from reporting.video import try_orbit
+from reporting.video import depth_scale, try_orbit
 from system import signals
 from system.files import to_jsonable, write_json
 
@@ -28,34 +32,41 @@ def report(run: RunRecord) -> dict[str, Any]:
     """
     folder = Path(run.folder)
     written: list[Path] = []
+    scale = depth_scale(run.model, run.evaluation.cameras, run.background) if run.depth_maps else None
+    maps = Maps(scale, run.normal_maps, run.background)
+
+    def save(view: int, rendering: Rendering, true: Tensor, figures: ViewQuality) -> None:
+        written.append(save_comparison(folder / PICTURES, view, figures.name, figures.psnr, rendering.image, true))
+        maps.save(folder, view, figures.name, rendering)
+
     quality = evaluate(
-        run.model,
-        run.evaluation,
-        run.background,
-        lambda view, rendering, true, figures: written.append(
-            save_comparison(folder / PICTURES, view, figures.name, figures.psnr, rendering.image, true)
-        ),
+        run.model, run.evaluation, run.background, antialias=run.antialias, with_normal=run.normal_maps, on_view=save
     )
     remove_older(folder / PICTURES, written)
-    speed = measure_speed(run.model, run.evaluation, run.background, quality.seconds_per_view)
+    maps.remove_older(folder)
+    speed = measure_speed(run.model, run.evaluation, run.background, quality.seconds_per_view, antialias=run.antialias)
     warnings = list(run.warnings)
     if run.interrupted:
         warnings.insert(0, "The training was interrupted: these are the figures of an unfinished run.")
     orbit = run.model, run.train_cameras, run.bounds, run.background, 1 / speed.fps, run.render_path
-    video, problem = try_orbit(folder / VIDEO, *orbit)
+    video, problem = try_orbit(folder / VIDEO, *orbit, normals=run.normal_maps)
     warnings += [problem] if problem else []
     for artifact in run.artifacts:
         artifact.save(folder)
-    result = to_jsonable(_content(run, quality, speed, video, warnings))
+    result = to_jsonable(_content(run, quality, speed, video, warnings, maps))
     signals.check()
     sections = [(artifact.title, artifact.html(folder)) for artifact in run.artifacts]
+    if maps.written:
+        sections.insert(0, (" and ".join(maps.written).capitalize(), maps.html()))
     save_html(folder / PAGE, result, written, folder / VIDEO if video else None, sections)
     signals.check()
     write_json(folder / JSON, result)
     return result
 
 
-def _content(run: RunRecord, quality: Quality, speed: Speed, video: dict[str, Any] | None, warnings: list[str]) -> dict[str, Any]:
+def _content(
+    run: RunRecord, quality: Quality, speed: Speed, video: dict[str, Any] | None, warnings: list[str], maps: Maps
+) -> dict[str, Any]:
     cameras = run.evaluation.cameras
     return {
         "format": FORMAT,
@@ -100,12 +111,14 @@ def _content(run: RunRecord, quality: Quality, speed: Speed, video: dict[str, An
             {"name": v.name, "psnr_db": v.psnr, "psnr_text": f"{v.psnr:.2f}", "ssim": v.ssim, "lpips": v.lpips}
             for v in quality.views
         ],
+        "scales": [{"scale": s.scale, "psnr_db": s.psnr, "ssim": s.ssim} for s in quality.scales],
         "speed": asdict(speed),
         "video": video,
         "history": run.history,
         "options": run.options,
         "environment": environment(),
         "files": {"pictures": PICTURES, "video": VIDEO if video else None, "page": PAGE}
+        | {name: name for name in maps.written}
         | {artifact.key: artifact.file for artifact in run.artifacts},
     }
 

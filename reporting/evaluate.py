@@ -32,10 +32,20 @@ class ViewQuality:
 
 
 @dataclass(frozen=True)
+class ScaleQuality:
+    """Means over the views at 1 / scale of the size; ssim is None if it could not be measured in all of them."""
+
+    scale: int
+    psnr: float
+    ssim: float | None
+
+
+@dataclass(frozen=True)
 class Quality:
     """A split's figures: those of its views, and their means."""
 
     views: list[ViewQuality]
+    scales: list[ScaleQuality]  # empty if the views have no scales
     psnr: float
     ssim: float | None
     lpips: float | None
@@ -58,6 +68,9 @@ def evaluate(
     model: RadianceModel,
     split: Split,
     background: str,
+    *,
+    antialias: bool = True,
+    with_normal: bool = False,
     on_view: Callable[[int, Rendering, Tensor, ViewQuality], None] | None = None,
 ) -> Quality:
     """Renders every view and compares it with the photograph over the same background.
@@ -72,7 +85,7 @@ def evaluate(
     with torch.no_grad(), progress(range(len(split)), desc="test views", unit="view") as bar:
         for view in bar:
             start = time.perf_counter()
-            rendering = model.render(split.cameras, view, background)
+            rendering = model.render(split.cameras, view, background, antialias=antialias, with_normal=with_normal)
             synchronize()
             seconds.append(time.perf_counter() - start)
             image, true = rendering.image.detach().float().cpu(), split.picture(view, background)
@@ -83,6 +96,7 @@ def evaluate(
                 on_view(view, rendering, true, quality)
     return Quality(
         views,
+        _by_scale(views, split.scales or []),
         sum(v.psnr for v in views) / len(views),
         _mean([v.ssim for v in views]),
         _mean([v.lpips for v in views]),
@@ -91,7 +105,19 @@ def evaluate(
     )
 
 
-def measure_speed(model: RadianceModel, split: Split, background: str, seconds_per_view: float) -> Speed:
+def _by_scale(views: list[ViewQuality], scales: list[int]) -> list[ScaleQuality]:
+    found = []
+    for scale in sorted(set(scales)):
+        some = [view for view, own in zip(views, scales, strict=True) if own == scale]
+        similarities = [view.ssim for view in some]
+        ssim = None if None in similarities else _mean(similarities)
+        found.append(ScaleQuality(scale, sum(view.psnr for view in some) / len(some), ssim))
+    return found
+
+
+def measure_speed(
+    model: RadianceModel, split: Split, background: str, seconds_per_view: float, *, antialias: bool = True
+) -> Speed:
     """Frames per second on the split's own views, colour alone: no depth, no gradient, no metric, no copy to the host.
 
     After one warm-up view, whole passes over the views are timed, each between two synchronisations of the
@@ -105,13 +131,13 @@ def measure_speed(model: RadianceModel, split: Split, background: str, seconds_p
     passes: list[float] = []
     with torch.no_grad():
         if seconds_per_view < MOST_SECONDS:
-            model.render(split.cameras, views[0], background, with_depth=False)
+            model.render(split.cameras, views[0], background, with_depth=False, antialias=antialias)
         while sum(passes) < MOST_SECONDS and (len(passes) < LEAST_PASSES or sum(passes) < LEAST_SECONDS):
             synchronize()
             start = time.perf_counter()
             for view in views:
                 signals.check()
-                model.render(split.cameras, view, background, with_depth=False)
+                model.render(split.cameras, view, background, with_depth=False, antialias=antialias)
             synchronize()
             passes.append(max(time.perf_counter() - start, 1e-9))
     return Speed(count / statistics.median(passes), count / max(passes), count / min(passes), count, len(passes))

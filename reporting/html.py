@@ -16,6 +16,7 @@ from PIL import Image
 
 from reporting.pictures import ERROR_COLOURS, ERROR_SCALE, panels_of
 from reporting.plot import training_plot
+from reporting.summary import scale_name
 from reporting.video import first_frame
 from system import signals
 from system.files import write_text
@@ -60,7 +61,7 @@ def save_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "number": number, "setting": setting}
+    environment.filters |= {"duration": duration, "number": number, "setting": setting, "scale_name": scale_name}
     views = report["views"]
     large, shown_video = large_views(views, pictures), video_uri(video)
     spent = sum(len(v.predicted) + len(v.true) + len(v.error) for v in large) + len(shown_video or "")

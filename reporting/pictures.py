@@ -38,8 +38,17 @@ def error_picture(predicted: Tensor, true: Tensor) -> np.ndarray:
 
 def picture_name(index: int, view_name: str, psnr: float) -> str:
     """The file's name: the view's index in the protocol, its name in safe characters, its PSNR."""
+    return f"{_stem(index, view_name)}_{psnr:.2f}dB.png"
+
+
+def view_file(index: int, view_name: str) -> str:
+    """The name of another PNG of a view, without a figure."""
+    return f"{_stem(index, view_name)}.png"
+
+
+def _stem(index: int, view_name: str) -> str:
     safe = re.sub(r"[^\w-]+", "_", view_name).strip("_")[:80] or "view"
-    return f"{index:03d}_{safe}_{psnr:.2f}dB.png"
+    return f"{index:03d}_{safe}"
 
 
 def save_comparison(folder: Path, index: int, view_name: str, psnr: float, predicted: Tensor, true: Tensor) -> Path:

@@ -15,8 +15,19 @@ from reporting.artifacts import Artifact
 class RadianceModel(Protocol):
     """The functions that the report needs of a model of any method."""
 
-    def render(self, cameras: Cameras, view: int, background: str, with_depth: bool = True) -> Rendering:
-        """One view; called under `torch.no_grad()`. Without depth the rendering's depth may be None."""
+    def render(
+        self,
+        cameras: Cameras,
+        view: int,
+        background: str,
+        with_depth: bool = True,
+        *,
+        antialias: bool = True,
+        with_normal: bool = False,
+    ) -> Rendering:
+        """One view; called under `torch.no_grad()`. Without depth the rendering's depth may be None; with_normal: it has normals
+        if the model has any. antialias: several rays a
+        pixel, if its pixels are larger than those that the model learned from."""
         ...
 
     def describe(self) -> str:
@@ -42,6 +53,9 @@ class RunRecord:
     threads: int
     seed: int
     training_seconds: float  # optimisation alone: without compilation, setup and evaluation
+    depth_maps: bool = False  # whether maps of the test views' depths are wanted
+    normal_maps: bool = False  # the same of their normals
+    antialias: bool = True  # see `RadianceModel.render`
     render_path: Cameras | None = None  # the path of the video; None: an orbit
     setup_seconds: float = 0.0  # from the loaded scene to the model that training starts from
     compile_seconds: float = 0.0

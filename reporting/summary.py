@@ -10,7 +10,20 @@ def closing_lines(report: dict[str, Any], folder: Path) -> str:
     """The protocol, the files of the report, and the four lines, from a report (report.json) in `folder`."""
     files = {"report": report["files"]["page"]} | {key: name for key, name in report["files"].items() if key != "page"}
     named = "   ".join(f"{key}: {folder / name}" for key, name in files.items() if name is not None)
-    return f"protocol: {report['protocol']['name']}\n{named}\n{four_lines(report['figures'])}"
+    lines = [f"protocol: {report['protocol']['name']}", named, four_lines(report["figures"])]
+    if report.get("scales"):
+        figures = ", ".join(f"{scale_name(row['scale'])}: {_decibels(row['psnr_db'])}" for row in report["scales"])
+        lines.insert(1, f"PSNR by size: {figures}")
+    return "\n".join(lines)
+
+
+def scale_name(scale: int) -> str:
+    """The size of pictures at 1 / scale of the full one, in words."""
+    return "full" if scale == 1 else f"1/{scale}"
+
+
+def _decibels(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.2f} dB"
 
 
 def four_lines(figures: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from datasets.cameras import Cameras
 from models.rendering import Rendering
+from reporting.maps import depth_picture, normal_picture
 from reporting.orbit import of_one_size, orbit
-from reporting.pictures import colour_map, to_bytes
+from reporting.pictures import to_bytes
 from reporting.run_record import RadianceModel
 from system import signals
 from system.files import FULL, atomic
@@ -26,7 +27,6 @@ LEAST_FRAMES = 24
 RENDER_BUDGET = 60.0  # seconds of rendering that a slow model may spend on it
 LONGEST_SIDE = 480  # pixels of one of the two panels
 LEAST_SIDE = 120
-DEPTH_COLOURS = "viridis_r"  # perceptually uniform: near is bright
 _PROBES = 8  # views that the depth scale is taken from
 
 
@@ -34,11 +34,11 @@ class EncoderError(Exception):
     """The encoder failed, or its video does not play; the message is the first line of its error."""
 
 
-def try_orbit(path: Path, *orbit) -> tuple[dict | None, str]:
+def try_orbit(path: Path, *orbit, normals: bool = False) -> tuple[dict | None, str]:
     """(the result of `save_orbit`, ""). If the encoder fails: (None, the reason), and no file, because the report goes on without
     a video. Raises CannotWrite, and StopRequested if a signal came."""
     try:
-        return save_orbit(path, *orbit), ""
+        return save_orbit(path, *orbit, normals=normals), ""
     except EncoderError as problem:
         path.unlink(missing_ok=True)  # a video of an earlier report would show another model
         signals.check()  # the signal may have ended the encoder too
@@ -53,13 +53,15 @@ def save_orbit(
     background: str,
     seconds_per_view: float,
     render_path: Cameras | None = None,
+    *,
+    normals: bool = False,
 ) -> dict:
     """Renders an orbit around the scene, or a given path, and writes it as an H.264 mp4 that browsers play; atomically.
 
     cameras: the photographs', from which the orbit is estimated (`orbit.orbit`); bounds (2, 3) world; seconds_per_view: the
-    model's time for a picture of their size. The longer side of a panel is at most `LONGEST_SIDE` pixels, less for very slow
-    models, and sides are even. Returns frames, width, height (of the whole picture) and the depths, in world units, at the ends
-    of the fixed colour scale. Raises EncoderError, and CannotWrite.
+    model's time for a picture of their size; normals: a third panel shows them. The longer side of a panel is at most
+    `LONGEST_SIDE` pixels, less for very slow models, and sides are even. Returns frames, width, height (of the whole picture) and
+    the depths, in world units, at the ends of the fixed colour scale. Raises EncoderError, and CannotWrite.
     """
     width, height, frames = film_size(*of_one_size(cameras).size(0), seconds_per_view)
     if render_path is None:
@@ -67,17 +69,23 @@ def save_orbit(
     else:
         frames = min(frames, len(render_path))
         path_cameras = render_path[[k * len(render_path) // frames for k in range(frames)]].scaled(width, height)
+    antialias = frames * seconds_per_view <= RENDER_BUDGET  # small pictures then cost as much as large ones
     with torch.no_grad():
         near, far = depth_scale(model, path_cameras, background)
         with atomic(path) as temporary:
             with _writer(temporary, frames / SECONDS) as writer:
                 for view in progress(range(frames), desc="video", unit="frame"):
-                    picture = frame(model.render(path_cameras, view, background), background, near, far)
+                    picture = frame(
+                        model.render(path_cameras, view, background, antialias=antialias, with_normal=normals),
+                        background,
+                        near,
+                        far,
+                    )
                     with _encoding():
                         writer.append_data(picture)
             with _encoding():
                 first_frame(temporary)
-    return {"frames": frames, "width": 2 * width, "height": height, "depth_near": near, "depth_far": far}
+    return {"frames": frames, "width": (3 if normals else 2) * width, "height": height, "depth_near": near, "depth_far": far}
 
 
 @contextmanager
@@ -127,22 +135,20 @@ def first_frame(video: Path) -> Image.Image:
 
 
 def frame(rendering: Rendering, background: str, near: float, far: float) -> np.ndarray:
-    """Colour beside depth, uint8 (H, 2 W, 3). Depth `near` is the bright end of the scale, `far` the dark one; the
-    depth is blended with the background by the rendering's alpha."""
-    assert rendering.depth is not None
-    depth = rendering.depth.detach().float().cpu().numpy()
-    colours = colour_map((depth - near) / (far - near), DEPTH_COLOURS).astype(np.float32)
-    alpha = rendering.alpha.detach().float().nan_to_num(0).clamp(0, 1).cpu().numpy()[..., None]
-    behind = 255.0 if background == "white" else 0.0
-    shaded = np.rint(colours * alpha + behind * (1 - alpha)).astype(np.uint8)
-    return np.concatenate([to_bytes(rendering.image), shaded], axis=1)
+    """Colour beside depth, and beside normals if the rendering has them, uint8 (H, 2 W or 3 W, 3)."""
+    panels = [to_bytes(rendering.image), depth_picture(rendering, background, near, far)]
+    if rendering.normal is not None:
+        panels.append(normal_picture(rendering, background))
+    return np.concatenate(panels, axis=1)
 
 
+@torch.no_grad()
 def depth_scale(model: RadianceModel, cameras: Cameras, background: str) -> tuple[float, float]:
     """Depths (near, far) that hold 98 % of the depths in some evenly spaced views; the scale of the whole video."""
     seen = []
     for probe in range(min(_PROBES, len(cameras))):
-        rendering = model.render(cameras, probe * len(cameras) // min(_PROBES, len(cameras)), background)
+        view = probe * len(cameras) // min(_PROBES, len(cameras))
+        rendering = model.render(cameras, view, background, antialias=False)
         assert rendering.depth is not None
         solid = (rendering.alpha > 0.5) & rendering.depth.isfinite()
         seen.append(rendering.depth[solid].detach().float().cpu().numpy())

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 CODE = "the original point-radiance program"
 NERF = "nerf-pytorch"
+REFNERF = "Enigmatisms/NeRF, a program of mip-NeRF and Ref-NeRF"
 
 
 def setting(group: str, default: Any, help_text: str, **story) -> Any:
@@ -52,8 +53,8 @@ def protocol_word(default: str | None, absent: str = "") -> Any:
         "method",
         default,
         "how a result is judged: validation views 15 to 37 at 400 px on black (paper), or all test "
-        "views at their stored size on white (standard)",
-        choices=("paper", "standard"),
+        "views at their stored size on white (standard), or at 1, 1/2, 1/4 and 1/8 of it (multiscale)",
+        choices=("paper", "standard", "multiscale"),
         about="run",
         absent=absent,
     )

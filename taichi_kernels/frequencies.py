@@ -3,9 +3,6 @@
     [x, sin(x), cos(x), sin(2 x), cos(2 x), ..., sin(2^(L-1) x), cos(2^(L-1) x)]
 
 with each entry standing for all D coordinates. Source: Mildenhall et al. 2020, eq. 4, without its factor pi, as its program does.
-
-Sine and cosine come from one reduction to a half turn, in double precision because 2^9 x is large, and two short polynomials: the
-compiler vectorises those, but no calls of the library's functions. Their error is 1e-7.
 """
 
 from functools import cache
@@ -17,6 +14,7 @@ from torch import Tensor
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.common.types import taichi_type
+from taichi_kernels.common.waves import sine_and_cosine
 from taichi_kernels.runtime import WORKER_STRIDE
 
 _CHUNK = 32  # samples that the CPU works on at a time
@@ -26,18 +24,7 @@ _CHUNK = 32  # samples that the CPU works on at a time
 def _kernels(dtype, octaves: int):
     """(forward, backward); octave by octave over chunks of coordinates that lie in local arrays."""
     rows = ti.types.ndarray(dtype=dtype, ndim=2)
-    chunk = ti.types.vector(_CHUNK, dtype)
-
-    @ti.func
-    def waves(x, factor):
-        turns = ti.cast(x, ti.f64) * ti.cast(factor, ti.f64) * ti.f64(0.31830988618379067)  # in half turns
-        whole = ti.floor(turns + 0.5)
-        r = ti.cast((turns - whole) * ti.f64(3.14159265358979312), dtype)
-        sign = ti.cast(1.0 - 2.0 * (whole - 2.0 * ti.floor(0.5 * whole)), dtype)  # -1 for odd half turns
-        q = r * r
-        s = 1 / 120.0 - q * (1 / 5040.0 - q * (1 / 362880.0 - q * (1 / 39916800.0)))
-        c = 1 / 24.0 - q * (1 / 720.0 - q * (1 / 40320.0 - q * (1 / 3628800.0 - q * (1 / 479001600.0))))
-        return sign * r * (1.0 - q * (1 / 6.0 - q * s)), sign * (1.0 - q * (0.5 - q * c))
+    chunk, waves = ti.types.vector(_CHUNK, dtype), sine_and_cosine(dtype)
 
     @ti.kernel
     def forward(values: rows, out: rows, workers: int):  # (N, D), (N, D (1 + 2 octaves)) out

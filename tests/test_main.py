@@ -107,7 +107,7 @@ def test_a_folder_in_use_is_one_sentence(scene, tmp_path, capsys):
 
 @pytest.mark.parametrize("fails", ["weights.pt", "points.ply", "report.html", "report.json", "config.txt"])
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(scene, tmp_path, capsys, monkeypatch, fails):
-    monkeypatch.setattr("reporting.assemble.try_orbit", lambda *_: (None, ""))
+    monkeypatch.setattr("reporting.assemble.try_orbit", lambda *_, **__: (None, ""))
     words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--epochs", "1", "--img_s", "16", "--device", "cpu"]
     replace = files.os.replace
 
@@ -249,4 +249,27 @@ def test_the_original_nerf_from_pictures_to_report(scene, tmp_path, capsys, monk
     capsys.readouterr()
     assert main.main([*words, "--render_only", "--render_factor", "2"]) == 0
     assert "shrunk 2 times" in capsys.readouterr().out
-    assert json.loads((run / "report.json").read_text())["protocol"]["width"] * 2 == report["protocol"]["width"]
+    preview = json.loads((run / "report.json").read_text())
+    assert preview["protocol"]["width"] * 2 == report["protocol"]["width"]
+    assert main.main([*words, "--render_only", "--render_factor", "2", "--antialias", "True"]) == 0
+    assert json.loads((run / "report.json").read_text())["figures"]["psnr_db"] != preview["figures"]["psnr_db"]
+    assert main.main([*words, "--render_only", "--protocol", "multiscale"]) == 0
+    assert "PSNR by size: full: " in capsys.readouterr().out
+
+
+def test_mip_nerf_from_pictures_to_report(scene, tmp_path, capsys, monkeypatch):
+    """Trained in two parts, shown again from its weights, and refused with networks of another size."""
+    monkeypatch.setattr("reporting.video.RENDER_BUDGET", 1.0)
+    size = ["--field", "mip", "--N_samples", "8", "--netdepth", "2", "--netwidth", "16", "--N_rand", "64", "--device", "cpu"]
+    words = ["--datadir", str(scene), *size]
+    run = tmp_path / "run"
+    assert main.main([*words, "--basedir", str(run), "--N_iters", "3"]) == 0
+    assert main.main([*words, "--basedir", str(run), "--N_iters", "6", "--protocol", "multiscale"]) == 0
+    figures = json.loads((run / "report.json").read_text())["figures"]
+    shown = [*words, "--basedir", str(tmp_path / "shown"), "--render_only", "--ft_path", str(run / "weights.pt")]
+    assert main.main([*shown, "--protocol", "multiscale"]) == 0
+    assert json.loads((tmp_path / "shown" / "report.json").read_text())["figures"]["psnr_db"] == figures["psnr_db"]
+    capsys.readouterr()
+    other = ["32" if word == "16" else word for word in shown]
+    assert main.main(other) == 2
+    assert "--netwidth 32 does not fit" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import torch
 from models.checks import check_mapping
 from settings.errors import InputError
 from settings.options import Options, as_dict, settings_of
+from settings.validation import is_used
 from system import run_lock
 from system.files import atomic, write_text
 from system.reading import reading
@@ -64,7 +65,10 @@ def _check_options(folder: Path, then: dict, options: Options, by_content: bool)
     if then["method"] == options.method:
         then = options.as_today(then)
     known = settings_of(options)
-    for name in sorted(known, key=lambda name: name != "method"):  # without the same method, the rest does not matter
+    deciding = {field.metadata["needs"][0] for field in known.values() if field.metadata["needs"]}
+    for name in sorted(known, key=lambda name: (name != "method", name not in deciding)):  # which others depend on
+        if not is_used(known[name], options):
+            continue
         story, was, now = known[name].metadata, then.get(name, known[name].default), getattr(options, name)
         longer = story["may_grow"] and isinstance(was, (int, float)) and now is not None and now > was
         if was != now and story["about"] != "run" and not longer and not (by_content and story["path"]):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from datasets.scene import Scene, Split
-from methods.fields.network_start import scene_ndc
+from methods.fields.network_start import learned_pixel, scene_ndc
 from models.marched_field import FIELDS, MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
@@ -36,7 +36,7 @@ def initial_field(scene: Scene, word: str, generator: torch.Generator) -> Marche
     """
     ndc = scene_ndc(scene)
     box = field_box(scene) if ndc is None else _seen_in(ndc, scene)
-    open_ = _open_cells(scene.train, box, CELLS) if ndc is None else torch.ones(CELLS, CELLS, CELLS, dtype=torch.bool)
+    open_ = open_cells(scene.train, box, CELLS) if ndc is None else torch.ones(CELLS, CELLS, CELLS, dtype=torch.bool)
     if not open_.any():
         raise InputError(
             f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
@@ -51,7 +51,7 @@ def initial_field(scene: Scene, word: str, generator: torch.Generator) -> Marche
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
     make: Any = FIELDS[word]  # with its own shape
     field = make(box, _SHAPES[word](finest=finest), generator)
-    return MarchedField(field, occupancy, ndc).to(runtime.torch_device())
+    return MarchedField(field, occupancy, ndc, pixel=learned_pixel(scene)).to(runtime.torch_device())
 
 
 def _pixel(scene: Scene, box: Tensor) -> float:
@@ -63,7 +63,7 @@ def _pixel(scene: Scene, box: Tensor) -> float:
 
 def field_box(scene: Scene) -> Tensor:
     """The box (2, 3), world, that the field covers: around the visual hull of the alpha channels, or the scene's."""
-    open_ = _open_cells(scene.train, scene.bounds, _COARSE)
+    open_ = open_cells(scene.train, scene.bounds, _COARSE)
     if scene.train.alpha is None or not open_.any():
         return scene.bounds
     cells = torch.nonzero(open_)[:, [2, 1, 0]]
@@ -84,7 +84,7 @@ def _seen_in(ndc: Ndc, scene: Scene) -> Tensor:
     return torch.stack([ends.amin(0), ends.amax(0)])
 
 
-def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
+def open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
     """Which cells (n, n, n), in z, y, x, are not surely empty.
 
     With alpha channels: those that no view shows as background and that enough views show as foreground. Without: all that some

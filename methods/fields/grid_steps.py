@@ -1,5 +1,7 @@
 """Steps of training the marched field: which rays, how they are marched, and which cells stay occupied."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -36,9 +38,9 @@ class GridSteps:
         self.open_cells = int(model.occupancy.open.sum())
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, float]:
-        """The step's loss and the mean squared error of its rays, both over the rays and the channels, and the cost in samples.
-        These are of this rank's rays: parts of sums over the ranks."""
+    def losses(self, step: int, batches: RayBatches) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """The step's loss and the mean squared error of its rays, both over the rays and the channels, and the cost in samples:
+        of this rank's rays all at once, parts of sums over the ranks."""
         options, model = self.options, self.model
         done = step / options.N_iters
         stretch = self.schedule.stretch(done)
@@ -63,7 +65,7 @@ class GridSteps:
         cost = len(samples.rays)
         if model.radiance_samples:
             cost = model.field.density_cost * cost + self._calls(samples)
-        return batch.fraction * loss, batch.fraction * squared, cost
+        yield batch.fraction * loss, batch.fraction * squared, cost
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
         """The rays rendered as a step renders them."""

@@ -1,12 +1,16 @@
-"""The original NeRF before training: its networks and the samples of its rays, from the flags and the scene."""
+"""The original NeRF and mip-NeRF before training: its networks and the samples of its rays, from the flags and the scene."""
 
 import math
+from typing import Any
 
 import torch
 
 from datasets.scene import Scene
 from methods.fields.options import FieldOptions
+from models.antialiasing import PixelSize
+from models.mip_field import ConeSampling, MipField
 from models.network_field import NetworkField, NetworkShape
+from models.ray_model import RayModel
 from models.rays import Ndc
 from models.sampled_field import SampledField, Sampling
 from settings.errors import InputError
@@ -38,7 +42,49 @@ def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Gener
 
     coarse = network(options.netdepth, options.netwidth, colours=not options.rvs)
     fine = network(options.netdepth_fine, options.netwidth_fine) if chosen.importance else None
-    return SampledField(coarse, fine, chosen, scene_ndc(scene))
+    return SampledField(coarse, fine, chosen, scene_ndc(scene), pixel=learned_pixel(scene))
+
+
+def learned_pixel(scene: Scene) -> PixelSize:
+    """How large the pixels are that a field learns from: of an object, where it stands, so that the distance of other cameras
+    counts; of a scene around the cameras, as angles."""
+    of_an_object = scene.train.alpha is not None and not scene.forward_facing
+    return PixelSize.of(scene.train.cameras, scene.bounds.mean(0) if of_an_object else None)
+
+
+def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generator) -> MipField:
+    """mip-NeRF before training, nearly clear as `initial_networks` are. Raises InputError for inverse depth if depths begin at
+    0."""
+    chosen = sampling(scene, options, endless=False)
+    density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
+    shape = NetworkShape(
+        options.netdepth,
+        options.netwidth,
+        options.multires,
+        options.multires_views,
+        density_shift=math.log(math.expm1(density)),
+        integrated=True,
+    )
+    cones = ConeSampling(chosen.near, chosen.far, options.N_samples, options.lindisp)
+    return MipField(NetworkField(shape, generator), cones, scene_ndc(scene))
+
+
+def network_flags(model: RayModel) -> dict[str, Any]:
+    """The flags' values that make networks and samples as this model has them; none for a field without networks."""
+    if isinstance(model, MipField):
+        shape = model.network.shape
+        own: dict[str, Any] = {"N_samples": model.sampling.intervals, "lindisp": model.sampling.disparity}
+    elif isinstance(model, SampledField):
+        shape, sampling = model.coarse.shape, model.sampling
+        own = {"N_samples": sampling.samples, "lindisp": sampling.disparity}
+        own |= {"i_embed": 0 if shape.octaves else -1, "use_viewdirs": shape.use_directions}
+        if model.fine is not None:
+            own |= {"netdepth_fine": model.fine.shape.depth, "netwidth_fine": model.fine.shape.width}
+    else:
+        return {}
+    if shape.octaves:
+        own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves}
+    return own | {"netdepth": shape.depth, "netwidth": shape.width}
 
 
 def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:

@@ -1,5 +1,7 @@
 """Steps of training the original NeRF's networks."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,8 @@ from models.rays import Rays
 from models.sampled_field import SampledField
 from taichi_kernels.compositing import Composite
 from training import distributed
+
+LEARNED_AT_ONCE = 1 << 16  # samples whose gradients are computed at a time: a bound on memory
 
 
 class NetworkSteps:
@@ -22,21 +26,22 @@ class NetworkSteps:
         groups = [{"params": list(network.parameters())} for network in (model.coarse, model.fine) if network is not None]
         self.optimizer = torch.optim.Adam(groups, lr=options.lrate, betas=(0.9, 0.999))
 
-    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, int]:
+    def losses(self, step: int, batches: RayBatches) -> Iterator[tuple[Tensor, Tensor, float]]:
         """The step's loss, the mean squared error of its rays by the better network, and its cost, which is not used here
-        and always 0: of this rank's rays, parts of sums over the ranks."""
+        and always 0: of some of this rank's rays at a time, parts of sums over all rays of all ranks."""
         options = self.options
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=False):
             group["lr"] = rate * 0.1 ** (step / (1000 * options.lrate_decay))
         batch = batches.draw_for(step, self.rays, options, self.generator)
-        rays = self.model.to_model_space(batch.rays)
         generator = distributed.shard_generator(self.generator, options.seed, step)
-        found = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
-        squared = batch.squared_error(found.best)
-        loss = squared
-        if found.coarse is not None and found.best is not found.coarse:
-            loss = squared + batch.squared_error(found.coarse)
-        return batch.fraction * loss, batch.fraction * squared, 0
+        for part in batch.split(max(1, LEARNED_AT_ONCE // self.model.samples_per_ray)):
+            rays = self.model.to_model_space(part.rays)
+            found = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
+            squared = part.squared_error(found.best)
+            loss = squared
+            if found.coarse is not None and found.best is not found.coarse:
+                loss = squared + part.squared_error(found.coarse)
+            yield part.fraction * loss, part.fraction * squared, 0.0
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
         """The rays rendered as a step renders them."""

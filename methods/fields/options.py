@@ -12,17 +12,24 @@ from settings.setting import NERF, method_word, protocol_word, setting
 RVS = "Morozov et al. 2023 (reparameterized volume sampling), and its program"
 GROUPS = {
     "rays": "--method nerf: batches of rays, and how long they are learned from",
-    "network": "--field mlp: the original NeRF's networks and their samples; giving one of these flags chooses that field",
+    "network": "--field mlp and mip: networks of the original NeRF and of mip-NeRF, and their samples; without --field, giving "
+    "one of these flags chooses mlp",
 }
 _PROPOSALS, _MOST_SAMPLES = (32, 12), 1024  # samples of a ray in a round
+_NETWORKS = {"N_samples": 64, "multires": 10}  # also of fields without networks: --ft_path may name nerf-pytorch's
 DEFAULTS = {  # of settings that the user may leave to --field
-    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0},
-    "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8},
-    "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4},
+    "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0} | _NETWORKS,
+    "voxels": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 8} | _NETWORKS,
+    "mlp": {"N_iters": 200_000, "N_rand": 4096, "lrate": 5e-4} | _NETWORKS,
+    "mip": {"N_iters": 200_000, "N_rand": 1024, "lrate": 5e-4, "N_samples": 128, "multires": 16},
 }
 
 
 def _network(default: Any, help_text: str, **story) -> Any:
+    return setting("network", default, help_text, needs=("field", ("mlp", "mip")), **story)
+
+
+def _mlp(default: Any, help_text: str, **story) -> Any:
     return setting("network", default, help_text, needs=("field", ("mlp",)), **story)
 
 
@@ -36,13 +43,21 @@ class FieldOptions(Options):
         "rays",
         "grid",
         "what --method nerf learns: feature grids with a small network, marched through occupied cells, in "
-        "minutes on a CPU (grid), voxels for density and a network for radiance, called a few times a ray (voxels), or the "
-        "original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp)",
-        choices=("grid", "voxels", "mlp"),
+        "minutes on a CPU (grid), voxels for density and a network for radiance, called a few times a ray (voxels), the "
+        "original's networks of 8 x 256 units, in days on a CPU and hours on a GPU (mlp), or mip-NeRF's, which sees the cones "
+        "of pixels, so that pictures of all sizes are right (mip)",
+        choices=("grid", "voxels", "mlp", "mip"),
         absent="grid; mlp if one of its flags is given",
     )
     N_iters: int = setting(
-        "rays", None, "steps of training", source=NERF, low=1, high=10_000_000, absent="5000; 200000 for mlp", may_grow=True
+        "rays",
+        None,
+        "steps of training",
+        source=NERF,
+        low=1,
+        high=10_000_000,
+        absent="5000; 200000 for mlp and mip",
+        may_grow=True,
     )
     N_rand: int = setting(
         "rays",
@@ -51,16 +66,16 @@ class FieldOptions(Options):
         source=NERF,
         low=0,
         high=1 << 20,
-        absent="0; 4096 for mlp",
+        absent="0; 4096 for mlp, 1024 for mip",
     )
     lrate: float = setting(
         "rays",
         None,
-        "learning rate at the start; for grid and voxels it falls to 3 % at the end",
+        "learning rate at the start; it falls to 3 % at the end for grid and voxels, and to 1 % after a slow start for mip",
         source=NERF,
         above=0,
         high=10,
-        absent="0.03; 0.0005 for mlp",
+        absent="0.03; 0.0005 for mlp and mip",
     )
     radiance_calls: int | None = setting(
         "rays",
@@ -140,7 +155,7 @@ class FieldOptions(Options):
         None,
         "networks multiply in bfloat16, in training and rendering: faster if the processor or the GPU has it",
         short="-s",
-        absent="True if it has; False for mlp",
+        absent="True if it has; False for mlp and mip",
     )
     i_weights: str = setting(
         "rays",
@@ -162,51 +177,58 @@ class FieldOptions(Options):
         "rays", 50_000, "steps between videos, path_<step>.mp4, while training, 0 = none", source=NERF, low=0, about="run"
     )
 
-    N_samples: int = _network(64, "samples of a ray for the coarse network", source=NERF, low=3, high=65536)
-    N_importance: int = _network(
+    N_samples: int = _network(
+        None,
+        "samples of a ray for the coarse network; mip: intervals of each of its two passes",
+        source=NERF,
+        low=3,
+        high=65536,
+        absent="64; 128 for mip",
+    )
+    N_importance: int = _mlp(
         0,
         "additional samples of a ray for a fine network, drawn by the coarse network's weights; 0 = no fine network",
         source=NERF,
         low=0,
         high=65536,
     )
-    rvs: bool = _network(
+    rvs: bool = _mlp(
         False,
         "the coarse network is density alone, without a loss of its own: the fine network's samples are drawn where "
         "its density absorbs light; see --fine_density",
         source=RVS,
     )
-    samples_union: bool | None = _network(
+    samples_union: bool | None = _mlp(
         None, "the fine network is evaluated at the coarse samples too", source=RVS, absent="True; False with --fine_density own"
     )
-    fine_density: str = _network(
+    fine_density: str = _mlp(
         "corrected",
         "with --rvs: the fine network corrects the coarse density, from which that one learns "
         "fast (corrected), or has its own, as published (own)",
         choices=("corrected", "own"),
     )
-    place_gradients: bool | None = _network(
+    place_gradients: bool | None = _mlp(
         None,
         "with --rvs: gradients reach the coarse network through the positions of the fine samples",
         source=RVS,
         absent="False with --fine_density corrected, True with own",
     )
-    lrate_coarse: float | None = _network(
+    lrate_coarse: float | None = _mlp(
         None, "learning rate of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate"
     )
     netdepth: int = _network(8, "layers", source=NERF, low=1, high=64)
     netwidth: int = _network(256, "units of a layer", source=NERF, low=2, high=16384)
-    netdepth_fine: int = _network(8, "layers of the fine network", source=NERF, low=1, high=64)
-    netwidth_fine: int = _network(256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
-    multires: int = _network(10, "octaves of the encoding of positions", source=NERF, low=0, high=24)
+    netdepth_fine: int = _mlp(8, "layers of the fine network", source=NERF, low=1, high=64)
+    netwidth_fine: int = _mlp(256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
+    multires: int = _network(None, "octaves of the encoding of positions", source=NERF, low=0, high=24, absent="10; 16 for mip")
     multires_views: int = _network(4, "octaves of the encoding of directions", source=NERF, low=0, high=24)
-    i_embed: int = _network(0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
-    use_viewdirs: bool = _network(False, "colours depend on the view direction", source=NERF)
+    i_embed: int = _mlp(0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
+    use_viewdirs: bool = _mlp(False, "colours depend on the view direction", source=NERF)
     lindisp: bool = _network(False, "samples are evenly spaced in inverse depth, not in depth", source=NERF)
     raw_noise_std: float = _network(
         0.0, "standard deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3
     )
-    lrate_decay: float = _network(
+    lrate_decay: float = _mlp(
         250, "steps, in thousands, in which the learning rate falls to 10 %", unit="1000 steps", source=NERF, above=0, high=1e6
     )
     netchunk: int = _network(
@@ -255,7 +277,11 @@ class FieldOptions(Options):
     def contradictions(self) -> dict[str, bool]:
         calls, mlp = self.radiance_calls, self.field == "mlp"
         return super().contradictions() | {
-            "--N_rand 0 lets the samples decide, which is not for --field mlp: give a number of rays": mlp and self.N_rand == 0,
+            f"--N_rand 0 lets the samples decide, which is not for --field {self.field}: give a number of rays": self.N_rand == 0
+            and self.field in ("mlp", "mip"),
+            "--multires 0 leaves --field mip nothing to see: give a number of octaves": self.field == "mip"
+            and self.multires == 0,
+            "--radiance_calls is not for --field mip: drop it": self.field == "mip" and calls is not None,
             "--rvs draws samples for a fine network, and there is none: give --N_importance N, or --radiance_calls N": self.rvs
             and not self.N_importance
             and not calls,
@@ -274,8 +300,8 @@ class FieldOptions(Options):
             and (self.field != "grid" or self.sampler == "occupancy"),
             "--radiance_calls draws its samples in occupied cells, not by proposals: drop one of the flags": bool(calls)
             and (self.sampler == "proposals" or self.proposals is not None),
-            "--exposure is for --field grid and voxels: drop it": mlp and self.exposure,
-            "--distortion is for --field grid and voxels: drop it": mlp and self.distortion is not None,
+            "--exposure is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.exposure,
+            "--distortion is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
             and calls is not None
             and (not self.rvs or self.N_importance > 0),
@@ -283,7 +309,8 @@ class FieldOptions(Options):
             "does without: drop them": self.rvs
             and bool(calls)
             and ((self.samples_union, self.place_gradients) != (None, None) or self.fine_density != "corrected"),
-            "--two_estimates is for --field grid and voxels: drop it": mlp and self.two_estimates,
+            "--render_normal is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.render_normal,
+            "--two_estimates is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.two_estimates,
             "--two_estimates is about --radiance_calls: give their number, or --field voxels": self.two_estimates
             and (calls == 0 or (self.field, calls) == ("grid", None)),
         }

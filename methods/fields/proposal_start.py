@@ -32,4 +32,4 @@ def with_proposals(model: MarchedField, counts: tuple[int, ...]) -> ProposedFiel
         half = float((field.box[1] - field.box[0]).max()) / 2
         span = {"near": occupancy.near, "far": half * 2.0 ** (occupancy.levels - 1), "offset": half}
     proposals = [ProposalField(field.box, shape) for shape in shapes]
-    return ProposedField(field, ProposalSampler(proposals, counts, **span), model.ndc).to(field.box.device)
+    return ProposedField(field, ProposalSampler(proposals, counts, **span), model.ndc, model.pixel).to(field.box.device)

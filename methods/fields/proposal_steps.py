@@ -1,6 +1,7 @@
 """Steps of training a field that proposals sample: the field's loss, and that of the proposals."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -10,13 +11,13 @@ from methods.fields.exposure import Exposure
 from methods.fields.grid_steps import LAST_RATE, SAMPLES
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
-from models.proposal_losses import interlevel_loss
 from models.proposal_sampler import annealing
 from models.proposed_field import ProposedField
 from models.rays import Rays
 from models.repeatable import total
 from taichi_kernels.compositing import Composite
 from taichi_kernels.distortion import distortion
+from taichi_kernels.proposals import interlevel_loss
 from training import distributed
 
 _MOST_RAYS = 1 << 14
@@ -34,9 +35,9 @@ class ProposalSteps:
         self.distortion = self.schedule.distortion if options.distortion is None else options.distortion  # of s
         self.optimizer = torch.optim.Adam(model.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def loss(self, step: int, batches: RayBatches) -> tuple[Tensor, Tensor, float]:
-        """The step's loss, the mean squared error of its rays, and the cost in samples: of this rank's rays, parts of sums over
-        the ranks."""
+    def losses(self, step: int, batches: RayBatches) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """The step's loss, the mean squared error of its rays, and the cost in samples: of this rank's rays all at once, parts of
+        sums over the ranks."""
         options, model = self.options, self.model
         done = step / options.N_iters
         for group, rate in zip(self.optimizer.param_groups, (1.0, Exposure.rate), strict=False):
@@ -49,12 +50,13 @@ class ProposalSteps:
         loss = squared = batch.squared_error(found.composite)
         weights, s = found.composite.weights, found.intervals.s
         assert weights is not None
+        rays_met = max(len(s), 1)
         if self.distortion:
-            loss = loss + self.distortion / max(len(s), 1) * total(distortion(weights, s[:, :-1], s[:, 1:]))
+            loss = loss + self.distortion / rays_met * total(distortion(weights, s[:, :-1], s[:, 1:]))
         if learn:
             for proposal in found.proposals:
-                loss = loss + interlevel_loss(s, weights, proposal.intervals.s, proposal.weights)
-        return batch.fraction * loss, batch.fraction * squared, weights.numel()
+                loss = loss + total(interlevel_loss(proposal.intervals.s, proposal.weights, s, weights)) / rays_met
+        yield batch.fraction * loss, batch.fraction * squared, weights.numel()
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
         """The rays rendered as a step renders them."""

@@ -28,14 +28,31 @@ class Batch(NamedTuple):
     fraction: float = 1.0  # of the step's rays, which are divided among the ranks
     gains: Tensor | None = None  # (R, 3) of the photographs over the scene; None: 1
 
+    def split(self, most: int) -> "list[Batch]":
+        """The same rays in parts of at most `most` rays, or the batch itself."""
+        if len(self.rays) <= most:
+            return [self]
+        parts = torch.arange(len(self.rays), device=self.colours.device).split(most)
+        return [
+            Batch(
+                self.rays[part],
+                self.colours[part],
+                self.background[part],
+                self.fraction * len(part) / len(self.rays),
+                None if self.gains is None else self.gains[part],
+            )
+            for part in parts
+        ]
+
     def error(self, seen: Composite) -> Tensor:
         """Error (R, 3) of the rendered colours, over the background."""
         colour = seen.colour if self.gains is None else seen.colour * self.gains
         return rendering_over(colour, seen.transmittance, self.background) - self.colours
 
-    def squared_error(self, seen: Composite) -> Tensor:
-        """Mean squared error, over rays and channels."""
-        return mean(self.error(seen) ** 2)
+    def squared_error(self, seen: Composite, weights: Tensor | None = None) -> Tensor:
+        """Mean squared error, over rays and channels; weights (R,): of the rays, 1 if left out."""
+        squares = self.error(seen) ** 2
+        return mean(squares if weights is None else weights[:, None] * squares)
 
 
 class RayBatches:
@@ -49,6 +66,8 @@ class RayBatches:
         self.widths, self.heights = split.cameras.widths, split.cameras.heights  # (V,)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.int64), (self.widths * self.heights).cumsum(0)])  # (V + 1,)
         self.background = background
+        areas = 1 / (split.cameras.intrinsics[:, 0, 0] * split.cameras.intrinsics[:, 1, 1]).double()  # (V,) of a pixel, as angles
+        self.mean_area = float((areas * self.widths * self.heights).sum() / self.starts[-1])  # of all pixels
         self.exposure: Exposure | None = None  # of the photographs, in training
 
     def draw_for(self, step: int, count: int, options: FieldOptions, generator: torch.Generator) -> Batch:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.scene import Scene
-from methods.fields.network_start import sampling, scene_ndc
+from methods.fields.network_start import network_flags, sampling, scene_ndc
 from methods.fields.options import FieldOptions
 from models.fields import field_from_state
+from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch, networks_in
+from models.proposed_field import ProposedField
 from models.ray_model import RayModel
-from models.sampled_field import SampledField
 from settings.errors import InputError
 from system.reading import reading
 from taichi_kernels import runtime
@@ -32,7 +33,7 @@ def in_bfloat16(options: FieldOptions, model: RayModel) -> bool:
     """Whether the model's networks multiply in bfloat16: as the user says; otherwise if that is fast and the field is a grid."""
     if options.mixed_precision is not None:
         return options.mixed_precision
-    return not isinstance(model, SampledField) and runtime.has_bfloat16()
+    return isinstance(model, (MarchedField, ProposedField)) and runtime.has_bfloat16()
 
 
 def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRun:
@@ -68,8 +69,17 @@ def field_in(state: dict, path: Path, scene: Scene, options: FieldOptions) -> Ra
     """The model that a file holds: of this program, or of nerf-pytorch."""
     with reading(path):
         if "field" in state:
-            return field_from_state(state["field"])
+            return _as_flags_say(field_from_state(state["field"]), path, options)
         if options.rvs:
             raise InputError(f"{path} holds networks of nerf-pytorch, which were trained without --rvs: drop that flag")
         chosen = sampling(scene, options, endless=True, as_nerf_pytorch=True)
-        return from_nerf_pytorch(state, chosen, scene_ndc(scene))
+        return _as_flags_say(from_nerf_pytorch(state, chosen, scene_ndc(scene)), path, options)
+
+
+def _as_flags_say(model: RayModel, path: Path, options: FieldOptions) -> RayModel:
+    """The model. Raises InputError if a flag was given that asks for networks or samples of another size."""
+    for name, value in network_flags(model).items():
+        wanted = getattr(options, name)
+        if name in options.given and wanted != value:
+            raise InputError(f"--{name} {wanted} does not fit {path}, whose networks have {value}: drop the flag")
+    return model

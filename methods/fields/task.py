@@ -10,7 +10,8 @@ from datasets.scene import Scene, Split
 from methods.fields.exposure import Exposure
 from methods.fields.grid_start import initial_field
 from methods.fields.grid_steps import GridSteps
-from methods.fields.network_start import initial_networks
+from methods.fields.mip_steps import MipSteps
+from methods.fields.network_start import initial_cones, initial_networks
 from methods.fields.network_steps import NetworkSteps
 from methods.fields.options import FieldOptions
 from methods.fields.proposal_start import proposed, with_proposals
@@ -31,6 +32,7 @@ from training import distributed
 from training.step_task import StepTask
 
 _VALIDATION_RAYS = 8192
+_STEPS = {"mlp": NetworkSteps, "mip": MipSteps}
 
 
 class FieldTask(StepTask):
@@ -72,6 +74,8 @@ class FieldTask(StepTask):
             model = field_in(load_field(path), path, scene, options)
         elif options.field == "mlp":
             model = initial_networks(scene, options, self.generator)
+        elif options.field == "mip":
+            model = initial_cones(scene, options, self.generator)
         elif contracted(scene, options):
             model = unbounded_field(scene, self.generator)
         else:
@@ -84,6 +88,8 @@ class FieldTask(StepTask):
         asked = options.sampler if options.proposals is None else "proposals"
         if asked not in (None, made):
             raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
+        if made == "proposals" and options.radiance_calls:
+            raise InputError(f"--ft_path {options.ft_path} holds a field sampled by proposals: drop --radiance_calls")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
             raise InputError(
                 f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} "
@@ -103,9 +109,7 @@ class FieldTask(StepTask):
         random = options.random_bkgd and sparse and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
-        steps: Any = NetworkSteps if options.field == "mlp" else GridSteps
-        if isinstance(model, ProposedField):
-            steps = ProposalSteps
+        steps: Any = ProposalSteps if isinstance(model, ProposedField) else _STEPS.get(options.field, GridSteps)
         self.ray_steps = steps(model, options, self.generator)
         self.optimizer = self.ray_steps.optimizer
         if options.exposure:
@@ -126,12 +130,15 @@ class FieldTask(StepTask):
         self.model.render_rays(rays)
 
     def step(self) -> float:
-        loss, squared, cost = self.ray_steps.loss(self.run.step, self.batches)
-        if self.batches.exposure is not None:
-            loss = loss + self.batches.exposure.penalty() / ranks.count()
+        exposure, values = self.batches.exposure, [0.0, 0.0, 0.0]
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        values = [float(loss.detach()), float(squared.detach()), cost]
+        for loss, squared, cost in self.ray_steps.losses(self.run.step, self.batches):
+            loss.backward()
+            values = [values[0] + float(loss.detach()), values[1] + float(squared.detach()), values[2] + cost]
+        if exposure is not None:
+            penalty = exposure.penalty() / ranks.count()
+            penalty.backward()
+            values[0] += float(penalty.detach())
         learned = [value for group in self.optimizer.param_groups for value in group["params"]]
         loss, squared, cost = distributed.all_reduce(learned, values)
         self.optimizer.step()

@@ -1,4 +1,4 @@
-"""Before training a field of photographs with their background: its inner box, and the cells that enough cameras see."""
+"""Before training a field of photographs with their background: its inner box, and the cells that cameras see."""
 
 import numpy as np
 import torch
@@ -7,21 +7,19 @@ from torch import Tensor
 from datasets.bounds import meeting_point, without_odd_views
 from datasets.cameras import Cameras
 from datasets.scene import Scene, Split
+from methods.fields.grid_start import open_cells
+from methods.fields.network_start import learned_pixel
 from methods.fields.options import FieldOptions
 from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
 from models.occupancy import OccupancyGrid
-from models.rays import pack_cameras
 from settings.errors import InputError
 from taichi_kernels import runtime
-from taichi_kernels.hull import carve_hull
 
 CELLS = 64  # of a level of the occupancy grid, along an edge
 LEVELS = 6  # boxes, each twice as large as the one before: what is farther than 32 inner boxes is behind the scene
-_COARSE = 64  # cells along an edge in which is counted how many cameras see them
-_SEEN_BY = 2  # cameras, at least: cells close to a camera are seen by it alone, and fog grows there
 _STEP = 4.0  # of marching, in pixels
-_NEAR = 0.05  # the t at which rays begin, as a fraction of the inner box's half edge
+_NEAR = 0.1  # the t at which rays begin, as a fraction of the inner box's half edge
 _COARSEST, _FINEST = 64, 2048  # cells along an edge of the finest grid, at least and at most
 _ONE_COLOUR, _NEARLY_ALL = 12, 0.9  # 8-bit levels in which one colour differs; fraction of the pixels at pictures' edges
 _LEAST = 1e-6  # world units: half an edge of the inner box if all cameras are at one point
@@ -64,11 +62,12 @@ def unbounded_field(scene: Scene, generator: torch.Generator) -> MarchedField:
     occupancy = OccupancyGrid(
         box, cells=CELLS, step=_STEP * pixel * 0.25 * half, levels=LEVELS, cone=_STEP * pixel, near=_NEAR * half
     )
-    occupancy.density.fill_(-1)
-    occupancy.restrict(_seen_cells(scene, box))
+    occupancy.density.fill_(-1)  # not evaluated yet: the first fog is thin everywhere, and no cell of it can be missed
+    boxes = (box.mean(0) + (box - box.mean(0)) * 2.0**level for level in range(LEVELS))
+    occupancy.restrict(torch.stack([open_cells(scene.train, each, CELLS) for each in boxes]))
     finest = round(min(max(4 * half / (pixel * distance), _COARSEST), _FINEST))  # the grids cover the inner box twice
     field = GridField(box, _shape(finest), generator)
-    return MarchedField(field, occupancy).to(runtime.torch_device())
+    return MarchedField(field, occupancy, pixel=learned_pixel(scene)).to(runtime.torch_device())
 
 
 def _shape(finest: int) -> GridShape:
@@ -85,21 +84,3 @@ def inner_box(cameras: Cameras) -> Tensor:
         middle = (centers.amin(0) + centers.amax(0)) / 2
     half = (centers - middle).abs().max().clamp_min(_LEAST)
     return torch.stack([middle - half, middle + half]).float()
-
-
-def _seen_cells(scene: Scene, box: Tensor) -> Tensor:
-    """Which cells (levels, n, n, n), in z, y, x, at least `_SEEN_BY` cameras see."""
-    views = scene.train
-    count = len(views)
-    everything = [torch.full(image.shape[:2], 255, dtype=torch.uint8) for image in views.images]
-    cameras, middle = pack_cameras(views.cameras), box.mean(0)
-    unit = (torch.arange(_COARSE) + 0.5) / _COARSE
-    levels = torch.zeros(LEVELS, _COARSE, _COARSE, _COARSE, dtype=torch.bool)
-    for level, cells in enumerate(levels):
-        low, high = middle + (box - middle) * 2.0**level
-        axes = [low[a] + unit * (high[a] - low[a]) for a in range(3)]
-        index = carve_hull(axes[0], axes[1], axes[2], cameras, everything, allowed_misses=max(count - _SEEN_BY, 0)).cpu()
-        cells[index[:, 2], index[:, 1], index[:, 0]] = True
-    for axis in (1, 2, 3):
-        levels = levels.repeat_interleave(CELLS // _COARSE, axis)
-    return levels

@@ -15,6 +15,7 @@ from methods.points.importance import importance
 from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Stage, Start
 from methods.points.silhouettes import find_silhouettes
+from models.antialiasing import PixelSize
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of, shorter_sides
 from system import ranks
 
@@ -124,6 +125,7 @@ class DefaultRecipe:
             max_layers=options.raster_n,
             sh_per=options.sh_per,
             frame=frame_of(scene.train.cameras),
+            pixel=PixelSize.of(scene.train.cameras, positions.mean(0)),
         )
         as_they_are = outlines.views is scene.train and outlines.ratio == 1
         iou = None if as_they_are else hull_iou(cells, scene, axes, scene.train.alpha, margin=0.0)

@@ -11,6 +11,7 @@ from datasets.scene import Pictures, Scene, Split, joined
 from methods.points.hull import ORIGINAL_MARGIN, hull_cells, hull_iou, mask_tensors, mean_colours, to_kernel_device
 from methods.points.options import PointOptions
 from methods.points.recipe import MaskFacts, Recipe, Stage, Start
+from models.antialiasing import PixelSize
 from models.points import SH_COEFFICIENTS, PointCloud, frame_of
 from settings.errors import InputError
 from taichi_kernels import runtime
@@ -90,6 +91,7 @@ def initial_cloud(scene: Scene, options: PointOptions, generator: torch.Generato
         max_layers=options.raster_n,
         sh_per=options.sh_per,
         frame=frame_of(scene.train.cameras),
+        pixel=PixelSize.of(scene.train.cameras, positions.mean(0)),
     )
     outlines = scene.silhouettes if scene.silhouettes.alpha is not None else replace(scene.silhouettes, alpha=masks)
     if scene.carving is None and ratio == 1:

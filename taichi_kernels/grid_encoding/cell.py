@@ -42,6 +42,31 @@ def corner_weight(c: ti.template(), fraction):
 
 
 @ti.func
+def weight_slope(c: ti.template(), fraction, step):
+    """How fast the weight of corner c grows along a step of the fraction: sum over axes a of step_a d weight / d fraction_a."""
+    other = 1.0 - fraction
+    x, y, z = (fraction if c & 1 else other)[0], (fraction if c >> 1 & 1 else other)[1], (fraction if c >> 2 else other)[2]
+    sx, sy, sz = (1.0 if c & 1 else -1.0) * step[0], (1.0 if c >> 1 & 1 else -1.0) * step[1], (1.0 if c >> 2 else -1.0) * step[2]
+    return sx * y * z + x * (sy * z + y * sz)
+
+
+@ti.func
+def slope_change(values, fraction, step):
+    """How fast `slope` changes along a step of the fraction: the interpolation has mixed second derivatives alone."""
+    x, y, z = fraction[0], fraction[1], fraction[2]
+    xy, xz, yz = 0.0 * x, 0.0 * x, 0.0 * x
+    for c in ti.static(range(2)):
+        i = ti.static(4 * c)
+        xy += (z if c else 1.0 - z) * (values[i] + values[i + 3] - values[i + 1] - values[i + 2])
+        j = ti.static(2 * c)
+        xz += (y if c else 1.0 - y) * (values[j] + values[j + 5] - values[j + 1] - values[j + 4])
+        yz += (x if c else 1.0 - x) * (values[c] + values[c + 6] - values[c + 2] - values[c + 4])
+    total = 0.0 * fraction
+    total[0], total[1], total[2] = xy * step[1] + xz * step[2], xy * step[0] + yz * step[2], xz * step[0] + yz * step[1]
+    return total
+
+
+@ti.func
 def slope(values, fraction):
     """Gradient with respect to the fraction of the interpolation between values (8,) at the corners."""
     x, y, z = fraction[0], fraction[1], fraction[2]

@@ -85,7 +85,8 @@ def test_rays_that_miss_call_nothing(device):
     marched.radiance_samples = 4
     away = torch.tensor([[0.0, 0, 5]], device=device).expand(3, 3).contiguous()
     up = torch.tensor([[0.0, 0, 1]], device=device).expand(3, 3).contiguous()
-    (seen,) = marched.render_monte_carlo(Rays(away, up, up[:, 2], up), marched.sample(Rays(away, up, up[:, 2], up)))
+    rays = Rays(away, up, up[:, 2], up, up[:, 2])
+    (seen,) = marched.render_monte_carlo(rays, marched.sample(rays))
     assert (seen.colour == 0).all() and (seen.transmittance == 1).all() and (seen.depth == 0).all()
 
 
@@ -138,7 +139,9 @@ def test_rays_beside_the_box_are_background(device):
     directions = torch.tensor([[0.0, 0, -1], [0, 0, -1]], device=device)
     near, far = box_intersection(origins, directions, BOX)
     assert near[1] == far[1]
-    colour, clear, *_ = marched.render_rays(Rays(origins, directions, torch.ones(2, device=device), directions))
+    colour, clear, *_ = marched.render_rays(
+        Rays(origins, directions, torch.ones(2, device=device), directions, torch.ones(2, device=device))
+    )
     assert clear[1] == 1 and (colour[1] == 0).all() and clear[0] < 0.01
 
 
@@ -188,7 +191,7 @@ def test_rounds_are_bounded(device, monkeypatch):
 def test_rays_that_meet_nothing_have_no_visible_samples(device):
     cameras, marched = sphere_scene().test.cameras, model(device=device)
     rays = pixel_rays(pack_cameras(cameras).to(device), view_pixels(1, cameras.width, cameras.height, device))
-    away = Rays(rays.origins, -rays.directions, rays.direction_norms, rays.view_directions)
+    away = Rays(rays.origins, -rays.directions, rays.direction_norms, rays.view_directions, rays.radii)
     samples, features = marched.visible_samples(away)
     assert len(samples.rays) == 0 and features.shape == (0, 12) and samples.offsets.tolist() == [0] * (len(rays) + 1)
     assert (marched.render_samples(away, samples, features).transmittance == 1).all()

@@ -55,7 +55,9 @@ class FakeModel:
     def describe(self) -> str:
         return "7 points"
 
-    def render(self, cameras: Cameras, view: int, background: str, with_depth: bool = True) -> Rendering:
+    def render(
+        self, cameras: Cameras, view: int, background: str, with_depth=True, antialias=True, with_normal=False
+    ) -> Rendering:
         assert not torch.is_grad_enabled()
         self.seen.append(cameras)
         self.rendered.append(view)

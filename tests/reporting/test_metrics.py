@@ -111,7 +111,7 @@ def _pretend_lpips(monkeypatch, folder, network):
 def test_evaluation_averages_over_views_and_hands_each_one_on():
     split = small_split(3)
     given = []
-    quality = evaluate(FakeModel(split, 0.1), split, "white", lambda *view: given.append(view))
+    quality = evaluate(FakeModel(split, 0.1), split, "white", on_view=lambda *view: given.append(view))
     assert quality.psnr == pytest.approx(20.0, abs=1e-3)
     assert [v.name for v in quality.views] == [view[3].name for view in given] == ["r_0", "r_1", "r_2"]
     assert torch.equal(given[2][2], split.picture(2, "white"))
@@ -123,7 +123,7 @@ def test_mean_psnr_is_the_mean_of_the_views_not_of_their_errors():
     split = small_split(2)
 
     class Uneven(FakeModel):
-        def render(self, cameras, view, background, with_depth=True):
+        def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False):
             self.offset = (0.1, 0.01)[view]
             return super().render(cameras, view, background)
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.scales import at_scales
 from models.rendering import Rendering
-from reporting import four_lines, report
+from reporting import closing_lines, four_lines, report
 from reporting.environment import git_commit, peak_memory_mib
 from reporting.html import _jpeg, duration, large_views
 from reporting.pictures import ERROR_SCALE, error_picture, panels_of, picture_name, save_comparison
@@ -167,7 +168,7 @@ def test_perfect_and_broken_views_are_told_not_written_as_infinity(tmp_path):
     split = small_split(3)
 
     class Odd(FakeModel):
-        def render(self, cameras, view, background, with_depth=True):
+        def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False):
             self.offset = 0.0
             rendering = super().render(cameras, view, background)
             if cameras is self.split.cameras and view == 2:
@@ -320,3 +321,23 @@ def test_noise_is_encoded():
     """Pictures whose JPEG has more than one byte per pixel."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (378, 504, 3), dtype=np.uint8))
     assert len(_jpeg(noise, 95)[1]) > 378 * 504
+
+
+def test_views_of_several_sizes_have_figures_by_size(tmp_path):
+    split = at_scales(small_split(2))
+
+    class Scaled(FakeModel):
+        def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False):
+            if cameras is self.split.cameras:
+                self.offset = 0.1 / split.scales[view]
+            return super().render(cameras, view, background)
+
+    result = report(fake_run(tmp_path, evaluation=split, model=Scaled(split)))
+    rows = result["scales"]
+    assert [row["scale"] for row in rows] == [1, 2, 4, 8]
+    assert [row["psnr_db"] for row in rows] == pytest.approx([20 + 20 * math.log10(scale) for scale in (1, 2, 4, 8)], abs=1e-3)
+    assert rows[0]["ssim"] is not None and rows[-1]["ssim"] is None  # smaller than the window
+    lines = closing_lines(result, tmp_path)
+    assert "PSNR by size: full: 20.00 dB, 1/2: 26.02 dB, 1/4: 32.04 dB, 1/8: 38.06 dB" in lines
+    page = (tmp_path / "report.html").read_text()
+    assert "By size" in page and "26.02" in page

@@ -151,7 +151,7 @@ def test_frame_shows_depth_on_a_fixed_scale_and_the_background_where_nothing_is(
 
 def test_depth_scale_of_an_empty_model_is_harmless():
     class Empty(FakeModel):
-        def render(self, cameras, view, background, with_depth=True):
+        def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False):
             nothing = torch.zeros(cameras.height, cameras.width)
             return Rendering(nothing[..., None].expand(-1, -1, 3), nothing, nothing)
 

@@ -74,7 +74,7 @@ def test_an_unknown_scene_or_preset_lists_the_known_ones(name):
         parse(["--config", str(CONFIGS / name)])
     message = str(problem.value)
     assert message.startswith(f"--config: cannot open {CONFIGS / name} (no such file, and no preset of that name; presets are ")
-    assert "SCENE.txt, SCENE_mlp.txt, SCENE_rvs.txt for chair," in message and message.endswith("room, trex)")
+    assert "SCENE.txt, SCENE_mip.txt, SCENE_mlp.txt, SCENE_rvs.txt for chair," in message and message.endswith("room, trex)")
 
 
 def test_without_presets_a_missing_file_is_only_missing(tmp_path):

@@ -10,10 +10,13 @@ from taichi_kernels.compositing import composite
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
-from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from taichi_kernels.grid_encoding import GridLayout, grid_gradient
+from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots, draw_from_samples
 from taichi_kernels.photometric import photometric_loss
 from taichi_kernels.projection import pack_camera, project_points
+from taichi_kernels.proposals import proposal_bound
+from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.splatting import splat, splat_packed
 
 LAYOUT = GridLayout.hashed(2, 4, 8, 8)
@@ -77,8 +80,17 @@ OPS: dict[str, tuple[Callable, dict[str, Tensor]]] = {
         lambda d, *ends: draw_from_samples(*packed(d, *ends), offsets(d), uniforms(d)),
         {"densities": rand(RAYS, SAMPLES)} | intervals(),
     ),
-    "encode_grid": (lambda p, table: encode_grid(p, table, LAYOUT), {"positions": rand(9, 3), "table": rand(LAYOUT.rows, 2)}),
+    "grid_gradient": (
+        lambda p, table, weights: grid_gradient(p, table, LAYOUT, weights),
+        {"positions": rand(9, 3), "table": rand(LAYOUT.rows, 2), "weights": rand(9, 4, seed=1)},
+    ),
     "encode_frequencies": (lambda x: encode_frequencies(x, 4), {"values": rand(9, 3)}),
+    "encode_gaussians": (lambda m, v: encode_gaussians(m, v, 4), {"means": rand(9, 3), "variances": rand(9, 3, seed=1)}),
+    "encode_reflections": (
+        lambda d, roughness: encode_reflections(d, roughness, 3),
+        {"directions": torch.nn.functional.normalize(rand(9, 3), dim=1), "roughness": rand(9, seed=1)},
+    ),
+    "proposal_bound": (lambda w: proposal_bound(knots().to(w), w, knots().to(w)), {"weights": rand(RAYS, SAMPLES)}),
     "encode_directions": (lambda d: encode_directions(d, 3), {"directions": torch.nn.functional.normalize(rand(9, 3), dim=1)}),
     "photometric_loss": (lambda image: photometric_loss(image, rand(7, 8, 3, seed=5).to(image)), {"image": rand(7, 8, 3)}),
 }

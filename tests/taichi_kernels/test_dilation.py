@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from taichi_kernels.dilation import dilate
-from tests.reference import proposals as twin
+from tests.reference import dilation as twin
 
 
 def histogram(rays, bins, dtype, seed=0):

@@ -15,13 +15,16 @@ from taichi_kernels.dilation import dilate
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
-from taichi_kernels.grid_encoding import encode_grid
+from taichi_kernels.grid_encoding import encode_grid, grid_gradient
 from taichi_kernels.grid_encoding.layout import GridLayout
 from taichi_kernels.hull import carve_hull
+from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots, draw_from_samples
 from taichi_kernels.photometric import photometric_loss
 from taichi_kernels.projection import project_points
+from taichi_kernels.proposals import interlevel_loss, proposal_bound
 from taichi_kernels.rays import box_intersection, camera_rays, to_ndc
+from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.sampling import inverse_cdf
 from taichi_kernels.splatting import splat, splat_packed
 from taichi_kernels.visibility import visible_samples
@@ -122,13 +125,40 @@ def dilated(edges: F32[Tensor, "R 5"], weights: F32[Tensor, "R 4"]) -> tuple[F32
 
 
 @typed
+def bounds_of(edges: F32[Tensor, "R K1"], weights: F32[Tensor, "R K"], field_edges: F32[Tensor, "R N1"]) -> F32[Tensor, "R 6"]:
+    return proposal_bound(edges, weights, field_edges)
+
+
+@typed
+def interlevel(
+    edges: F32[Tensor, "R K1"], weights: F32[Tensor, "R K"], field_edges: F32[Tensor, "R N1"], field_weights: F32[Tensor, "R N"]
+) -> F32[Tensor, "R N"]:
+    return interlevel_loss(edges, weights, field_edges, field_weights)
+
+
+@typed
 def grid_features(positions: F32[Tensor, "N 3"], table: F32[Tensor, "T 2"]) -> F32[Tensor, "N 4"]:
     return encode_grid(positions, table, LAYOUT)
 
 
 @typed
+def grid_slopes(positions: F32[Tensor, "N 3"], table: F32[Tensor, "T 2"], weights: F32[Tensor, "N 4"]) -> F32[Tensor, "N 3"]:
+    return grid_gradient(positions, table, LAYOUT, weights)
+
+
+@typed
+def reflections(directions: F32[Tensor, "N 3"], roughness: F32[Tensor, "N"]) -> F32[Tensor, "N 38"]:
+    return encode_reflections(directions, roughness, 4)
+
+
+@typed
 def frequencies(values: F32[Tensor, "N 3"]) -> F32[Tensor, "N 15"]:
     return encode_frequencies(values, 2)
+
+
+@typed
+def integrated(means: F32[Tensor, "N 3"], variances: F32[Tensor, "N 3"]) -> F32[Tensor, "N 12"]:
+    return encode_gaussians(means, variances, 2)
 
 
 @typed
@@ -188,8 +218,13 @@ CASES = {
     "draw_from_samples": lambda: (drawn_from_samples, *packed(), uniforms()),
     "dilate": lambda: (dilated, knots()[:, :5], torch.rand(4, 4)),
     "inverse_cdf": lambda: (from_histogram, knots(), torch.rand(4, 6), uniforms()),
+    "proposal_bound": lambda: (bounds_of, uniforms(), torch.rand(4, 2), knots()),
+    "interlevel_loss": lambda: (interlevel, uniforms(), torch.rand(4, 2), knots(), torch.rand(4, 6)),
     "encode_grid": lambda: (grid_features, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2)),
+    "grid_gradient": lambda: (grid_slopes, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2), torch.rand(5, 4)),
+    "encode_reflections": lambda: (reflections, torch.nn.functional.normalize(torch.rand(5, 3), dim=1), torch.rand(5)),
     "encode_frequencies": lambda: (frequencies, torch.rand(5, 3)),
+    "encode_gaussians": lambda: (integrated, torch.rand(5, 3), torch.rand(5, 3)),
     "encode_directions": lambda: (harmonics, torch.nn.functional.normalize(torch.rand(5, 3), dim=1)),
     "camera_rays": lambda: (rays_of, camera()[None], torch.zeros(5, 3, dtype=torch.int32)),
     "box_intersection": lambda: (in_box, torch.rand(5, 3), torch.rand(5, 3), torch.tensor([[-1.0] * 3, [1.0] * 3])),

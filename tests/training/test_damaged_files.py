@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from methods.fields.network_start import initial_networks
+from methods.fields.network_start import initial_cones, initial_networks
 from methods.fields.options import FieldOptions
 from methods.fields.run import FieldRun, load_field_run
 from methods.fields.task import FieldTask
@@ -36,7 +36,10 @@ SCENE = sphere_scene(views=3, width=16, height=12)
 NAMES = SCENE.train.names
 RECIPE, POINTS = choose_recipe(PointOptions(recipe="paper", epochs=8, basedir="unused"), SCENE)
 MLP = FieldOptions(field="mlp", N_samples=8, netdepth=2, netwidth=8, multires=2, basedir="unused").complete()
-FIELDS = {"mlp": MLP} | {field: FieldOptions(field=field, basedir="unused").complete() for field in ("grid", "voxels")}
+MIP = FieldOptions(field="mip", N_samples=8, netdepth=2, netwidth=8, multires=2, basedir="unused").complete()
+FIELDS = {"mlp": MLP, "mip": MIP} | {
+    field: FieldOptions(field=field, basedir="unused").complete() for field in ("grid", "voxels")
+}
 
 
 def cloud() -> PointCloud:
@@ -55,6 +58,8 @@ def field(word: str):
     g, box = torch.Generator().manual_seed(0), torch.tensor([[-1.0] * 3, [1.0] * 3])
     if word == "mlp":
         return initial_networks(SCENE, MLP, g)
+    if word == "mip":
+        return initial_cones(SCENE, MIP, g)
     small = {"levels": 2, "features": 2, "coarsest": 2, "finest": 4, "log2_rows": 4, "hidden": 4}
     shapes = {"grid": (GridField, GridShape(**small, code=3)), "voxels": (VoxelField, VoxelShape(**small, density_log2_rows=6))}
     made, shape = shapes[word]

@@ -34,6 +34,7 @@ NETWORK = {
     "netdepth_fine": 6,
     "netwidth_fine": 36,
 }  # 39, 36 and 27 columns
+MIP_FLAGS = ("N_rand", "N_samples", "multires", "N_iters", "netdepth", "netwidth")
 TRAININGS = {
     "points": {"method": "points", "epochs": 5, "max_points": 40_000, "data_r": 0.5},
     "grid": {"N_rand": 4001, "N_iters": 14, "mixed_precision": True},
@@ -42,6 +43,9 @@ TRAININGS = {
     "mlp": NETWORK | {"mixed_precision": False},
     "mlp in bfloat16": NETWORK | {"mixed_precision": True},
     "rvs": NETWORK | {"rvs": True},
+    "mip": {name: value for name, value in NETWORK.items() if name in MIP_FLAGS} | {"field": "mip", "mixed_precision": False},
+    "mip in bfloat16": {name: value for name, value in NETWORK.items() if name in MIP_FLAGS}
+    | {"field": "mip", "mixed_precision": True, "lindisp": True, "raw_noise_std": 0.5},
 }
 
 

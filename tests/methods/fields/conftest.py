@@ -25,4 +25,3 @@ def small_steps(monkeypatch):
     monkeypatch.setattr("methods.fields.proposal_start._FINEST", 32)
     monkeypatch.setattr("methods.fields.proposal_steps.SAMPLES", 1 << 12)
     monkeypatch.setattr("methods.fields.unbounded_start.CELLS", 32)
-    monkeypatch.setattr("methods.fields.unbounded_start._COARSE", 32)

@@ -31,6 +31,18 @@ NETWORK = {
 RVS = NETWORK | {"rvs": True}
 
 
+MIP = {
+    "field": "mip",
+    "N_samples": 16,
+    "netdepth": 3,
+    "netwidth": 32,
+    "multires": 5,
+    "multires_views": 2,
+    "N_rand": 128,
+    "lrate": 2e-2,
+}
+
+
 def run(folder, scene=None, callbacks=(), **changes):
     scene = scene or sphere_scene("white")
     return fit_field(scene, scene.test, replace(OPTIONS, **changes).complete(), folder, callbacks=callbacks)

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from methods.fields import grid_steps
+from methods.fields.mip_steps import rate_at
 from methods.fields.options import FieldOptions
 from methods.fields.task import FieldTask
 from taichi_kernels.distortion import distortion
-from tests.methods.fields.small_fields import NETWORK, RVS
+from tests.methods.fields.small_fields import MIP, NETWORK, RVS
 from tests.scenes import sphere_scene
 
 pytestmark = pytest.mark.usefixtures("small_steps")
@@ -57,7 +58,7 @@ def test_a_random_background_differs_from_ray_to_ray_and_else_is_the_scenes():
     assert (background == 1).all()  # white
 
 
-@pytest.mark.parametrize(("flags", "rays"), [({"N_rand": 64}, 64), (NETWORK | {"N_rand": 96}, 96)])
+@pytest.mark.parametrize(("flags", "rays"), [({"N_rand": 64}, 64), (NETWORK | {"N_rand": 96}, 96), (MIP | {"N_rand": 96}, 96)])
 def test_the_number_of_rays_is_the_users(flags, rays):
     made = task(**flags)
     made.step()
@@ -89,7 +90,20 @@ def test_learning_rates_are_the_users_and_fall_as_told():
     assert [group["lr"] for group in made.optimizer.param_groups] == pytest.approx([1e-5, 1e-4])  # a tenth, after 10 steps
 
 
+def test_the_rate_of_mip_nerf_rises_and_falls_to_a_hundredth():
+    rates = [rate_at(step, 1000) for step in range(1001)]
+    assert rates[0] == pytest.approx(0.01) and rates[25] == pytest.approx(0.01**0.025) and rates[1000] == pytest.approx(0.01)
+    assert rates[600] / rates[500] == pytest.approx(0.01**0.1)
+    made = task(**MIP | {"lrate": 2e-3, "N_iters": 4})
+    for _ in range(3):
+        made.step()
+    assert made.optimizer.param_groups[0]["lr"] == pytest.approx(2e-3 * rate_at(2, 4))
+
+
 def test_shapes_of_the_networks_are_the_users():
+    mip = task(**MIP | {"netdepth": 4, "netwidth": 24, "multires": 3, "N_samples": 9}).model
+    assert [layer.out_features for layer in mip.network.layers] == [24] * 4
+    assert mip.network.layers[0].in_features == 6 * 3 and mip.sampling.intervals == 9
     made = task(**NETWORK | {"i_embed": -1, "use_viewdirs": False, "N_importance": 0}).model
     assert made.fine is None and made.coarse.layers[0].in_features == 3 and not made.coarse.shape.use_directions
     made = task(**NETWORK | {"netdepth": 4, "netwidth": 24, "multires": 3, "netwidth_fine": 40}).model
@@ -172,12 +186,12 @@ def test_gradients_reach_the_coarse_network_as_the_flags_say():
     gradients = {}
     for name, flags in {"density": {"place_gradients": False}, "both": {"place_gradients": True}}.items():
         made = task(**RVS | flags)
-        loss, _, _ = made.ray_steps.loss(0, made.batches)
+        ((loss, _, _),) = made.ray_steps.losses(0, made.batches)
         loss.backward()
         gradients[name] = torch.cat([value.grad.flatten() for value in made.model.coarse.parameters()])
     assert gradients["density"].norm() > 0 and not torch.allclose(gradients["density"], gradients["both"])
     made = task(**RVS | {"place_gradients": False})
     made.model.sampling = replace(made.model.sampling, correcting=False)
-    loss, _, _ = made.ray_steps.loss(0, made.batches)
+    ((loss, _, _),) = made.ray_steps.losses(0, made.batches)
     loss.backward()
     assert all(value.grad is None or not value.grad.any() for value in made.model.coarse.parameters())

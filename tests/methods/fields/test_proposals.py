@@ -10,10 +10,10 @@ from methods.fields.proposal_start import proposed
 from methods.fields.proposal_steps import learns_proposals
 from methods.fields.task import FieldTask
 from models.fields import field_from_state
-from models.proposal_losses import proposal_bound
 from models.proposed_field import ProposedField
 from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
 from settings.errors import InputError
+from taichi_kernels.proposals import proposal_bound
 from tests.methods.fields.small_fields import OPTIONS, run, same, shown
 from tests.room import room_scene
 from tests.scenes import sphere_scene, wall_scene
@@ -40,11 +40,17 @@ def test_learns_scenes_of_all_spaces_and_its_proposals_enclose_the_weights(tmp_p
     found = model.trace(rays_of(scene, model))
     weights, s = found.composite.weights, found.intervals.s
     for proposal in found.proposals:
-        excess = (weights - proposal_bound(s, proposal.intervals.s, proposal.weights)).clamp_min(0)
+        excess = (weights - proposal_bound(proposal.intervals.s, proposal.weights, s)).clamp_min(0)
         assert excess.sum() < outside * weights.sum(), float(excess.sum() / weights.sum())
     picture, alpha = model.render(scene.test.cameras, 0), 1 - found.composite.transmittance
     assert (picture.alpha.flatten() - alpha).abs().mean() < 0.02  # what rendering leaves out is not visible
     mean = picture.depth[picture.alpha > 0.9]
+    normal = model.render(scene.test.cameras, 0, with_normal=True).normal[picture.alpha > 0.9]
+    torch.testing.assert_close(normal.norm(dim=1), torch.ones_like(normal[:, 0]))
+    if name == "object":  # a ball, whose normals are its colours
+        colour = picture.image[picture.alpha > 0.9]
+        facing = (normal * torch.nn.functional.normalize((colour - 0.5) / 0.45, dim=1)).sum(1)
+        assert facing.mean() > 0.5, facing.mean()
     assert mean.isfinite().all() and (mean > 0).all()
 
 
@@ -158,7 +164,7 @@ def test_rays_of_a_step_follow_the_samples(tmp_path):
 def test_rays_that_miss_the_box_are_empty(tmp_path):
     model = run(tmp_path, N_iters=1, **FLAGS).model
     rays = rays_of(sphere_scene("white"), model)
-    away = Rays(rays.origins, -rays.directions, rays.direction_norms, rays.view_directions)
+    away = Rays(rays.origins, -rays.directions, rays.direction_norms, rays.view_directions, rays.radii)
     found = model.render_rays(away)
     assert (found.colour == 0).all() and (found.transmittance == 1).all() and (found.depth == 0).all()
     traced = model.trace(away, learn_proposals=True)

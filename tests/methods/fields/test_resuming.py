@@ -10,7 +10,7 @@ from methods.fields.task import FieldTask
 from settings.errors import InputError
 from system import signals
 from taichi_kernels import runtime
-from tests.methods.fields.small_fields import NETWORK, OPTIONS, run, same, shown
+from tests.methods.fields.small_fields import MIP, NETWORK, OPTIONS, run, same, shown
 from tests.scenes import sphere_scene
 from tests.training.hooks import BeforeStep, Killed, kill_before, signal_before
 from training import loop
@@ -179,7 +179,7 @@ def test_checkpoints_may_come_by_the_clock(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"field": "voxels"}, NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True}]
+    "settings", [{"field": "voxels"}, MIP, NETWORK | {"raw_noise_std": 0.5, "precrop_iters": 8, "no_batching": True}]
 )
 def test_other_fields_that_are_resumed_end_with_the_same_bits(tmp_path, settings):
     whole = run(tmp_path / "whole", **settings)

@@ -1,4 +1,4 @@
-"""Plain twins of taichi_kernels.dilation.dilate and models.proposal_losses.proposal_bound: every pair of bins."""
+"""Plain twin of taichi_kernels.dilation.dilate: every point against every bin, double precision."""
 
 import numpy as np
 
@@ -15,10 +15,3 @@ def dilate(edges, weights, radius):
         wide_edges.append(points)
         wide_weights.append((density[None] * reached).max(1) * np.diff(points))
     return np.stack(wide_edges), np.stack(wide_weights)
-
-
-def proposal_bound(edges, proposal_edges, proposal_weights):
-    """bound (R, N) of tensors, differentiable in the weights: the sum of all bins that meet an interval."""
-    starts, ends = edges[:, :-1, None], edges[:, 1:, None]
-    low, high = proposal_edges[:, None, :-1], proposal_edges[:, None, 1:]
-    return (((low < ends) & (high > starts)) * proposal_weights[:, None]).sum(2)

@@ -1,0 +1,51 @@
+"""Views at 1, 1/2, 1/4 and 1/8 of the size, for protocol `multiscale`."""
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.protocols import evaluation_views
+from datasets.scales import SCALES, at_scales
+from tests.scenes import sphere_scene
+
+
+def test_each_scale_has_all_views_and_names_and_cameras_say_which():
+    split = sphere_scene().test
+    found = at_scales(split)
+    assert len(found) == len(split) * len(SCALES) and found.scales == [s for s in SCALES for _ in split.names]
+    assert found.names[0] == split.names[0] and found.names[len(split)] == f"{split.names[0]} at 1/2"
+    for view, scale in enumerate(found.scales):
+        width, height = (side // scale for side in split.cameras.size(view % len(split)))
+        assert found.images[view].shape == (height, width, 3) and found.cameras.size(view) == (width, height)
+        expected = split.cameras.intrinsics[view % len(split), 0, 0] * width / split.cameras.size(view % len(split))[0]
+        assert found.cameras.intrinsics[view, 0, 0] == pytest.approx(float(expected))
+
+
+def test_a_small_picture_is_the_mean_of_what_is_shown():
+    """Also where alpha is between 0 and 1: the picture over white is the mean of the large one over white."""
+    split = sphere_scene().test
+    large, small = split.picture(0, "white"), at_scales(split).picture(len(split), "white")
+    height, width, _ = small.shape
+    mean = large[: 2 * height, : 2 * width].view(height, 2, width, 2, 3).mean((1, 3))
+    assert (small - mean).abs().max() < 1.5 / 255
+
+
+def test_some_views_keep_their_scales_and_views_with_scales_stay_as_they_are():
+    found = at_scales(sphere_scene().test)
+    some = found.subset([0, len(found) - 1])
+    assert some.scales == [1, 8] and at_scales(found) is found
+
+
+def test_the_protocol_names_the_sizes_in_training():
+    scene = sphere_scene()
+    views, name = evaluation_views(scene, "multiscale")
+    assert len(views) == 4 * len(scene.test) and "trained at the full size" in name
+    with pytest.raises(ValueError, match="choose paper, standard or multiscale"):
+        evaluation_views(scene, "all")
+
+
+def test_pictures_of_one_pixel_do_not_vanish():
+    split = sphere_scene().test
+    tiny = split.shrunk(min(split.cameras.size(0)))
+    assert all(np.prod(image.shape[:2]) >= 1 for image in at_scales(tiny).images)
+    assert torch.isfinite(at_scales(tiny).cameras.intrinsics).all()
