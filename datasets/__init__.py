@@ -104,13 +104,13 @@ def _check_intrinsics(cameras: Cameras, view: int, where: str) -> None:
 def _demo_folder(options: Options) -> Path:
     """The built-in scene's folder, under --datadir or ./data; it is made on first use, --img_s wide and high.
 
-    If --datadir, or a folder `demo` in it, holds a scene already, that one is used as it is.
+    If --datadir, or a folder in it with the scene's name, holds a scene already, that one is used as it is.
     """
     root = Path(options.datadir or "data").expanduser()
-    for folder in (root / "demo", root):
+    for folder in (root / options.scene_name, root):
         if (folder / "transforms_train.json").is_file():
             return folder
     from datasets.demo import DemoSettings, ensure_demo  # here, because it loads Taichi, which photographs do not need
 
     size = {"width": options.img_s, "height": options.img_s} if options.img_s else {}
-    return ensure_demo(root, DemoSettings(**size))
+    return ensure_demo(root, DemoSettings(**size, scene=options.scene_name))

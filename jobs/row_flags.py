@@ -6,7 +6,7 @@ from pathlib import Path
 
 from methods.command_line import parse
 from settings.errors import InputError
-from settings.options import Options
+from settings.options import DEMO_SCENES, Options
 
 NEVER = {  # flag: the reason why no such run can have it
     **dict.fromkeys(("basedir", "expname"), "moves the run's folder, but every run has one of its own"),
@@ -44,8 +44,8 @@ def check_options(words: list[str], folder: Path) -> Options:
 
 def check_scene(options: Options, scene: str) -> None:
     """Raise InputError if the file of --config or --dataset_type names another scene than the table."""
-    called = ("demo",) if scene == "demo" else (None, Path(scene).name)
-    if options.dataname not in called or options.is_demo != (scene == "demo"):
+    called = (scene,) if scene in DEMO_SCENES else (None, Path(scene).name)
+    if options.dataname not in called or options.is_demo != (scene in DEMO_SCENES):
         raise InputError("--dataset_type, or the file of --config, names another scene than the column scene: leave it out")
 
 

@@ -21,6 +21,7 @@ from jobs.files import is_text, is_whole, one_line, read_json_or_none
 from jobs.row_flags import check_options, check_scene, check_words, folder_name, label_of, with_seed
 from methods import table_words
 from settings.errors import InputError
+from settings.options import DEMO_SCENES
 from system.files import write_json
 
 RUNS, TICKET = "runs.json", "job.txt"  # in the sweep's folder; in a run's folder, with the number of its job
@@ -107,7 +108,7 @@ def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
         raise InputError(f"the flags {flags!r} hold a character that cannot be printed: drop it")
     check_words(more)
     seeds = seeds_in(numbers, most)
-    where = ["--dataname", "demo"] if scene == "demo" else ["--datadir", scene]
+    where = ["--dataname", scene] if scene in DEMO_SCENES else ["--datadir", scene]
     words, label = [*where, *known[method], *more], label_of(method, more)
     called = Path(scene).name
     if called in ("", ".."):
@@ -115,7 +116,7 @@ def _runs_of(cells: list[str], sweep: Path, most: int) -> list[SweepRun]:
     folders = [sweep / folder_name(called, label, seed) for seed in seeds]
     options = check_options(with_seed(words, seeds[0], folders[0]), folders[0])  # the others differ in the seed alone
     check_scene(options, scene)
-    if scene != "demo":
+    if scene not in DEMO_SCENES:
         from datasets.find import find_scene  # here, because it takes seconds, and jobs.status and jobs.collect do not need it
 
         try:

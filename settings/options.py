@@ -18,6 +18,7 @@ GROUPS = {  # of flags, in the order of the help; the methods' groups come befor
     "run": "where results go, and what to do with a run that is already there",
     "machine": "where the work is done",
 }
+DEMO_SCENES = ("demo", "demo_glossy")  # the built-in scenes
 SMALLEST_IMAGE = 8  # px; in smaller pictures the gradient loss has hardly any neighbours to compare
 SIZES = ("img_s", "half_res", "factor")  # flags that each set the image size
 
@@ -39,7 +40,8 @@ class SceneOptions:
     dataname: str | None = setting(
         "scene",
         None,
-        "the scene's name; `demo` is the built-in scene, made on first use in --datadir or ./data",
+        "the scene's name; `demo`, an island, and `demo_glossy`, mirrors and glazes, are built in: they are made on first use in "
+        "--datadir or ./data",
         source=CODE,
         form="NAME",
         absent="the name of the --datadir folder",
@@ -50,7 +52,7 @@ class SceneOptions:
         "scene",
         None,
         "the files' format: NeRF-synthetic (blender), photographs with poses_bounds.npy (llff), transforms.json "
-        "of nerfstudio or instant-ngp (nerfstudio), a COLMAP sparse model (colmap), or the built-in scene (demo)",
+        "of nerfstudio or instant-ngp (nerfstudio), a COLMAP sparse model (colmap), or a built-in scene (demo)",
         source=CODE,
         choices=("blender", "demo", "llff", "nerfstudio", "colmap"),
         absent="told from the files",
@@ -134,8 +136,8 @@ class SceneOptions:
 
     @property
     def is_demo(self) -> bool:
-        """True if the built-in scene was requested: by --dataset_type demo, or by --dataname demo and no other type."""
-        return self.dataset_type == "demo" or (self.dataname == "demo" and self.dataset_type in (None, "blender"))
+        """True if a built-in scene was requested: by --dataset_type demo, or by its --dataname and no other type."""
+        return self.dataset_type == "demo" or (self.dataname in DEMO_SCENES and self.dataset_type in (None, "blender"))
 
 
 @dataclass(frozen=True)
@@ -294,9 +296,9 @@ class Options(SceneOptions, RunOptions, MachineOptions):
             "no scene was named: give --datadir FOLDER, or --dataname demo for the built-in scene": self.datadir is None
             and self.dataname is None
             and self.dataset_type != "demo",
-            f"--dataset_type demo is the built-in scene, not {self.dataname}: drop one of the two flags": self.dataset_type
+            f"--dataset_type demo is a built-in scene, not {self.dataname}: drop one of the two flags": self.dataset_type
             == "demo"
-            and self.dataname not in (None, "demo"),
+            and self.dataname not in (None, *DEMO_SCENES),
             "--half_res and --img_s both set the image size: give one of them": self.half_res and size is not None,
             "--factor, --img_s and --half_res each set the image size: give one of them": "factor" in given
             and (self.half_res or size is not None),

@@ -1,16 +1,17 @@
-"""The built-in scene: made on first use by our sphere tracer, in NeRF-synthetic format, with exact maps.
+"""The built-in scenes: made on first use by our sphere tracers, in NeRF-synthetic format, with exact maps.
 
 A folder holds transforms_{train,val,test}.json, demo.json (its settings; written last, it marks a complete folder)
 and for each view
   r_<i>.png         straight RGBA; RGB is 0 where alpha is 0, as Blender writes it
   r_<i>_depth.npy   (H, W) float32, world units along the camera's z axis; 0 = nothing there
   r_<i>_normal.png  8 bit, (n + 1) / 2 of the outward unit normal in world axes; 0 = nothing there
+  r_<i>_roughness.npy  (H, W) float32, the inverse of the reflection lobe's concentration, of the glossy scene alone
 """
 
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ import torch
 from PIL import Image
 
 from datasets.atomic_folder import atomic_folder
+from datasets.demo.glossy_tracing import trace_glossy
 from datasets.demo.sphere_tracing import trace_demo
 from settings.errors import InputError
+from settings.options import DEMO_SCENES
 from system import signals
 from system.progress import progress
 
@@ -43,10 +46,13 @@ class DemoSettings:
     test_views: int = 20  # along a closed orbit
     samples: int = 3  # rays along one side of a pixel
     seed: int = 0  # of the train and val cameras
+    scene: str = "demo"  # one of DEMO_SCENES
 
     def __post_init__(self) -> None:
         lowest = {"width": 8, "height": 8, "train_views": 1, "samples": 1}
-        for field in fields(self):
+        if self.scene not in DEMO_SCENES:
+            raise InputError(f"there is no built-in scene {self.scene!r}: choose one of {', '.join(DEMO_SCENES)}")
+        for field in fields(self)[:-1]:
             value, least = getattr(self, field.name), lowest.get(field.name, 0)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"the demo scene's {field.name} is {value!r}: it must be at least {least}")
@@ -55,7 +61,7 @@ class DemoSettings:
     def folder_name(self) -> str:
         """A name that no other settings have."""
         counts = f"{self.train_views}-{self.val_views}-{self.test_views}"
-        return f"demo_{self.width}x{self.height}_{counts}_x{self.samples}_s{self.seed}"
+        return f"{self.scene}_{self.width}x{self.height}_{counts}_x{self.samples}_s{self.seed}"
 
     @property
     def camera_angle_x(self) -> float:
@@ -63,8 +69,16 @@ class DemoSettings:
         return 2.0 * math.atan(math.tan(FIELD_OF_VIEW / 2) * self.width / min(self.width, self.height))
 
     def manifest(self) -> dict:
-        """The content of demo.json: version and settings."""
-        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+        """The content of demo.json: version and settings; the first scene's name is left out, as before there was another."""
+        settings = asdict(self)
+        if self.scene == "demo":
+            settings.pop("scene")
+        return {"format": FORMAT, "version": VERSION, **settings}
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Of a view's files."""
+        return (".png", "_depth.npy", "_normal.png") + (("_roughness.npy",) if self.scene == "demo_glossy" else ())
 
     def views(self, split: str) -> list[str]:
         """The views of a split as transforms_*.json names them, without the extension."""
@@ -172,7 +186,7 @@ def _files(folder: Path, settings: DemoSettings) -> Iterator[Path]:
     for split in ("train", "val", "test"):
         yield folder / f"transforms_{split}.json"
         for view in settings.views(split):
-            for ending in (".png", "_depth.npy", "_normal.png"):
+            for ending in settings.endings:
                 yield folder / f"{view}{ending}"
 
 
@@ -182,7 +196,7 @@ def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
     focal = settings.width / 2 / math.tan(settings.camera_angle_x / 2)
     intrinsics = torch.tensor([[focal, 0, settings.width / 2], [0, focal, settings.height / 2], [0, 0, 1]])
     with progress(total=total, unit="view", disable=quiet, desc="Compiling the demo scene's renderer") as bar:
-        trace_demo(intrinsics[None], torch.eye(3, 4)[None], 1, 1, 1)
+        _traced(intrinsics, np.eye(4), replace(settings, width=8, height=8, samples=1))
         bar.reset()  # so that the time left is estimated from the views, not from the compilation
         bar.set_description("Making the demo scene")
         for split in ("train", "val", "test"):
@@ -202,10 +216,8 @@ def _write(folder: Path, settings: DemoSettings, quiet: bool) -> None:
 
 
 def _write_view(stem: str, intrinsics: torch.Tensor, pose: np.ndarray, settings: DemoSettings) -> None:
-    """Render one view and write its picture, depth and normals."""
-    camera_to_world = torch.from_numpy(pose[None, :3]).float()
-    seen = trace_demo(intrinsics[None], camera_to_world, settings.width, settings.height, settings.samples)
-    image, alpha, depth, normal = (value[0].cpu().numpy() for value in seen)
+    """Render one view and write its picture and its maps."""
+    image, alpha, depth, normal, *roughness = (value[0].cpu().numpy() for value in _traced(intrinsics, pose, settings))
     rgba = np.round(np.concatenate([image, alpha[..., None]], axis=2) * 255).astype(np.uint8)
     rgba[rgba[..., 3] == 0] = 0
     Image.fromarray(rgba).save(f"{stem}.png")
@@ -213,3 +225,14 @@ def _write_view(stem: str, intrinsics: torch.Tensor, pose: np.ndarray, settings:
     shown = np.round((normal + 1) * 127.5).astype(np.uint8)
     shown[depth == 0] = 0
     Image.fromarray(shown).save(f"{stem}_normal.png")
+    for values in roughness:
+        np.save(f"{stem}_roughness.npy", values)
+
+
+def _traced(intrinsics: torch.Tensor, pose: np.ndarray, settings: DemoSettings) -> tuple[torch.Tensor, ...]:
+    """Image, alpha, depth, normal, and roughness if the scene has it, of one view, each (1, H, W, ...)."""
+    view = intrinsics[None], torch.from_numpy(pose[None, :3]).float(), settings.width, settings.height, settings.samples
+    if settings.scene == "demo":
+        return trace_demo(*view)
+    seen, roughness = trace_glossy(*view)
+    return *seen, roughness
