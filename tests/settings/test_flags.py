@@ -216,7 +216,7 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
         ("--dataname x --factor 4 --half_res", "--factor, --img_s and --half_res each set the image size"),
         ("--dataname x --factor 0", "--factor 0 is out of range: give a number of at least 1 and at most 64"),
         ("--dataname x --llffhold 0", "--llffhold 0 is out of range: give a number of at least 2"),
-        ("--dataname x --dataset_type demo", "--dataset_type demo is the built-in scene, not x"),
+        ("--dataname x --dataset_type demo", "--dataset_type demo is a built-in scene, not x"),
         ("--dataname x --resume --no_reload", "--resume continues a run and --no_reload starts one anew"),
         ("--dataname x --render_only --no_reload", "--render_only needs a model"),
         ("--dataname x --render_test", "--render_test says what --render_only renders"),
