@@ -26,7 +26,7 @@ class RayModel(nn.Module, AntialiasedModel):
 
     field_word: Any  # str, the word for --field
     chunk: int  # rays that are rendered at a time
-    points: int  # that go through a network at a time
+    points: int | None = None  # samples that go through a network at a time in rendering; None: as many as are fast
     radiance_samples: Any  # int, samples per ray that evaluate the radiance alone; 0: every sample does
     state: Callable[..., dict]  # the model as plain tensors and numbers
 

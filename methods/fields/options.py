@@ -199,8 +199,14 @@ class FieldOptions(Options):
     lrate_decay: float = _mlp(
         250, "steps, in thousands, in which the learning rate falls to 10 %", unit="1000 steps", source=NERF, above=0, high=1e6
     )
-    netchunk: int = _network(
-        65536, "samples evaluated by a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run"
+    netchunk: int | None = _network(
+        None,
+        "samples evaluated by a network at a time in rendering",
+        source=NERF,
+        low=1,
+        high=1 << 26,
+        about="run",
+        absent="16384 on a CPU, 262144 on a GPU",
     )
 
     @classmethod

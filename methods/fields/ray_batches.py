@@ -24,26 +24,31 @@ class Batch(NamedTuple):
     rays: Rays
     colours: Tensor  # (R, 3) in [0, 1], over the background
     background: Tensor  # (R, 3) colours behind the scene
+    areas: Tensor  # (R,) of the pixels, as solid angles, relative to the mean over the step's rays
     fraction: float = 1.0  # of the step's rays, which are divided among the ranks
 
     def split(self, most: int) -> "list[Batch]":
-        """The same rays in parts of at most `most` rays, or the batch itself."""
+        """The same rays in parts of at most `most` rays, and of one ray at least, or the batch itself."""
+        most = max(1, most)
         if len(self.rays) <= most:
             return [self]
         parts = torch.arange(len(self.rays), device=self.colours.device).split(most)
+        fractions = [self.fraction * len(part) / len(self.rays) for part in parts]
         return [
-            Batch(self.rays[part], self.colours[part], self.background[part], self.fraction * len(part) / len(self.rays))
-            for part in parts
+            Batch(*(of_rays[part] for of_rays in self[:-1]), fraction) for part, fraction in zip(parts, fractions, strict=True)
         ]
 
     def error(self, seen: Composite) -> Tensor:
         """Error (R, 3) of the rendered colours, over the background."""
         return rendering_over(seen.colour, seen.transmittance, self.background) - self.colours
 
-    def squared_error(self, seen: Composite, weights: Tensor | None = None) -> Tensor:
-        """Mean squared error, over rays and channels; weights (R,): of the rays, 1 if left out."""
-        squares = self.error(seen) ** 2
-        return mean(squares if weights is None else weights[:, None] * squares)
+    def squared_error(self, seen: Composite) -> Tensor:
+        """Mean squared error, over rays and channels."""
+        return mean(self.error(seen) ** 2)
+
+    def weighted_error(self, seen: Composite) -> Tensor:
+        """The same weighted by `areas`: of a whole step, sum(area squares) / sum(area)."""
+        return mean(self.areas[:, None] * self.error(seen) ** 2)
 
 
 class RayBatches:
@@ -57,8 +62,8 @@ class RayBatches:
         self.widths, self.heights = split.cameras.widths, split.cameras.heights  # (V,)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.int64), (self.widths * self.heights).cumsum(0)])  # (V + 1,)
         self.background = background
-        areas = 1 / (split.cameras.intrinsics[:, 0, 0] * split.cameras.intrinsics[:, 1, 1]).double()  # (V,) of a pixel, as angles
-        self.mean_area = float((areas * self.widths * self.heights).sum() / self.starts[-1])  # of all pixels
+        focal = split.cameras.intrinsics[:, (0, 1), (0, 1)].cpu().double()
+        self.areas = 1 / focal.prod(1)  # (V,) of a pixel, as a solid angle
 
     def draw_for(self, step: int, count: int, options: FieldOptions, generator: torch.Generator) -> Batch:
         """This rank's of the rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters
@@ -66,12 +71,13 @@ class RayBatches:
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
         pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
         background = self._background(len(pixels), generator)
-        own = self._batch(distributed.shard(pixels), distributed.shard(background))
+        own = self._batch(*(distributed.shard(of_rays) for of_rays in (pixels, background, self._areas(pixels))))
         return own._replace(fraction=len(own.rays) / len(pixels))
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
         """`count` rays at random; one_view: all of one view; middle: only from this fraction of the width and the height."""
-        return self._batch(self._pixels(count, generator, one_view, middle), self._background(count, generator))
+        pixels = self._pixels(count, generator, one_view, middle)
+        return self._batch(pixels, self._background(count, generator), self._areas(pixels))
 
     def _pixels(self, count: int, generator: torch.Generator, one_view: bool, middle: float) -> Tensor:
         """View, row and column, (count, 3), with equal chances for all pixels."""
@@ -95,11 +101,18 @@ class RayBatches:
             return torch.rand(count, 3, generator=generator).to(self.colours.device)
         return torch.full((count, 3), float(self.background == "white"), device=self.colours.device)
 
-    def _batch(self, pixels: Tensor, background: Tensor) -> Batch:
+    def _areas(self, pixels: Tensor) -> Tensor:
+        """Areas of pixels, relative to their mean, (R,)."""
+        areas = self.areas[pixels[:, 0]]
+        return (areas / mean(areas)).float()
+
+    def _batch(self, pixels: Tensor, background: Tensor, areas: Tensor) -> Batch:
         view, row, column = pixels.unbind(1)
         index = (self.starts[view] + row * self.widths[view] + column).to(self.colours.device)
         colours = photograph_over(self.colours[index], None if self.alpha is None else self.alpha[index], background)
-        return Batch(pixel_rays(self.cameras, pixels.to(self.colours.device, torch.int32)), colours, background)
+        return Batch(
+            pixel_rays(self.cameras, pixels.to(self.colours.device, torch.int32)), colours, background, areas.to(colours)
+        )
 
 
 def _flat(pictures: Pictures, *channels: int) -> Tensor:
