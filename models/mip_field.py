@@ -14,7 +14,7 @@ from models.checks import check_mapping, check_number, check_record, check_tenso
 from models.cones import frustum_gaussians
 from models.fine_samplers import evenly, jittered
 from models.network_field import NetworkField, NetworkShape, network_tensors, raw_in_parts
-from models.ray_model import RayModel
+from models.ray_model import NETWORK_CHUNK, RayModel
 from models.rays import Ndc, Rays, ndc_from
 from models.volume import RayRendering
 from taichi_kernels.compositing import Composite, composite
@@ -44,7 +44,7 @@ class MipField(RayModel):
         super().__init__(ndc)
         if not (network.shape.integrated and network.shape.colours and network.shape.use_directions):
             raise ValueError("its network has to see Gaussians and directions, and to have colours")
-        self.network, self.sampling = network, sampling
+        self.network, self.sampling, self.chunk = network, sampling, NETWORK_CHUNK
 
     @property
     def radiance_samples(self) -> int:

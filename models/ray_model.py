@@ -15,7 +15,7 @@ from models.rendering import Rendering
 from models.volume import RayRendering
 from system import signals
 
-CHUNK = 32_768  # rays that are rendered at a time
+CHUNK, NETWORK_CHUNK = 32_768, 4096  # rays that are rendered at a time; of models that sample each ray many times
 
 
 class RayModel(nn.Module, AntialiasedModel):

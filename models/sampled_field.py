@@ -14,7 +14,7 @@ from models.checks import check_mapping, check_number, check_record, check_tenso
 from models.fine_samplers import CoarsePass, MonteCarloSampler, OpacitySampler, WeightSampler, evenly, jittered
 from models.monte_carlo import integrate
 from models.network_field import NetworkField, NetworkShape, network_tensors, raw_in_parts
-from models.ray_model import RayModel
+from models.ray_model import NETWORK_CHUNK, RayModel
 from models.rays import Ndc, Rays, ndc_from
 from models.volume import RayRendering, Sampler
 from taichi_kernels.compositing import Composite, composite
@@ -75,7 +75,7 @@ class SampledField(RayModel):
             raise ValueError("its networks see points, not Gaussians")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
-        self.coarse, self.fine, self.sampling = coarse, fine, sampling
+        self.coarse, self.fine, self.sampling, self.chunk = coarse, fine, sampling, NETWORK_CHUNK
         self.pixel = pixel
 
     def state(self, *, training: bool = True) -> dict:

@@ -104,8 +104,15 @@ class FieldOptions(Options):
         source="mip-NeRF 360",
         absent="0.01 in normalised device coordinates, else 0",
     )
-    chunk: int = setting(
-        "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run"
+    chunk: int | None = setting(
+        "rays",
+        None,
+        "rays rendered at a time; fewer take less memory",
+        source=NERF,
+        low=1,
+        high=1 << 24,
+        about="run",
+        absent="32768; 4096 for mlp and mip",
     )
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
     precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)

@@ -73,17 +73,23 @@ def test_another_field_is_told_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "wrong"), [(NETWORK, "netdepth_fine"), (NETWORK, "N_samples"), (MIP, "netwidth"), (MIP, "multires")]
+    ("flags", "wrong"),
+    [
+        (NETWORK, "netdepth_fine"),
+        (NETWORK, "N_samples"),
+        (NETWORK, "N_importance"),
+        (RVS, "netwidth"),
+        (MIP, "netwidth"),
+        (MIP, "multires"),
+    ],
 )
 def test_flags_that_do_not_fit_saved_networks_are_refused(tmp_path, flags, wrong):
     trained = run(tmp_path / "run", **flags | {"N_iters": 2})
     save_weights(tmp_path, trained.weights())
     settings = flags | {"ft_path": str(tmp_path / "weights.pt")}
     options = replace(OPTIONS, **settings)
-    assert (
-        network_flags(trained.model).items()
-        <= {name: getattr(options.complete(), name) for name in network_flags(trained.model)}.items()
-    )
+    flagged = {name: getattr(options.complete(), name) for name in network_flags(trained.model)}
+    assert all(flagged[name] in (None, value) for name, value in network_flags(trained.model).items())
     fits = replace(options, given=frozenset(flags))
     scene = sphere_scene("white")
     FieldTask(scene, scene.test, fits.complete()).start()
@@ -109,6 +115,16 @@ def test_mip_nerf_counts_pixels_by_their_area():
     expected = (areas * (second + 0.1 * first)).sum() / areas.sum()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5) and squared.item() == pytest.approx(second.mean().item())
     assert abs(expected - (second + 0.1 * first).mean()) > 1e-3 * expected
+
+
+def test_switches_that_do_not_fit_saved_networks_are_refused(tmp_path):
+    trained = run(tmp_path / "run", **RVS | {"N_iters": 2})
+    save_weights(tmp_path, trained.weights())
+    settings = RVS | {"ft_path": str(tmp_path / "weights.pt"), "given": frozenset(RVS)}
+    assert same(shown(tmp_path, **settings).model, trained.model)
+    for name, value in {"use_viewdirs": False, "i_embed": -1, "fine_density": "own", "samples_union": False}.items():
+        with pytest.raises(InputError, match=f"--{name} {value} does not fit .*: drop the flag"):
+            shown(tmp_path, **settings | {name: value, "given": frozenset(RVS | {name: value})})
 
 
 def test_complete_options_of_every_field_have_all_values():
