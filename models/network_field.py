@@ -168,7 +168,7 @@ def raw_in_parts(
     for start in range(0, len(t), some):
         part = slice(start, start + some)
         densities[part], found = raw_of(part)
-        if radiances is not None:
+        if radiances is not None and found is not None:
             radiances[part] = found
     return densities, radiances
 

@@ -33,9 +33,9 @@ class Batch(NamedTuple):
         if len(self.rays) <= most:
             return [self]
         parts = torch.arange(len(self.rays), device=self.colours.device).split(most)
-        fractions = [self.fraction * len(part) / len(self.rays) for part in parts]
+        rays, colours, background, areas, fraction = self
         return [
-            Batch(*(of_rays[part] for of_rays in self[:-1]), fraction) for part, fraction in zip(parts, fractions, strict=True)
+            Batch(rays[part], colours[part], background[part], areas[part], fraction * len(part) / len(rays)) for part in parts
         ]
 
     def error(self, seen: Composite) -> Tensor:
