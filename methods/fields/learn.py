@@ -52,7 +52,7 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
     else:
         save = snapshots(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
         run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), callbacks=[Snapshots(save)])
-    run.model.chunk, run.model.points = options.chunk, options.netchunk
+    run.model.chunk, run.model.points = options.chunk or run.model.chunk, options.netchunk
     if calls is not None and options.render_only:
         try:
             run.model.radiance_samples = calls

@@ -136,8 +136,15 @@ class FieldOptions(Options):
         "grid, voxels: learn a gain per training photograph and channel, for cameras that change exposure and white balance "
         "from one to the next; other views are rendered with the mean gain",
     )
-    chunk: int = setting(
-        "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run"
+    chunk: int | None = setting(
+        "rays",
+        None,
+        "rays rendered at a time; fewer take less memory",
+        source=NERF,
+        low=1,
+        high=1 << 24,
+        about="run",
+        absent="32768; 4096 for mlp and mip",
     )
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
     precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)
@@ -231,8 +238,14 @@ class FieldOptions(Options):
     lrate_decay: float = _mlp(
         250, "steps, in thousands, in which the learning rate falls to 10 %", unit="1000 steps", source=NERF, above=0, high=1e6
     )
-    netchunk: int = _network(
-        65536, "samples evaluated by a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run"
+    netchunk: int | None = _network(
+        None,
+        "samples evaluated by a network at a time in rendering",
+        source=NERF,
+        low=1,
+        high=1 << 26,
+        about="run",
+        absent="16384 on a CPU, 262144 on a GPU",
     )
 
     @classmethod

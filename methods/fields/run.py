@@ -77,9 +77,9 @@ def field_in(state: dict, path: Path, scene: Scene, options: FieldOptions) -> Ra
 
 
 def _as_flags_say(model: RayModel, path: Path, options: FieldOptions) -> RayModel:
-    """The model. Raises InputError if a flag was given that asks for networks or samples of another size."""
+    """The model. Raises InputError if a flag was given that asks for other networks or samples."""
     for name, value in network_flags(model).items():
         wanted = getattr(options, name)
         if name in options.given and wanted != value:
-            raise InputError(f"--{name} {wanted} does not fit {path}, whose networks have {value}: drop the flag")
+            raise InputError(f"--{name} {wanted} does not fit {path}, a model with --{name} {value}: drop the flag")
     return model
