@@ -6,7 +6,8 @@ Mises-Fisher lobe of concentration 1 / r it is nearly one of concentration k' = 
 harmonics of degree l fade by exp(-r l (l + 1) / 2). A pane is a rectangle on the plane w . m = 1; its edges are blurred by a
 Gaussian of variance r, whose integral is close to a logistic function.
 
-Sources: Verbin et al. 2022 (Ref-NeRF) for the harmonics' factors; Wang et al. 2009 (All-Frequency Rendering) for products of lobes.
+Sources: Verbin et al. 2022 (Ref-NeRF) for the harmonics' factors; Wang et al. 2009 (All-Frequency Rendering) for products of
+lobes.
 """
 
 import taichi as ti
@@ -67,7 +68,7 @@ def window(direction, roughness):
 
 @ti.func
 def glow(direction, roughness):
-    """Radiance (3,), linear light, of all but the window from a unit direction, blurred by a lobe of concentration 1 / roughness."""
+    """Radiance (3,), linear light, of all but the window from a unit direction, blurred as in `environment`."""
     first, second = ti.exp(-roughness), ti.exp(-3.0 * roughness)
     z = direction.z
     found = EVEN + RISING * (first * z) + CURVED * (1.0 / 3.0 + second * (z * z - 1.0 / 3.0))

@@ -12,7 +12,7 @@ _ROUGHEST = 0.25  # of the last ball
 
 @ti.func
 def stone(p):
-    """Slate and ivory marquetry: rings of fields that alternate, veined; a brass inlay is told apart by `is_inlay`."""
+    """Veined slate and ivory: rings of fields that alternate, and a slate border."""
     radius, turn = p.xy.norm(), tm.atan2(p.y, p.x) / (2.0 * tm.pi) + 0.5
     ring = ti.cast(ti.floor(radius / 0.215), ti.i32)
     fields = ti.select(ring == 0, 8.0, ti.select(ring < 3, 16.0, 32.0))

@@ -1,6 +1,6 @@
-"""The glossy demo scene's solids: a silver teapot, a glazed vase, two lacquered apples and six metal balls on a round stone table.
+"""The glossy demo scene's solids: a silver teapot, a glazed vase, two lacquered apples and six metal balls on a round table.
 
-Everything lies within 1.2 of the z axis and between z = -0.60 and 0.68 (world units, z up). `scene(p)` gives the signed distance
+Everything lies within 1.21 of the z axis and between z = -0.58 and 0.64 (world units, z up). `scene(p)` gives the signed distance
 and the part that is nearest, as in `datasets.demo.shapes`.
 """
 
@@ -41,7 +41,8 @@ def ball(number):
 @ti.func
 def teapot(p, best):
     """A round belly with a spout and a handle of silver, and a lid with a golden rim and knob; p from the foot, spout along x."""
-    pot = smooth_union(disc(p - tm.vec3(0.0, 0.0, 0.245), 0.11, 0.215), cylinder(p - tm.vec3(0.0, 0.0, 0.035), 0.17, 0.035, 0.03), 0.07)
+    foot = cylinder(p - tm.vec3(0.0, 0.0, 0.035), 0.17, 0.035, 0.03)
+    pot = smooth_union(disc(p - tm.vec3(0.0, 0.0, 0.245), 0.11, 0.215), foot, 0.07)
     lower = tapered_rod(p, tm.vec3(0.22, 0.0, 0.17), tm.vec3(0.40, 0.0, 0.30), 0.075, 0.045)
     upper = tapered_rod(p, tm.vec3(0.40, 0.0, 0.30), tm.vec3(0.53, 0.0, 0.47), 0.045, 0.034)
     spout = ti.max(smooth_union(lower, upper, 0.06), -sphere(p - tm.vec3(0.548, 0.0, 0.495), 0.030))

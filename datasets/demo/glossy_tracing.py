@@ -1,10 +1,10 @@
-"""Sphere tracing of the glossy demo scene: colour with reflections, exact coverage, depth, normals and roughness for pinhole cameras.
+"""Sphere tracing of the glossy demo scene: colour with reflections, exact coverage, depth, normals and roughness.
 
 Colour = (1 - tint) * diffuse + tint * specular, in linear light, then sRGB. Diffuse light is that of the window, with a soft
 shadow, and of the environment blurred by a wide lobe about the normal, times ambient occlusion. Specular light comes along the
 reflected direction: from the surface that this ray hits, which itself reflects the environment alone, or from the environment
-blurred by the first surface's lobe. A ray that passes near a surface is partly covered by it, the more the wider the lobe. The
-samples of a pixel reflect into different directions of the lobe, always the same ones, so that there is no noise.
+blurred by the first surface's lobe. A ray that passes near a surface is partly covered by it, the more the wider the lobe. Rough
+metal reflects into many directions of its lobe, the same ones in every pixel, so that there is no noise.
 """
 
 import taichi as ti
@@ -21,7 +21,7 @@ _HIT, _STEPS, _NORMAL_STEP = 1e-4, 160, 4e-4  # world units; steps of a ray; hal
 _DIFFUSE_LOBE = 0.55  # roughness of a lobe that is as wide as a cosine's
 _WINDOW_ANGLE = 0.085  # solid angle of the window over pi
 _SHADOW_SHARPNESS, _SHADOW_STEPS = 7.0, 28
-_LOBE_KEPT = 0.3  # fraction of a lobe's variance that remains for each sample's ray
+_LOBE_KEPT = 0.3  # fraction of a rough lobe's variance that remains for each of its rays
 _ROUGH, _ROUGH_RAYS = 0.006, 6  # rougher surfaces send so many rays for each sample, others one
 _GOLDEN_ANGLE = 2.399963  # radians
 _TAPS, _OPEN_TAPS = 4, 5  # of the gradient, and of openness

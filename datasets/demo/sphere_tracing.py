@@ -257,7 +257,7 @@ def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def measured(kernel: Callable, points: Tensor) -> tuple[Tensor, Tensor]:
-    """What a kernel finds at world points (N, 3): distance (N,) float32 and part (N,) int32. Raises ValueError for other shapes."""
+    """Distance (N,) float32 and part (N,) int32 of world points (N, 3), by a kernel. Raises ValueError for other shapes."""
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be (N, 3), not {tuple(points.shape)}")
     device = runtime.torch_device()

@@ -44,9 +44,7 @@ def traced(cameras):
 
 
 @ti.kernel
-def _light(
-    directions: ti.types.ndarray(dtype=tm.vec3, ndim=1), roughness: float, out: ti.types.ndarray(dtype=tm.vec3, ndim=2)
-):
+def _light(directions: ti.types.ndarray(dtype=tm.vec3, ndim=1), roughness: float, out: ti.types.ndarray(dtype=tm.vec3, ndim=2)):
     for i in directions:
         out[i, 0] = environment(directions[i], roughness)
         out[i, 1] = glow(directions[i], roughness)
