@@ -107,7 +107,7 @@ def test_a_folder_in_use_is_one_sentence(scene, tmp_path, capsys):
 
 @pytest.mark.parametrize("fails", ["weights.pt", "points.ply", "report.html", "report.json", "config.txt"])
 def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(scene, tmp_path, capsys, monkeypatch, fails):
-    monkeypatch.setattr("reporting.assemble.try_orbit", lambda *_: (None, ""))
+    monkeypatch.setattr("reporting.assemble.try_orbit", lambda *_, **__: (None, ""))
     words = ["--datadir", str(scene), "--basedir", str(tmp_path), "--epochs", "1", "--img_s", "16", "--device", "cpu"]
     replace = files.os.replace
 
