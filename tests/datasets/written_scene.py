@@ -44,7 +44,7 @@ def write_scene(folder: Path, counts=None, size=(8, 6), mode="RGBA", extension="
 
 
 def write_multiscale(folder: Path, **changes) -> Path:
-    """A multi-scale scene of four views a split, at 16 x 12 and 8 x 6 px, focal lengths 16 and 8 px. changes: to the train lists."""
+    """A multi-scale scene: four views a split at 16 x 12 and 8 x 6 px, focal lengths 16 and 8 px. changes: to the train lists."""
     splits = {}
     for split in ("train", "val", "test"):
         (folder / f"images_{split}").mkdir(parents=True)
