@@ -45,7 +45,7 @@ def teapot(p, best):
     pot = smooth_union(disc(p - tm.vec3(0.0, 0.0, 0.245), 0.11, 0.215), foot, 0.07)
     lower = tapered_rod(p, tm.vec3(0.22, 0.0, 0.17), tm.vec3(0.40, 0.0, 0.30), 0.075, 0.045)
     upper = tapered_rod(p, tm.vec3(0.40, 0.0, 0.30), tm.vec3(0.53, 0.0, 0.47), 0.045, 0.034)
-    spout = ti.max(smooth_union(lower, upper, 0.06), -sphere(p - tm.vec3(0.548, 0.0, 0.495), 0.030))
+    spout = ti.max(smooth_union(lower, upper, 0.015), -sphere(p - tm.vec3(0.548, 0.0, 0.495), 0.030))
     pot = smooth_union(pot, spout, 0.05)
     q = p - tm.vec3(-0.30, 0.0, 0.27)  # the handle: a ring that stands upright, higher than wide
     handle = torus(tm.vec3(q.x, q.z - tm.clamp(q.z, -0.035, 0.035), q.y), 0.155, 0.027)
