@@ -1,39 +1,15 @@
 """mip-NeRF's multi-scale scenes: views of several sizes from one metadata.json."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from datasets.find import format_of
 from datasets.protocols import evaluation_views
-from tests.datasets.written_scene import load, picture, pose, refusal
-
-SCALES, VIEWS = (1, 2), 4
-
-
-def write(folder: Path, **changes) -> Path:
-    """A scene of 16 x 12 px and 8 x 6 px pictures, focal length 16 px at the full size; changes: of the training split."""
-    splits = {}
-    for split in ("train", "val", "test"):
-        (folder / f"images_{split}").mkdir(parents=True)
-        lists = {key: [] for key in ("file_path", "cam2world", "width", "height", "focal", "label", "near", "far", "lossmult")}
-        for view in range(VIEWS):
-            for label, scale in enumerate(SCALES):
-                file = f"images_{split}/{view:03d}_d{label}.png"
-                picture(16 // scale, 12 // scale, shade=view).save(folder / file)
-                values = (file, pose(view), 16 // scale, 12 // scale, 16 / scale, label, 2.0, 6.0, 4.0**label)
-                for key, value in zip(lists, values, strict=True):
-                    lists[key].append(value)
-        splits[split] = lists
-    splits["train"] |= changes
-    (folder / "metadata.json").write_text(json.dumps(splits))
-    return folder
+from tests.datasets.written_scene import load, pose, refusal, write_multiscale
 
 
 def test_a_scene_is_found_and_has_views_of_all_sizes(tmp_path):
-    folder = write(tmp_path / "cup")
+    folder = write_multiscale(tmp_path / "cup")
     assert format_of(folder) == "multiscale"
     scene = load(folder, method="nerf", protocol="standard")
     assert (scene.name, len(scene.train), len(scene.val), len(scene.test)) == ("cup", 8, 0, 8)
@@ -45,14 +21,14 @@ def test_a_scene_is_found_and_has_views_of_all_sizes(tmp_path):
 
 
 def test_each_nth_test_view_is_taken_at_all_its_sizes(tmp_path):
-    scene = load(write(tmp_path), method="nerf", protocol="multiscale", testskip=3)
+    scene = load(write_multiscale(tmp_path), method="nerf", protocol="multiscale", testskip=3)
     assert scene.test.names == ["000_d0", "000_d1", "003_d0", "003_d1"] and scene.test.scales == [1, 2, 1, 2]
     views, name = evaluation_views(scene, "multiscale")
     assert views is scene.test and "trained at 2 sizes" in name
 
 
 def test_all_views_are_shrunk_by_one_factor(tmp_path):
-    train = load(write(tmp_path), method="nerf", img_s=8).train
+    train = load(write_multiscale(tmp_path), method="nerf", img_s=8).train
     assert [train.cameras.size(view) for view in (0, 1)] == [(8, 6), (4, 3)] and train.scales[:2] == [1, 2]
 
 
@@ -80,4 +56,4 @@ def test_metadata_of_other_programs_is_no_scene(tmp_path):
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(tmp_path, changes, said):
-    assert said in refusal(write(tmp_path, **changes), method="nerf")
+    assert said in refusal(write_multiscale(tmp_path, **changes), method="nerf")
