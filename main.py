@@ -124,7 +124,7 @@ def _record(scene, evaluation, protocol, options, folder, run, size, device, own
         normal_maps=options.render_normal,
         train_cameras=scene.train.cameras.shrunk(max(options.render_factor, 1)),
         bounds=scene.bounds,
-        render_path=scene.render_path,
+        render_path=own.pop("render_path", scene.render_path),
         notes=scene.notes,
         model_bytes=size,
         device=device,

@@ -103,7 +103,7 @@ def main(argv: list[str]) -> int:
         if not (folder / CHECKPOINT).is_file():
             raise InputError(f"{folder} holds no {CHECKPOINT}, which alone knows the cells that were open in training")
         if not hasattr(model, "occupancy") or own.views < 1:
-            raise InputError("it takes a run of --field grid, and at least one of its --views")
+            raise InputError("it takes a run of --field grid with --sampler occupancy, and at least one of its --views")
     except InputError as mistake:
         print(f"marching: {mistake}", file=sys.stderr)
         return 2

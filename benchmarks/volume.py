@@ -20,6 +20,7 @@ from reporting.environment import environment
 from system.files import write_json
 from taichi_kernels import runtime
 from taichi_kernels.compositing import composite
+from taichi_kernels.dilation import dilate
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
@@ -27,6 +28,7 @@ from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots
 from taichi_kernels.marching import march, pack_occupancy
+from taichi_kernels.proposals import interlevel_loss
 from taichi_kernels.rays import box_intersection, camera_rays
 from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.sampling import inverse_cdf
@@ -102,6 +104,22 @@ def weights_along_rays() -> dict[str, tuple]:
     }
 
 
+def proposals() -> dict[str, tuple]:
+    """Of 4,096 rays: the loss of 64 bins for 32 intervals, with its gradient; the peer finds bins by bisection."""
+    edges, weights = rand(RAYS, 65).sort(1).values, rand(RAYS, 64, seed=1) / 64
+    field_edges, wanted = rand(RAYS, 33, seed=2).sort(1).values, rand(RAYS, 32, seed=3) / 16
+
+    def theirs(w: Tensor) -> Tensor:
+        first = (torch.searchsorted(edges, field_edges[:, :-1].contiguous(), right=True) - 1).clamp(0, 64)
+        last = torch.searchsorted(edges, field_edges[:, 1:].contiguous(), right=True).clamp(0, 64)
+        sums = torch.nn.functional.pad(w.cumsum(1), (1, 0))
+        excess = (wanted - sums.gather(1, last) + sums.gather(1, first)).clamp_min(0)
+        return excess.square() / (wanted + 1e-7)
+
+    ours = backward(lambda w: interlevel_loss(edges, w, field_edges, wanted), weights)
+    return {f"interlevel loss, {RAYS:,} x 64 -> 32": (ours, backward(theirs, weights))}
+
+
 def grid() -> dict[str, tuple]:
     """65,536 points on 8 levels of 4 features, 2^17 rows: forward, with the table's gradient, and with the positions' too; the
     gradient to positions, with its own gradients to all that it depends on."""
@@ -145,15 +163,24 @@ def encodings() -> dict[str, tuple]:
 
 
 def sampling() -> dict[str, tuple]:
-    """128 samples a ray by the weights of 62 bins, without gradients."""
+    """128 samples a ray by the weights of 62 bins, and these bins widened, without gradients."""
     edges, weights = (2 + 4 * rand(RAYS, 63)).sort(1).values, rand(RAYS, 62, seed=1) ** 8
     even = torch.linspace(0, 1, 128, device=edges.device).expand(RAYS, 128).contiguous()
     return {
         f"inverse CDF, {RAYS:,} x 62 -> 128": (
             lambda: inverse_cdf(edges, weights + 1e-5, even),
             lambda: nerf_pytorch.sample_pdf(edges, weights, 128),
-        )
+        ),
+        f"dilation of histograms, {RAYS:,} x 62": (lambda: dilate(edges, weights, 0.05), lambda: by_pairs(edges, weights, 0.05)),
     }
+
+
+def by_pairs(edges: Tensor, weights: Tensor, radius: float) -> Tensor:
+    """Dilated weights as multinerf has them: all points against all bins."""
+    low, high, density = edges[:, :-1] - radius, edges[:, 1:] + radius, weights / edges.diff()
+    points = torch.cat([edges, low, high], 1).sort(1).values.clamp(edges[:, :1], edges[:, -1:])
+    reached = (low[:, None] <= points[:, :-1, None]) & (points[:, :-1, None] < high[:, None])
+    return torch.where(reached, density[:, None], 0).amax(2) * points.diff()
 
 
 def reparameterized() -> dict[str, tuple]:
@@ -201,7 +228,7 @@ def main() -> None:
     device = runtime.init(options.device, options.threads)
     results = {"environment": environment(), "device": device, "threads": runtime.workers(), "milliseconds": {}}
     print(f"{device}, {runtime.workers()} threads, {results['environment']['cpu']}; milliseconds, medians")
-    for cases in (compositing, weights_along_rays, grid, encodings, sampling, reparameterized, marching):
+    for cases in (compositing, weights_along_rays, proposals, grid, encodings, sampling, reparameterized, marching):
         for name, pair in cases().items():
             row = results["milliseconds"][name] = measure(*pair)
             peer = f"torch {row['torch']:9.2f}   ratio {row['ratio']:6.1f}" if "ratio" in row else ""

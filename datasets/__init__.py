@@ -9,6 +9,7 @@ from datasets.cameras import Cameras
 from datasets.colmap import load_colmap
 from datasets.find import find_scene
 from datasets.llff import load_llff
+from datasets.multiscale import load_multiscale
 from datasets.nerfstudio import load_nerfstudio
 from datasets.scene import Scene
 from datasets.staging import staged
@@ -18,7 +19,13 @@ from system.reading import reading
 
 __all__ = ["load"]
 
-_LOADERS = {"blender": load_blender, "llff": load_llff, "nerfstudio": load_nerfstudio, "colmap": load_colmap}
+_LOADERS = {
+    "blender": load_blender,
+    "llff": load_llff,
+    "nerfstudio": load_nerfstudio,
+    "colmap": load_colmap,
+    "multiscale": load_multiscale,
+}
 _SHORTEST, _LONGEST = 1e-3, 1e5  # focal lengths, in sides of the picture; the longest is also the limit of the principal point
 _PHOTOGRAPHS = ("llff", "nerfstudio", "colmap")
 _FORMATS_OF = {"factor": _PHOTOGRAPHS, "llffhold": _PHOTOGRAPHS, "no_ndc": ("llff",), "spherify": ("llff",)}  # of flags

@@ -1,5 +1,6 @@
-"""NeRF-synthetic scenes (transforms_{train,val,test}.json beside RGBA images) -> Scene."""
+"""NeRF-synthetic scenes, and Shiny Blender's (transforms_{train,val,test}.json beside RGBA images) -> Scene."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from datasets.image_files import Header, describe_pixels
 from datasets.mask_files import require_masks, with_mask_files
 from datasets.orientation import stated_size, turns
 from datasets.photographs import tell_odd_views
+from datasets.picture_maps import find_maps, read_normals
 from datasets.pictures import PictureFile, read_header, read_pictures
 from datasets.scene import Scene, Split
 from datasets.sizes import Size, sizes_for_width
@@ -26,9 +28,10 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     """Read a NeRF-synthetic scene: train always, val and test only if the protocol or a flag needs them.
 
     Images are shrunk to --img_s or --half_res (`width_by_protocol`), and intrinsics with them. Each split keeps its own
-    field of view and each frame its own intrinsics. `extras`: `folder`, `format`, `stored_size` (width, height in px), `val_ids`
-    and `test_ids` (index of each view in its file), `val_count` (views in that file), `testskip`, `bounds_from`. Raises
-    InputError, naming the file, for missing and damaged files.
+    field of view and each frame its own intrinsics. If images have no alpha channel, but files r_0_alpha.png beside them, those
+    are their alpha. Files r_0_normal.png beside val and test images are their normals. `extras`: `folder`, `format`,
+    `stored_size` (width, height in px), `val_ids` and `test_ids` (index of each view in its file), `val_count` (views in that
+    file), `testskip`, `bounds_from`. Raises InputError, naming the file, for missing and damaged files.
     """
     views = {"train": _read_views(folder, "train"), "val": [], "test": []}
     ids = {"val": [], "test": []}
@@ -43,6 +46,12 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
             f"--testskip {options.testskip} leaves none of the validation views 15 to 37, which "
             "protocol paper measures on: give a smaller number"
         )
+    counted = {"val_ids": ids["val"], "test_ids": ids["test"], "val_count": counts["val"], "testskip": options.testskip}
+    return scene_of_frames(folder, views, options, name, {"format": "NeRF-synthetic", **counted})
+
+
+def scene_of_frames(folder: Path, views: dict[str, list[Frame]], options: Options, name: str, extras: dict) -> Scene:
+    """The scene of frames whose images exist, for each split, as `load_blender` says; `extras` are added to the scene's."""
     name = name or folder.resolve().name
     headers = {split: [read_header(view.path) for view in found] for split, found in views.items()}
     turn = _turns(headers, views, options, folder)
@@ -51,7 +60,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     sizes = iter(sizes_for_width([size for split in stored.values() for size in split], width_by_protocol(options, largest[0])))
     sizes = {split: [next(sizes) for _ in found] for split, found in views.items()}
     splits = {
-        split: _read_split(found, headers[split], turn[split], sizes[split], options, f"{name} {split}")
+        split: _read_split(found, headers[split], turn[split], sizes[split], options, f"{name} {split}", split != "train")
         for split, found in views.items()
     }
     carving = None
@@ -64,16 +73,6 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
     tell_odd_views(cameras, splits["train"].names, folder)
     bounds, bounds_from = scene_box(cameras)
     ranges = [near_and_far(bounds, split.cameras) for split in splits.values() if len(split)]
-    extras = {
-        "folder": str(folder),
-        "format": "NeRF-synthetic",
-        "stored_size": largest,
-        "val_ids": ids["val"],
-        "test_ids": ids["test"],
-        "val_count": counts["val"],
-        "testskip": options.testskip,
-        "bounds_from": bounds_from,
-    }
     return Scene(
         name,
         splits["train"],
@@ -84,7 +83,7 @@ def load_blender(folder: Path, options: Options, name: str = "") -> Scene:
         far=max(far for _, far in ranges),
         background=options.scene_background,
         carving=carving,
-        extras=extras,
+        extras={"folder": str(folder), "stored_size": largest, "bounds_from": bounds_from, **extras},
         cut_out=options.maskdir is not None and carving is None,
     )
 
@@ -155,9 +154,15 @@ def _turns(
 
 
 def _read_split(
-    views: list[Frame], headers: list[Header], turn: list[int], sizes: list[Size], options: Options, title: str
+    views: list[Frame],
+    headers: list[Header],
+    turn: list[int],
+    sizes: list[Size],
+    options: Options,
+    title: str,
+    with_normals: bool,
 ) -> Split:
-    """The views of a split; the files are read with these EXIF turns and shrunk to these sizes (px)."""
+    """The views of a split; the files are read with these EXIF turns and shrunk to these sizes (px). Normals only if wanted."""
     with_alpha = [header.alpha for header in headers]
     stored = _sizes(headers, turn)
     if any(with_alpha) and not all(with_alpha):
@@ -165,11 +170,19 @@ def _read_split(
             f"{views[with_alpha.index(False)].path} has no alpha channel, but other images of "
             "its split have: save all of them as RGBA, or none"
         )
-    files = [PictureFile(view.path, *size, turn=way) for view, size, way in zip(views, sizes, turn, strict=True)]
-    read = read_pictures(files, all(with_alpha), options.threads, title)
+    alpha_maps = None if any(with_alpha) else find_maps(headers, "_alpha")
+    files = [
+        PictureFile(view.path, *size, turn=way, alpha=alpha)
+        for view, size, way, alpha in zip(views, sizes, turn, alpha_maps or [None] * len(views), strict=True)
+    ]
+    read = read_pictures(files, all(with_alpha) or alpha_maps is not None, options.threads, title)
+    normals = None
+    if with_normals and (maps := find_maps(headers, "_normal")):
+        at_sizes = [replace(file, path=path) for file, path in zip(files, maps, strict=True)]
+        normals = read_normals(at_sizes, options.threads, f"{title} normals")
     matrices = np.array([intrinsics(view, *size) for view, size in zip(views, stored, strict=True)]).reshape(-1, 3, 3)
     poses = np.array([view.camera_to_world for view in views]).reshape(-1, 3, 4)
     full = torch.tensor(stored).reshape(-1, 2).T
     cameras = Cameras(torch.from_numpy(matrices).float(), torch.from_numpy(poses).float(), *full)
     cameras = cameras.scaled(*torch.tensor(sizes).reshape(-1, 2).T)
-    return Split(read.images, read.alpha, cameras, [view.name for view in views], read.black_if_transparent)
+    return Split(read.images, read.alpha, cameras, [view.name for view in views], read.black_if_transparent, normals=normals)

@@ -14,6 +14,7 @@ MARKS = {
     "llff": "poses_bounds.npy",
     "nerfstudio": "transforms.json",
     "colmap": "sparse/0/cameras.bin",
+    "multiscale": "metadata.json",
 }
 _COLLECTIONS = ("nerf_synthetic", "nerf_llff_data")
 
@@ -52,7 +53,9 @@ def find_scene(options: Options) -> tuple[Path, str]:
 
 def format_of(folder: Path, wanted: str | None = None) -> str | None:
     """The format of a folder's scene, None if it holds no scene; with `wanted`, only that format counts."""
-    return next((one for one in (MARKS if wanted is None else [wanted]) if _holds(folder, one)), None)
+    if wanted is not None:
+        return wanted if _holds(folder, wanted) else None
+    return next((one for one in MARKS if _is_of_format(folder, one)), None)
 
 
 def colmap_models(folder: Path) -> list[tuple[Path, str]]:
@@ -75,9 +78,19 @@ def _holds(folder: Path, scene_format: str) -> bool:
     return bool(colmap_models(folder)) if scene_format == "colmap" else (folder / MARKS[scene_format]).is_file()
 
 
+def _is_of_format(folder: Path, scene_format: str) -> bool:
+    """Whether a folder holds a scene of a format. Other programs write files named metadata.json too: its content decides."""
+    if not _holds(folder, scene_format) or scene_format != "multiscale":
+        return _holds(folder, scene_format)
+    try:
+        return '"cam2world"' in (folder / MARKS[scene_format]).read_text(errors="replace")
+    except OSError:
+        return False
+
+
 def _tell_others(folder: Path, used: str, options: Options) -> None:
     """A line on stderr if the folder holds the scene in other formats than `used` too, and --dataset_type is not given."""
-    others = [] if options.dataset_type else [other for other in MARKS if other != used and _holds(folder, other)]
+    others = [] if options.dataset_type else [other for other in MARKS if other != used and _is_of_format(folder, other)]
     if "colmap" in others and not _is_whole(*colmap_models(folder)[0]):
         others.remove("colmap")
     if others:

@@ -1,4 +1,4 @@
-"""Camera paths of NeRF's programs for videos (nerf-pytorch, `load_llff.py` and `load_blender.py`)."""
+"""Camera paths for videos: past the photographs, and those of nerf-pytorch (`load_llff.py` and `load_blender.py`)."""
 
 import math
 
@@ -7,6 +7,8 @@ import torch
 
 from datasets.cameras import Cameras
 from datasets.poses import average_pose, look_at
+
+_LEAST, _NEIGHBOURS = 8, 0.5  # photographs of a path; the distance of neighbours on it, in mean distances of any two
 
 
 def spiral(poses: np.ndarray, nearest: float, farthest: float, views: int = 120, turns: int = 2) -> np.ndarray:
@@ -35,6 +37,25 @@ def circle(poses: np.ndarray, views: int = 120) -> np.ndarray:
     angle = np.linspace(0, 2 * math.pi, views)
     eyes = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(views, height)], axis=1)
     return look_at(eyes, np.zeros(3), np.array([0.0, 0, 1]))
+
+
+def through_photographs(cameras: Cameras, views: int = 120) -> Cameras | None:
+    """A smooth path of `views` cameras past the photographs, in the order of their files; None if that order is not a path, or if
+    there are fewer than `_LEAST` of them.
+
+    Positions, view directions and upward directions are means over neighbours in that order, weighted by a Gaussian of a fortieth
+    of its length.
+    """
+    poses = cameras.camera_to_world.double()
+    steps = poses[1:, :, 3].sub(poses[:-1, :, 3]).norm(dim=1)
+    apart = torch.cdist(poses[:, :, 3], poses[:, :, 3]).mean()
+    if len(poses) < _LEAST or not steps.median() < _NEIGHBOURS * apart:
+        return None
+    index = torch.arange(len(poses), dtype=torch.float64)
+    at = torch.linspace(0, len(poses) - 1, views, dtype=torch.float64)
+    weights = torch.softmax(-0.5 * ((at[:, None] - index) / max(len(poses) / 40, 0.5)) ** 2, 1)
+    mean = torch.einsum("nv,vab->nab", weights, poses).numpy()
+    return cameras_on_path(look_at(mean[:, :, 3], mean[:, :, 3] - mean[:, :, 2], mean[:, :, 1]), cameras)
 
 
 def cameras_on_path(path: np.ndarray, cameras: Cameras) -> Cameras:

@@ -19,7 +19,17 @@ from settings.errors import InputError
 from system.progress import progress
 from system.reading import reading
 
-__all__ = ["PictureFile", "PicturesRead", "for_each", "read_header", "read_masks", "read_picture", "read_pictures", "shrink"]
+__all__ = [
+    "PictureFile",
+    "PicturesRead",
+    "for_each",
+    "read_header",
+    "read_labels",
+    "read_masks",
+    "read_picture",
+    "read_pictures",
+    "shrink",
+]
 
 _AT_ONCE = 64_000_000  # pixels of files that are decoded at the same time
 _DAMAGED = "cannot be decoded: the file is damaged"
@@ -37,6 +47,7 @@ class PictureFile:
     camera_model: CameraModel | None = None  # whose distortion is undone
     turn: int = 1  # the EXIF orientation to apply, 1 to 8; 1 = as stored
     cut: tuple[int, int] | None = None  # columns and rows, from the top left, that are kept of the result
+    alpha: Path | None = None  # a file of the same size whose grey is the alpha channel, if `path` has none
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,7 +116,11 @@ def read_picture(file: PictureFile, mode: str) -> tuple[np.ndarray, bool]:
     twice = 2 if file.camera_model is not None and file.camera_model.is_distorted else 1
     size = file.size_before_turn(twice)
     with ExitStack() as held:
-        picture, extent = _decode(held, file.path, mode, size)
+        if file.alpha is None:
+            picture, extent = _decode(held, file.path, mode, size)
+        else:
+            colours, extent = _decode(held, file.path, "RGB")
+            picture = np.concatenate([colours, _decode(held, file.alpha, "RGB", labels=True)[0][..., :1]], -1)
         black = mode != "RGBA" or _black_if_transparent(picture)
         weighted = not black and (twice > 1 or picture.shape[1::-1] != size)
         if weighted:
@@ -166,6 +181,12 @@ def read_masks(files: Sequence[PictureFile], threads: int = 0, title: str = "") 
 
     for_each(read, len(files), threads, title)
     return masks
+
+
+def read_labels(file: PictureFile) -> np.ndarray:
+    """The values (H, W, 3) uint8 of a file that holds no colours, at its stored size, turned; a colour profile is not applied."""
+    with ExitStack() as held:
+        return turned(_decode(held, file.path, "RGB", labels=True)[0], file.turn)
 
 
 def _foreground(mask: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ def at_scales(split: Split, scales: tuple[int, ...] = SCALES) -> Split:
         split,
         images=_all(*(part.images for part in parts)),
         alpha=None if split.alpha is None else _all(*(part.masks for part in parts)),
+        normals=None if split.normals is None else _all(*(part.normals for part in parts if part.normals is not None)),
         cameras=Cameras(
             torch.cat([each.intrinsics for each in cameras]),
             torch.cat([each.camera_to_world for each in cameras]),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datasets.backgrounds import photograph_over
 from datasets.cameras import Cameras
+from datasets.normal_maps import decoded_normals, encoded_normals
 
 Pictures = np.ndarray | list[np.ndarray]  # an array (V, H, W, ...) if all pictures have one size, else a list of V arrays
 
@@ -30,6 +31,7 @@ class Split:
     names: list[str]  # V names, for pictures and messages
     black_if_transparent: bool = False  # whether the files' colours are black wherever alpha is 0, which loaders measure
     scales: list[int] | None = None  # V, a picture is 1 / scale as large as its photograph; None: they have their own size
+    normals: Pictures | None = None  # V pictures (H, W, 3) uint8 as `encoded_normals` says; None: the files have none
     stored_over_black: bool = False  # whether views over black are the stored colours; see `datasets.backgrounds`
 
     def __len__(self) -> int:
@@ -56,13 +58,29 @@ class Split:
             torch.from_numpy(self.images[view]), alpha, background, stored_over_black=self.stored_over_black, in_bytes=in_bytes
         )
 
+    def normal(self, view: int) -> Tensor:
+        """The surface's outward normals in one view, float32 (H, W, 3): unit vectors in world axes, 0 where there is none.
+
+        Raises ValueError if the files have no normals.
+        """
+        if self.normals is None:
+            raise ValueError("the split has no normals")
+        return torch.from_numpy(decoded_normals(self.normals[view]))
+
     def shrunk(self, factor: int) -> "Split":
-        """The same views at 1/factor of the size, at least one pixel, by area averages; colours are weighted by alpha."""
+        """The same views at 1/factor of the size, at least one pixel, by area averages; colours and normals weighted by alpha."""
         sizes = ([max(1, int(size) // factor) for size in both] for both in (self.cameras.widths, self.cameras.heights))
         cameras = self.cameras.scaled(*map(torch.tensor, sizes))
         views = [self._shrunk_view(view, *cameras.size(view)) for view in range(len(self))]
         images, alpha = (joined(part) for part in zip(*views, strict=True)) if views else (self.images, self.alpha)
-        return replace(self, images=images, alpha=None if self.alpha is None else alpha, cameras=cameras)
+        normals = self.normals
+        if normals is not None and views:
+            normals = joined([self._shrunk_normals(view, *cameras.size(view)) for view in range(len(self))])
+        return replace(self, images=images, alpha=None if self.alpha is None else alpha, cameras=cameras, normals=normals)
+
+    def _shrunk_normals(self, view: int, width: int, height: int) -> np.ndarray:
+        cover = 1.0 if self.alpha is None else self.alpha[view][..., None].astype(np.float32) / 255
+        return encoded_normals(_area_mean(self.normal(view).numpy() * cover, width, height))
 
     def _shrunk_view(self, view: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         straight = self.images[view].astype(np.float32)
@@ -73,9 +91,10 @@ class Split:
 
     def subset(self, views: list[int]) -> "Split":
         """The same split with only some views, in the given order."""
-        images, alpha = (_some(pictures, views) for pictures in (self.images, self.alpha))
+        images, alpha, normals = (_some(pictures, views) for pictures in (self.images, self.alpha, self.normals))
         names, scales = [self.names[view] for view in views], self.scales and [self.scales[view] for view in views]
-        return replace(self, images=images, alpha=alpha, cameras=self.cameras[views], names=names, scales=scales)
+        cameras = self.cameras[views]
+        return replace(self, images=images, alpha=alpha, cameras=cameras, names=names, scales=scales, normals=normals)
 
 
 def _some(pictures: Pictures | None, views: list[int]) -> Pictures | None:

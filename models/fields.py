@@ -3,10 +3,15 @@
 from models.checks import check_mapping
 from models.marched_field import FIELDS, MarchedField
 from models.mip_field import MipField
+from models.proposed_field import ProposedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
 
-_MODELS = dict.fromkeys(FIELDS, MarchedField) | {model.field_word: model for model in (SampledField, MipField)}
+_MODELS = dict.fromkeys(FIELDS, MarchedField) | {
+    SampledField.field_word: SampledField,
+    MipField.field_word: MipField,
+    ProposedField.saved_as: ProposedField,
+}
 
 
 def field_from_state(state: dict) -> RayModel:

@@ -5,9 +5,12 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from models.contraction import EDGE, contraction_jacobian, length, length_gradient, to_unit_cube
 from models.layers import check_grid, check_network, density_of, network, start_uniform
 from models.repeatable import linear, sigmoid
 from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
+
+FIRST_DENSITY = 1.0  # of a contracted field before training, per half edge of its box
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class GridShape:
     hidden: int = 64  # units of a layer
     code: int = 15  # numbers that colours are made of, in addition to the direction
     sh_degree: int = 3  # of the harmonics of the direction
+    contracted: bool = False  # whether the grids cover all of space, contracted around the box
 
 
 class GridField(nn.Module):
@@ -30,6 +34,10 @@ class GridField(nn.Module):
     Features of all levels go through one hidden layer to the logarithm of the density and a code; the code and the spherical
     harmonics of the direction go through another to the logit of the colour. A point outside the box has its nearest face's
     values. Source: Müller et al. 2022, section 5.4.
+
+    A contracted field covers all of space: the box is the middle of its grids, see `models.contraction`. Its densities are the
+    network's over the distance to the middle, so that a ray gathers as much from h to 2h as from 2h to 4h before training,
+    whatever the unit of the world is.
     """
 
     field_word, shape_type = "grid", GridShape
@@ -84,13 +92,13 @@ class GridField(nn.Module):
         features: `encode` of the positions, if it is known.
         """
         raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), self.hidden, self.out)
-        return density_of(raw[:, 0]), raw[:, 1:]
+        return self._density_of(raw, positions), raw[:, 1:]
 
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """The densities alone, which cost less."""
         features = encode_grid(self._unit(positions), self.table, self.layout, known=features)
         raw = self._network(features, self.hidden, self.out[:1])
-        return density_of(raw[:, 0])
+        return self._density_of(raw, positions)
 
     def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3), in single precision.
@@ -102,7 +110,17 @@ class GridField(nn.Module):
         features = encode_grid(unit, self.table, self.layout, known=features)
         active = (linear(features, self.hidden) > 0).to(features)
         weights = linear(active * self.out[:1], self.hidden.T)
-        return grid_gradient(unit, self.table, self.layout, weights) / (self.box[1] - self.box[0])
+        gradient = grid_gradient(unit, self.table, self.layout, weights)
+        return self._to_world(positions, gradient) if self.shape.contracted else gradient / (self.box[1] - self.box[0])
+
+    def _to_world(self, positions: Tensor, gradient: Tensor) -> Tensor:
+        """The log density's gradient (M, 3), per world unit, from the network's in the contracted unit cube: through the
+        contraction, and with the fall of densities with the distance."""
+        half = (self.box[1] - self.box[0]) / 2
+        x = (positions - self.box.mean(0)) / half
+        through = (gradient[:, :, None] * contraction_jacobian(x)).sum(1) / (2 * EDGE)
+        fall = torch.where(length(x) > 1, length_gradient(x) / length(x), 0)
+        return (through - fall) / half
 
     def code(self, positions: Tensor) -> Tensor:
         """The code of positions (M, 3) that `radiance` needs."""
@@ -111,7 +129,20 @@ class GridField(nn.Module):
     def _network(self, inputs: Tensor, *weights: Tensor) -> Tensor:
         return network(inputs, *weights, in_bfloat16=self.in_bfloat16)
 
+    def _density_of(self, raw: Tensor, positions: Tensor) -> Tensor:
+        densities = density_of(raw[:, 0])
+        if not self.shape.contracted:
+            return densities
+        return densities * (FIRST_DENSITY / self._distance(positions))
+
+    def _distance(self, positions: Tensor) -> Tensor:
+        """The distance (M,) from the box's middle, at least half its edge, world units."""
+        half = (self.box[1] - self.box[0]) / 2
+        return (half.amax() * length((positions - self.box.mean(0)) / half).clamp_min(1))[:, 0]
+
     def _unit(self, positions: Tensor) -> Tensor:
+        if self.shape.contracted:
+            return to_unit_cube(positions, self.box)
         return (positions - self.box[0]) / (self.box[1] - self.box[0])
 
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:

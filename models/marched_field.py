@@ -59,6 +59,11 @@ class MarchedField(RayModel):
     def field_word(self) -> str:
         return self.field.field_word
 
+    @property
+    def contracted(self) -> bool:
+        """Whether the field covers all of space, and not only the box."""
+        return isinstance(self.field, GridField) and self.field.shape.contracted
+
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; if `training` is False, without those that only training needs."""
         left_out = () if training else _TRAINING_ONLY
@@ -66,6 +71,9 @@ class MarchedField(RayModel):
         settings = {
             "cells": self.occupancy.cells,
             "step": self.occupancy.step,
+            "levels": self.occupancy.levels,
+            "cone": self.occupancy.cone,
+            "near": self.occupancy.near,
             "shape": self.field.settings(),
             "ndc": self.ndc and tuple(self.ndc),
             "calls": self.radiance_samples,
@@ -95,8 +103,10 @@ class MarchedField(RayModel):
         if cells % 8:
             raise ValueError(f"its cells are {cells} along an edge, which is not a multiple of 8")
         step = check_number("its step", settings["step"], 1e-12, 1e12)
+        levels = check_number("its levels of cells", settings.get("levels", 1), 1, 32, whole=True)  # 1 in earlier versions
+        cone, near = (check_number(f"its {name}", settings.get(name, 0.0), 0, 1e12) for name in ("cone", "near"))
         calls = check_number("its calls of the radiance", settings.get("calls", 0), 0, 4096, whole=True)
-        grid, truth = (like(1, cells, cells, cells, dtype=dtype) for dtype in (torch.float32, torch.bool))
+        grid, truth = (like(levels, cells, cells, cells, dtype=dtype) for dtype in (torch.float32, torch.bool))
         expected = {f"field.{name}": like(*size) for name, size in field_type.sizes(shape).items()}
         expected |= {"field.box": like(2, 3), "occupancy.box": like(2, 3), "occupancy.occupied": truth}
         training: dict[str, Tensor] = dict(zip(_TRAINING_ONLY, (grid, truth), strict=True))
@@ -106,7 +116,7 @@ class MarchedField(RayModel):
         field = field_type(tensors["field.box"], shape, torch.Generator())
         model = MarchedField(
             field,
-            OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step),
+            OccupancyGrid(tensors["occupancy.box"], cells=cells, step=step, levels=levels, cone=cone, near=near),
             ndc_from(settings.get("ndc")),
             radiance_samples=calls,
             pixel=pixel_size_from(settings.get("pixel")),

@@ -13,14 +13,13 @@ from torch import Tensor
 from models.checks import check_mapping, check_number, check_record, check_tensors
 from models.cones import frustum_gaussians
 from models.fine_samplers import evenly, jittered
-from models.network_field import NetworkField, NetworkShape, network_tensors
-from models.ray_model import RayModel
+from models.network_field import NetworkField, NetworkShape, network_tensors, raw_in_parts
+from models.ray_model import NETWORK_CHUNK, RayModel
 from models.rays import Ndc, Rays, ndc_from
 from models.volume import RayRendering
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.sampling import along, inverse_cdf, stratified
 
-POINTS = 65_536  # Gaussians that go through the network at a time, if no gradient is wanted
 _FLOOR = 0.01  # weight that is added to every interval before the second pass draws from them
 _MARGIN = 0.001  # by which colours may leave [0, 1], so that the network can reach both ends
 
@@ -45,7 +44,7 @@ class MipField(RayModel):
         super().__init__(ndc)
         if not (network.shape.integrated and network.shape.colours and network.shape.use_directions):
             raise ValueError("its network has to see Gaussians and directions, and to have colours")
-        self.network, self.sampling, self.points = network, sampling, POINTS
+        self.network, self.sampling, self.chunk = network, sampling, NETWORK_CHUNK
 
     @property
     def radiance_samples(self) -> int:
@@ -120,23 +119,18 @@ class MipField(RayModel):
 
     def _pass(self, rays: Rays, edges: Tensor, generator: torch.Generator | None, noise: float) -> Composite:
         starts, ends = edges[:, :-1], edges[:, 1:]
-        if torch.is_grad_enabled():
-            raw, colours = self._raw(rays, edges)
-        else:  # the network's layers are much larger than their results
-            some = max(1, self.points // self.sampling.intervals)
-            parts = [self._raw(rays[k : k + some], edges[k : k + some]) for k in range(0, len(rays), some)]
-            raw, colours = (torch.cat(column) for column in zip(*parts, strict=True)) if parts else self._raw(rays, edges)
+
+        def raw_of(some: slice) -> tuple[Tensor, Tensor | None]:
+            part = rays[some]
+            seen = frustum_gaussians(part.origins, part.directions, part.radii, edges[some], cylinders=self.ndc is not None)
+            return self.network.raw(seen.means, part.view_directions, seen.variances)
+
+        raw, colours = raw_in_parts(raw_of, starts, self.points, colours=True)
+        assert colours is not None
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
         colours = colours * (1 + 2 * _MARGIN) - _MARGIN
         return composite(self.network.activate(raw), colours, starts, ends, lengths=rays.direction_norms)
-
-    def _raw(self, rays: Rays, edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw densities (R, N) and colours (R, N, 3) of the intervals between edges (R, N + 1)."""
-        seen = frustum_gaussians(rays.origins, rays.directions, rays.radii, edges, cylinders=self.ndc is not None)
-        raw, colours = self.network.raw(seen.means, rays.view_directions, seen.variances)
-        assert colours is not None
-        return raw, colours
 
     def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
         """Colour, transmittance and depth of rays in the model's coordinates, by the second pass."""

@@ -1,5 +1,6 @@
 """The original radiance field: a deep network of encoded positions and directions."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -141,6 +142,35 @@ class NetworkField(nn.Module):
     def activate(self, raw: Tensor) -> Tensor:
         """Densities per world unit of raw ones."""
         return torch.relu(raw) if self.shape.density_shift is None else softplus(raw + self.shape.density_shift)
+
+
+def samples_at_once(device: torch.device) -> int:
+    """Samples of a step that a network learns from at a time, and that it renders at a time: a bound on the memory of layers.
+
+    On a CPU few, which take as long as many: the C library (glibc before 2.38) uses few of the large blocks again that are freed.
+    """
+    return 1 << (14 if device.type == "cpu" else 18)
+
+
+def raw_in_parts(
+    raw_of: Callable[[slice], tuple[Tensor, Tensor | None]], t: Tensor, most: int | None, *, colours: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Raw densities (R, N) and colours (R, N, 3), or None, of samples at t (R, N), for which `raw_of` gives those of some rays.
+
+    If no gradient is wanted, `most` samples at a time, None: `samples_at_once`. The results have their memory before the first
+    part. Results of parts would each take a piece of the memory that layers leave, and the next part's layers, which then do
+    not fit in there, would take new memory.
+    """
+    some = max(1, (most or samples_at_once(t.device)) // t.shape[1])
+    if torch.is_grad_enabled() or len(t) <= some:
+        return raw_of(slice(None))
+    densities, radiances = torch.empty_like(t), t.new_empty(*t.shape, 3) if colours else None
+    for start in range(0, len(t), some):
+        part = slice(start, start + some)
+        densities[part], found = raw_of(part)
+        if radiances is not None and found is not None:
+            radiances[part] = found
+    return densities, radiances
 
 
 def _through(layer: nn.Linear, values: Tensor) -> Tensor:

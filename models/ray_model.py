@@ -15,7 +15,7 @@ from models.rendering import Rendering
 from models.volume import RayRendering
 from system import signals
 
-CHUNK = 32_768  # rays that are rendered at a time
+CHUNK, NETWORK_CHUNK = 32_768, 4096  # rays that are rendered at a time; of models that sample each ray many times
 
 
 class RayModel(nn.Module, AntialiasedModel):
@@ -26,7 +26,7 @@ class RayModel(nn.Module, AntialiasedModel):
 
     field_word: Any  # str, the word for --field
     chunk: int  # rays that are rendered at a time
-    points: int  # that go through a network at a time
+    points: int | None = None  # samples that go through a network at a time in rendering; None: as many as are fast
     radiance_samples: Any  # int, samples per ray that evaluate the radiance alone; 0: every sample does
     state: Callable[..., dict]  # the model as plain tensors and numbers
 

@@ -13,14 +13,13 @@ from models.antialiasing import PixelSize, pixel_size_from
 from models.checks import check_mapping, check_number, check_record, check_tensors, check_truth
 from models.fine_samplers import CoarsePass, MonteCarloSampler, OpacitySampler, WeightSampler, evenly, jittered
 from models.monte_carlo import integrate
-from models.network_field import NetworkField, NetworkShape, network_tensors
-from models.ray_model import RayModel
+from models.network_field import NetworkField, NetworkShape, network_tensors, raw_in_parts
+from models.ray_model import NETWORK_CHUNK, RayModel
 from models.rays import Ndc, Rays, ndc_from
 from models.volume import RayRendering, Sampler
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.sampling import along
 
-POINTS = 65_536  # that go through the network at a time if no gradient is wanted
 _ENDLESS = 1e10  # t: the length of an endless ray's last interval
 
 
@@ -76,7 +75,7 @@ class SampledField(RayModel):
             raise ValueError("its networks see points, not Gaussians")
         if (fine is None) != (sampling.importance == 0):
             raise ValueError("a fine network needs sampling.importance > 0, and the other way round")
-        self.coarse, self.fine, self.sampling, self.points = coarse, fine, sampling, POINTS
+        self.coarse, self.fine, self.sampling, self.chunk = coarse, fine, sampling, NETWORK_CHUNK
         self.pixel = pixel
 
     def state(self, *, training: bool = True) -> dict:
@@ -210,14 +209,12 @@ class SampledField(RayModel):
         self, field: NetworkField, rays: Rays, t: Tensor, generator, noise: float, offset: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Densities (R, N) and colours (R, N, 3), if the field has some, at t (R, N); offset: of raw densities."""
-        positions = rays.origins[:, None] + t[..., None] * rays.directions[:, None]
-        if torch.is_grad_enabled():
-            raw, colours = field.raw(positions, rays.view_directions)
-        else:  # the network's layers are much larger than their results
-            some = max(1, self.points // t.shape[1])
-            parts = [field.raw(*part) for part in zip(positions.split(some), rays.view_directions.split(some), strict=True)]
-            raw = torch.cat([part[0] for part in parts])
-            colours = None if parts[0][1] is None else torch.cat([part[1] for part in parts if part[1] is not None])
+
+        def raw_of(some: slice) -> tuple[Tensor, Tensor | None]:
+            positions = rays.origins[some, None] + t[some, :, None] * rays.directions[some, None]
+            return field.raw(positions, rays.view_directions[some])
+
+        raw, colours = raw_in_parts(raw_of, t, self.points, colours=field.shape.colours)
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
         return field.activate(raw if offset is None else raw + offset), colours

@@ -87,6 +87,7 @@ def _content(
             "psnr_text": f"{quality.psnr:.2f}",
             "ssim": quality.ssim,
             "lpips": quality.lpips,
+            "normal_degrees": quality.normal_degrees,
             "fps": speed.fps,
             "training_seconds": run.training_seconds,
             "hull_seconds": run.setup_seconds,
@@ -108,7 +109,14 @@ def _content(
         "warnings": warnings,
         "notes": _notes(run, quality, speed),
         "views": [
-            {"name": v.name, "psnr_db": v.psnr, "psnr_text": f"{v.psnr:.2f}", "ssim": v.ssim, "lpips": v.lpips}
+            {
+                "name": v.name,
+                "psnr_db": v.psnr,
+                "psnr_text": f"{v.psnr:.2f}",
+                "ssim": v.ssim,
+                "lpips": v.lpips,
+                "normal_degrees": v.normal_degrees,
+            }
             for v in quality.views
         ],
         "scales": [{"scale": s.scale, "psnr_db": s.psnr, "ssim": s.ssim} for s in quality.scales],
@@ -142,6 +150,14 @@ def _notes(run: RunRecord, quality: Quality, speed: Speed) -> list[str]:
             f"PSNR is infinite (equal pictures) or not a number for {len(unusual)} views, the first of them "
             f"{unusual[0]}; JSON holds null there, and the mean is not finite either."
         )
+    if quality.normal_degrees is not None:
+        notes.append(
+            "The normals' error is the mean angle to the data's normals, weighted by the true alpha times the rendered one, for "
+            "each view, and then averaged."
+        )
+    elif run.evaluation.normals is not None or run.normal_maps:
+        without = "the model has none" if run.evaluation.normals is not None else "the data have none"
+        notes.append(f"Normals were not measured: {without}.")
     if quality.ssim is None:
         notes.append("SSIM was not measured: the pictures are smaller than its window of 11 pixels.")
     return notes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datasets.scene import Split
 from models.rendering import Rendering
-from reporting.metrics import lpips_or_none, psnr, ssim
+from reporting.metrics import lpips_or_none, normal_error, psnr, ssim
 from reporting.run_record import RadianceModel
 from system import signals
 from system.progress import progress
@@ -23,12 +23,13 @@ LEAST_PASSES = 3
 
 @dataclass(frozen=True)
 class ViewQuality:
-    """One view's figures; ssim and lpips are None if they could not be measured."""
+    """One view's figures; those that could not be measured are None."""
 
     name: str
     psnr: float
     ssim: float | None
     lpips: float | None
+    normal_degrees: float | None = None  # see `metrics.normal_error`
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Quality:
     psnr: float
     ssim: float | None
     lpips: float | None
+    normal_degrees: float | None  # None without normals in the data, or in the renderings
     lpips_note: str
     seconds_per_view: float  # median render time of this pass: a first estimate, not the measured speed
 
@@ -76,7 +78,8 @@ def evaluate(
     """Renders every view and compares it with the photograph over the same background.
 
     on_view(view, rendering, true, quality) is called after each view, so that pictures can be written without
-    keeping all of them in memory. Raises ValueError for a split without views.
+    keeping all of them in memory. If the split has normals, those of the renderings are compared with them.
+    Raises ValueError for a split without views.
     """
     if len(split) == 0:
         raise ValueError("there are no views to evaluate")
@@ -85,11 +88,14 @@ def evaluate(
     with torch.no_grad(), progress(range(len(split)), desc="test views", unit="view") as bar:
         for view in bar:
             start = time.perf_counter()
-            rendering = model.render(split.cameras, view, background, antialias=antialias, with_normal=with_normal)
+            normals = with_normal or split.normals is not None
+            rendering = model.render(split.cameras, view, background, antialias=antialias, with_normal=normals)
             synchronize()
             seconds.append(time.perf_counter() - start)
             image, true = rendering.image.detach().float().cpu(), split.picture(view, background)
-            quality = ViewQuality(split.names[view], psnr(image, true), ssim(image, true), lpips(image, true) if lpips else None)
+            distance = lpips(image, true) if lpips else None
+            angle = _normal_error(rendering, split, view)
+            quality = ViewQuality(split.names[view], psnr(image, true), ssim(image, true), distance, angle)
             views.append(quality)
             bar.set_postfix_str(f"PSNR {_mean([v.psnr for v in views]):.2f} dB")
             if on_view is not None:
@@ -100,9 +106,17 @@ def evaluate(
         sum(v.psnr for v in views) / len(views),
         _mean([v.ssim for v in views]),
         _mean([v.lpips for v in views]),
+        _mean([v.normal_degrees for v in views]),
         lpips_note,
         statistics.median(seconds),
     )
+
+
+def _normal_error(rendering: Rendering, split: Split, view: int) -> float | None:
+    if split.normals is None or rendering.normal is None:
+        return None
+    cover = torch.ones_like(rendering.alpha) if split.alpha is None else torch.from_numpy(split.alpha[view]) / 255
+    return normal_error(rendering.normal, rendering.alpha, split.normal(view), cover)
 
 
 def _by_scale(views: list[ViewQuality], scales: list[int]) -> list[ScaleQuality]:

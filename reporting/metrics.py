@@ -1,4 +1,5 @@
-"""The difference between a rendered picture and the photograph: PSNR, SSIM and, if its weights are installed, LPIPS."""
+"""The difference between a rendered picture and the photograph: PSNR, SSIM and, if its weights are installed, LPIPS; that of
+normals: their mean angle."""
 
 import importlib
 import importlib.util
@@ -43,6 +44,28 @@ def ssim(predicted: Tensor, true: Tensor) -> float | None:
         *pictures, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, channel_axis=-1
     )
     return float(similarity)
+
+
+def normal_error(predicted: Tensor, alpha: Tensor, true: Tensor, true_alpha: Tensor) -> float | None:
+    """Mean angle in degrees between rendered normals n and true ones m of one picture, weighted by both alphas a and b:
+
+        sum_p a_p b_p angle(n_p, m_p) / sum_p a_p b_p,   over the pixels p that have a true normal.
+
+    So the background does not count, which would be free. predicted and true: (H, W, 3) vectors in world axes, normalised
+    first; a true one of length 0 is missing, and a predicted one of length 0, or that is not finite, is 90 degrees off. alpha,
+    the rendering's, and true_alpha: (H, W) in [0, 1]. None if no pixel counts. Raises ValueError if the shapes differ.
+
+    Source: Verbin et al. 2022 (Ref-NeRF), whose program weighs so.
+    """
+    _check_shapes(predicted, true)
+    _check_shapes(alpha, true_alpha)
+    n, m = (each.detach().double().cpu() for each in (predicted, true))
+    n = torch.where(n.isfinite().all(-1, keepdim=True), n, 0.0)
+    weights = alpha.detach().double().cpu().nan_to_num(0).clamp(0, 1) * true_alpha.double().cpu() * (m.norm(dim=-1) > 0)
+    angles = torch.atan2(torch.linalg.cross(n, m).norm(dim=-1), (n * m).sum(-1))  # exact for small angles, as arccos is not
+    angles = torch.where(n.norm(dim=-1) > 0, angles, math.pi / 2)
+    total = float(weights.sum())
+    return math.degrees(float((weights * angles).sum()) / total) if total > 0 else None
 
 
 def lpips_or_none() -> tuple[Callable[[Tensor, Tensor], float] | None, str]:

@@ -14,6 +14,8 @@ def closing_lines(report: dict[str, Any], folder: Path) -> str:
     if report.get("scales"):
         figures = ", ".join(f"{scale_name(row['scale'])}: {_decibels(row['psnr_db'])}" for row in report["scales"])
         lines.insert(1, f"PSNR by size: {figures}")
+    if (degrees := report["figures"].get("normal_degrees")) is not None:
+        lines.insert(1, f"normals: mean angular error {degrees:.1f}°")
     return "\n".join(lines)
 
 

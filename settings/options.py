@@ -52,9 +52,10 @@ class SceneOptions:
         "scene",
         None,
         "the files' format: NeRF-synthetic (blender), photographs with poses_bounds.npy (llff), transforms.json "
-        "of nerfstudio or instant-ngp (nerfstudio), a COLMAP sparse model (colmap), or a built-in scene (demo)",
+        "of nerfstudio or instant-ngp (nerfstudio), a COLMAP sparse model (colmap), mip-NeRF's scenes of several sizes "
+        "(multiscale), or a built-in scene (demo)",
         source=CODE,
-        choices=("blender", "demo", "llff", "nerfstudio", "colmap"),
+        choices=("blender", "demo", "llff", "nerfstudio", "colmap", "multiscale"),
         absent="told from the files",
         path=True,
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
-from taichi_kernels.common.exponentials import one_minus_exp, one_minus_exp_f32
+from taichi_kernels.common.exponentials import exp_minus, exp_minus_f32
 from taichi_kernels.common.types import taichi_type
 from taichi_kernels.common.waves import sine_and_cosine
 from taichi_kernels.runtime import WORKER_STRIDE
@@ -31,7 +31,7 @@ def _kernels(dtype, octaves: int):
     """(forward, backward); octave by octave over chunks of coordinates that lie in local arrays."""
     rows = ti.types.ndarray(dtype=dtype, ndim=2)
     chunk, waves = ti.types.vector(_CHUNK, dtype), sine_and_cosine(dtype)
-    absorbed_by = one_minus_exp_f32 if dtype == ti.f32 else one_minus_exp
+    faded = exp_minus_f32 if dtype == ti.f32 else exp_minus
 
     @ti.kernel
     def forward(means: rows, variances: rows, out: rows, workers: int):  # (N, D), (N, D), (N, 2 D octaves) out
@@ -48,7 +48,7 @@ def _kernels(dtype, octaves: int):
                         factor = ti.cast(1.0, dtype)
                         for octave in range(octaves):
                             for i in range(_CHUNK):
-                                fade = 1.0 - absorbed_by(factor * factor * half[i])
+                                fade = faded(factor * factor * half[i])
                                 s, c = waves(m[i], factor)
                                 sines[i], cosines[i] = fade * s, fade * c
                             column = 2 * axes * octave + axis

@@ -5,7 +5,7 @@ and for each view
   r_<i>.png         straight RGBA; RGB is 0 where alpha is 0, as Blender writes it
   r_<i>_depth.npy   (H, W) float32, world units along the camera's z axis; 0 = nothing there
   r_<i>_normal.png  8 bit, (n + 1) / 2 of the outward unit normal in world axes; 0 = nothing there
-  r_<i>_roughness.npy  (H, W) float32, the inverse of the reflection lobe's concentration, of the glossy scene alone
+  r_<i>_roughness.npy  (H, W) float32, inverse concentration of the lobe of reflections; 0 = nothing there; the glossy scene alone
 """
 
 import json
@@ -26,7 +26,7 @@ from settings.options import DEMO_SCENES
 from system import signals
 from system.progress import progress
 
-VERSION = 1  # of the pictures: raise it if the same settings give other bytes
+VERSIONS = {"demo": 1, "demo_glossy": 2}  # of the pictures: raised if the same settings give other bytes
 MANIFEST = "demo.json"
 FORMAT = "taichi-radiance demo scene"
 FIELD_OF_VIEW = 0.6911112070083618  # radians over the shorter side, as in NeRF-synthetic
@@ -51,8 +51,10 @@ class DemoSettings:
     def __post_init__(self) -> None:
         lowest = {"width": 8, "height": 8, "train_views": 1, "samples": 1}
         if self.scene not in DEMO_SCENES:
-            raise InputError(f"there is no built-in scene {self.scene!r}: choose one of {', '.join(DEMO_SCENES)}")
-        for field in fields(self)[:-1]:
+            raise InputError(f"there is no built-in scene {self.scene!r}: choose {' or '.join(DEMO_SCENES)}")
+        for field in fields(self):
+            if field.name == "scene":
+                continue
             value, least = getattr(self, field.name), lowest.get(field.name, 0)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"the demo scene's {field.name} is {value!r}: it must be at least {least}")
@@ -69,15 +71,15 @@ class DemoSettings:
         return 2.0 * math.atan(math.tan(FIELD_OF_VIEW / 2) * self.width / min(self.width, self.height))
 
     def manifest(self) -> dict:
-        """The content of demo.json: version and settings; the first scene's name is left out, as before there was another."""
+        """The content of demo.json: version and settings; without the first scene's name, as in folders of earlier versions."""
         settings = asdict(self)
         if self.scene == "demo":
             settings.pop("scene")
-        return {"format": FORMAT, "version": VERSION, **settings}
+        return {"format": FORMAT, "version": VERSIONS[self.scene], **settings}
 
     @property
     def endings(self) -> tuple[str, ...]:
-        """Of a view's files."""
+        """The endings of a view's files."""
         return (".png", "_depth.npy", "_normal.png") + (("_roughness.npy",) if self.scene == "demo_glossy" else ())
 
     def views(self, split: str) -> list[str]:

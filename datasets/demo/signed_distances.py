@@ -76,3 +76,17 @@ def smooth_union(a, b, width):
 def rotated(p, cosine, sine):
     """Coordinates of `p` in axes turned about z by the angle with this cosine and sine."""
     return tm.vec3(cosine * p.x + sine * p.y, cosine * p.y - sine * p.x, p.z)
+
+
+@ti.func
+def disc(p, radius, thickness):
+    """Flat disc about the z axis, with `thickness` of rounding on all sides: a ball drawn out to the sides."""
+    return tm.vec2(ti.max(p.xy.norm() - radius, 0.0), p.z).norm() - thickness
+
+
+@ti.func
+def tapered_rod(p, start, end, first_radius, last_radius):
+    """Rod from `start` to `end` whose radius changes on the way; shorter than the true distance by the taper's slope."""
+    along = end - start
+    way = tm.clamp((p - start).dot(along) / along.dot(along), 0.0, 1.0)
+    return 0.95 * ((p - start - along * way).norm() - tm.mix(first_radius, last_radius, way))

@@ -6,6 +6,7 @@ first advances as one cone that holds all its samples, so that they start beside
 occlusion are computed once for samples of a pixel that lie together, all else for each sample.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import taichi as ti
@@ -57,11 +58,11 @@ def corner(tap):
 
 
 @ti.func
-def ball_depths(origin, ray, spread):
-    """(first, last) depth between which the cone about `ray` may meet the scene's ball; last = 0: nowhere."""
+def ball_depths(origin, ray, spread, radius):
+    """(first, last) depth between which the cone about `ray` may meet the ball of this radius about 0; last = 0: nowhere."""
     length = ray.norm()
     middle = -origin.dot(ray) / length
-    reach = BOUND_RADIUS + 2.0 * spread * ti.max(middle, 0.0)
+    reach = radius + 2.0 * spread * ti.max(middle, 0.0)
     rest = reach * reach - (origin.dot(origin) - middle * middle)
     half = ti.sqrt(ti.max(rest, 0.0))
     return tm.vec2(
@@ -116,7 +117,7 @@ def _trace(
             speed, widening = ray.norm(), 0.0
             if s == CONE:
                 widening = spread
-                bounds = ball_depths(origin, ray, spread)
+                bounds = ball_depths(origin, ray, spread, BOUND_RADIUS)
                 first, last = bounds.x, bounds.y
             z, p, facing, above, part = first, tm.vec3(0.0), tm.vec3(0.0), tm.vec3(0.0), 0
             way, tap, slope = 0.0, 0, tm.vec3(0.0)
@@ -221,6 +222,16 @@ def trace_demo(
     display values, averaged as they are stored. Nothing is differentiable. A camera in a solid sees that
     everywhere. Raises ValueError if a shape or a size is wrong.
     """
+    cameras, traced = prepared(intrinsics, camera_to_world, width, height, samples)
+    if len(traced.alpha):
+        _trace(*cameras, samples, *traced)
+    return traced
+
+
+def prepared(
+    intrinsics: Tensor, camera_to_world: Tensor, width: int, height: int, samples: int
+) -> tuple[tuple[Tensor, Tensor], Traced]:
+    """(the cameras on the kernels' device, pictures to be filled). Raises ValueError if a shape or a size is wrong."""
     views = camera_to_world.shape[0]
     if tuple(intrinsics.shape) != (views, 3, 3) or tuple(camera_to_world.shape) != (views, 3, 4):
         raise ValueError(
@@ -232,12 +243,8 @@ def trace_demo(
     settings = {"dtype": torch.float32, "device": runtime.torch_device()}
     image = torch.empty(views, height, width, 3, **settings)
     alpha = torch.empty(views, height, width, **settings)
-    depth, normal = torch.empty_like(alpha), torch.empty_like(image)
-    if views:
-        intrinsics = intrinsics.detach().to(**settings).contiguous()
-        camera_to_world = camera_to_world.detach().to(**settings).contiguous()
-        _trace(intrinsics, camera_to_world, samples, image, alpha, depth, normal)
-    return Traced(image, alpha, depth, normal)
+    cameras = (intrinsics.detach().to(**settings).contiguous(), camera_to_world.detach().to(**settings).contiguous())
+    return cameras, Traced(image, alpha, torch.empty_like(alpha), torch.empty_like(image))
 
 
 def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
@@ -246,6 +253,11 @@ def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
     Negative inside; zero on the surface, with the outward unit normal as its gradient; outside at most the
     true distance. Part numbers are named in datasets.demo.shapes. Raises ValueError for another shape.
     """
+    return measured(_measure, points)
+
+
+def measured(kernel: Callable, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance (N,) float32 and part (N,) int32 of world points (N, 3), by a kernel. Raises ValueError for other shapes."""
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be (N, 3), not {tuple(points.shape)}")
     device = runtime.torch_device()
@@ -253,5 +265,5 @@ def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
     distance = torch.empty(len(points), dtype=torch.float32, device=device)
     part = torch.empty(len(points), dtype=torch.int32, device=device)
     if len(points):
-        _measure(points, distance, part)
+        kernel(points, distance, part)
     return distance, part

@@ -38,7 +38,7 @@ def initial_field(scene: Scene, options: FieldOptions, generator: torch.Generato
     """
     ndc = scene_ndc(scene)
     box = field_box(scene) if ndc is None else _seen_in(ndc, scene)
-    open_ = _open_cells(scene.train, box, CELLS) if ndc is None else torch.ones(CELLS, CELLS, CELLS, dtype=torch.bool)
+    open_ = open_cells(scene.train, box, CELLS) if ndc is None else torch.ones(CELLS, CELLS, CELLS, dtype=torch.bool)
     if not open_.any():
         raise InputError(
             f"scene {scene.name}: the alpha channels show no object that {_SHOWN:.0%} of the training views see: "
@@ -69,7 +69,7 @@ def _pixel(scene: Scene, box: Tensor) -> float:
 
 def field_box(scene: Scene) -> Tensor:
     """The box (2, 3), world, that the field covers: around the visual hull of the alpha channels, or the scene's."""
-    open_ = _open_cells(scene.train, scene.bounds, _COARSE)
+    open_ = open_cells(scene.train, scene.bounds, _COARSE)
     if scene.train.alpha is None or not open_.any():
         return scene.bounds
     cells = torch.nonzero(open_)[:, [2, 1, 0]]
@@ -90,7 +90,7 @@ def _seen_in(ndc: Ndc, scene: Scene) -> Tensor:
     return torch.stack([ends.amin(0), ends.amax(0)])
 
 
-def _open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
+def open_cells(views: Split, box: Tensor, cells: int) -> Tensor:
     """Which cells (n, n, n), in z, y, x, are not surely empty.
 
     With alpha channels: those that no view shows as background and that enough views show as foreground. Without: all that some

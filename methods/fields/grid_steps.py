@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from methods.fields import schedules
+from methods.fields.exposure import Exposure
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import Batch, RayBatches
 from models.marched_field import MarchedField
@@ -20,13 +22,10 @@ from training import distributed
 SAMPLES = 1 << 15  # of a step, that are seen
 LAST_RATE = 0.03  # fraction of the step size that is left at the end
 _FIRST_RAYS, _MOST_RAYS = 256, 1 << 15
-_WARM = 0.1  # fraction of the steps in which the marching step shrinks from _COARSE times its length
-_COARSE = 4
 _PRUNE_FROM, _EVERY = 96, 16  # steps: the first update of the occupancy, and between updates
 _ALL_CELLS_UNTIL = 400  # steps in which an update looks at every open cell, or at _MANY of them; afterwards at _SOME
 _MANY, _SOME = 1 << 17, 1 << 14
-_DECAY, _THRESHOLD = 0.8, 0.007
-_NDC_DISTORTION = 0.01  # --distortion if photographs are taken from one side: otherwise fog collects before the cameras
+_DECAY = 0.8
 
 
 class GridSteps:
@@ -36,7 +35,8 @@ class GridSteps:
     def __init__(self, model: MarchedField, options: FieldOptions, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
         self.rays = options.N_rand or _FIRST_RAYS  # of the next step
-        self.distortion = options.distortion if options.distortion is not None else _NDC_DISTORTION if model.ndc else 0.0
+        self.schedule = schedules.UNBOUNDED if model.contracted else schedules.NDC if model.ndc else schedules.BOX
+        self.distortion = self.schedule.distortion if options.distortion is None else options.distortion
         self.open_cells = int(model.occupancy.open.sum())
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
@@ -45,13 +45,12 @@ class GridSteps:
         of this rank's rays all at once, parts of sums over the ranks."""
         options, model = self.options, self.model
         done = step / options.N_iters
-        stretch = _COARSE ** max(0.0, 1 - done / _WARM)
-        for group in self.optimizer.param_groups:
-            group["lr"] = options.lrate * LAST_RATE ** max(0.0, (done - _WARM) / (1 - _WARM))
+        stretch = self.schedule.stretch(done)
+        for group, rate in zip(self.optimizer.param_groups, (1.0, Exposure.rate), strict=False):
+            group["lr"] = rate * options.lrate * self.schedule.rate(done, LAST_RATE)
         if step >= _PRUNE_FROM and step % _EVERY == 0:
-            many = _MANY if self.open_cells > 3 * _MANY else 0
-            some = many if step < _ALL_CELLS_UNTIL else _SOME
-            threshold = _THRESHOLD / stretch  # of a step that is not stretched
+            threshold = self.schedule.threshold / stretch  # of a step that is not stretched
+            some = self._evaluated(step)
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.to_model_space(batch.rays)
@@ -97,6 +96,13 @@ class GridSteps:
             ratio = SAMPLES / max(cost, 1)
             self.rays = min(max(round(self.rays * (0.5 + 0.5 * min(ratio, 3.0))), _FIRST_RAYS), _MOST_RAYS)
 
+    def _evaluated(self, step: int) -> int:
+        """In how many random cells an update evaluates the density; 0: in all that are open."""
+        if self.schedule.sweep_every is not None:
+            return 0 if step == _PRUNE_FROM or step % self.schedule.sweep_every == 0 else _SOME
+        many = _MANY if self.open_cells > 3 * _MANY else 0
+        return many if step < _ALL_CELLS_UNTIL else _SOME
+
     def _calls(self, samples: Samples) -> int:
         """Calls of the radiance for these samples, if it is not called at each of them."""
         each = self.model.radiance_samples * (2 if self.options.two_estimates else 1)
@@ -129,6 +135,12 @@ class GridSteps:
         return loss, mean((torch.stack(errors).sum(0) / len(errors)).square())
 
     def _spread(self, weights: Tensor, samples: Samples, rays: Rays) -> Tensor:
-        """The loss of the rays' distortion, as a fraction of the box's diagonal."""
-        scale = rays.direction_norms / (self.model.occupancy.box[1] - self.model.occupancy.box[0]).norm()
-        return self.distortion * mean(scale * distortion(weights, samples.t_starts, samples.t_ends, samples.offsets))
+        """The loss of the rays' distortion, as a fraction of the box's diagonal, or, if space is contracted, of d / (d + h) at a
+        distance d from the camera, h half an edge of the inner box: near fog costs more than far."""
+        t_starts, t_ends, box = samples.t_starts, samples.t_ends, self.model.occupancy.box
+        if self.model.contracted:
+            half, norms = (box[1] - box[0]).max() / 2, rays.direction_norms[samples.rays.long()]
+            t_starts, t_ends = (1 - half / (half + t * norms) for t in (t_starts, t_ends))
+            return self.distortion * mean(distortion(weights, t_starts, t_ends, samples.offsets))
+        scale = rays.direction_norms / (box[1] - box[0]).norm()
+        return self.distortion * mean(scale * distortion(weights, t_starts, t_ends, samples.offsets))

@@ -1,13 +1,18 @@
 """--method nerf: a radiance field along rays."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from datasets.bounds import without_odd_views
+from datasets.paths import through_photographs
 from datasets.scene import Scene, Split
 from methods.command_line import to_config_text
 from methods.fields.options import FieldOptions
 from methods.fields.run import FieldRun, load_field_run
 from methods.fields.task import FieldTask
+from methods.fields.unbounded_start import contracted
+from models.proposed_field import ProposedField
 from reporting.snapshots import snapshots
 from settings.errors import InputError
 from training import loop
@@ -39,16 +44,21 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
     if scene.carving is not None:
         masks, way_out = ("--maskdir", "drop the flag") if options.maskdir else ("mask_path of its frames", "give --no_masks")
         raise InputError(f"{masks}: these pictures have an alpha channel, which is what --method nerf uses: {way_out}")
+    if contracted(scene, options):  # an orbit would lead through walls
+        path = through_photographs(without_odd_views(scene.train.cameras))
+        scene = replace(scene, render_path=scene.render_path or path)
     if options.render_only:
         run = load_field_run(scene, options, folder)
     else:
         save = snapshots(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
         run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), callbacks=[Snapshots(save)])
-    run.model.chunk, run.model.points = options.chunk, options.netchunk
+    run.model.chunk, run.model.points = options.chunk or run.model.chunk, options.netchunk
     if calls is not None and options.render_only:
         try:
             run.model.radiance_samples = calls
         except ValueError as problem:
             raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
     own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.field_word, "radiance_calls": run.model.radiance_samples}
-    return run, options, {"options": own, "size_label": ("rays", "rays a step")}
+    if own["field"] == "grid":
+        own["sampler"] = "proposals" if isinstance(run.model, ProposedField) else "occupancy"
+    return run, options, {"options": own, "size_label": ("rays", "rays a step"), "render_path": scene.render_path}

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from methods.fields.network_steps import LEARNED_AT_ONCE
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
-from models.cones import PIXEL_RADIUS
 from models.mip_field import MipField
+from models.network_field import samples_at_once
 from models.rays import Rays
 from taichi_kernels.compositing import Composite
 from training import distributed
@@ -24,7 +23,7 @@ _COLD_RATE = 0.01  # fraction of the step size at the start
 class MipSteps:
     """`--field mip`: the squared errors of both passes, the first one's a tenth, and step sizes that fall by equal factors to a
     hundredth at the end, after a slow start. A ray counts by the area of its pixel: a picture at half the size counts as much as
-    the large one. Source: Barron et al. 2021 (mip-NeRF), section 4."""
+    the large one. The error that is reported counts all rays alike. Source: Barron et al. 2021 (mip-NeRF), section 4."""
 
     def __init__(self, model: MipField, options: FieldOptions, generator: torch.Generator):
         self.model, self.options, self.generator = model, options, generator
@@ -39,11 +38,10 @@ class MipSteps:
             group["lr"] = options.lrate * rate_at(step, options.N_iters)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         generator = distributed.shard_generator(self.generator, options.seed, step)
-        for part in batch.split(max(1, LEARNED_AT_ONCE // self.model.samples_per_ray)):
+        for part in batch.split(samples_at_once(self.model.device) // self.model.samples_per_ray):
             rays = self.model.to_model_space(part.rays)
-            areas = (part.rays.radii / PIXEL_RADIUS) ** 2 / batches.mean_area
             first, second = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
-            loss = part.squared_error(second, areas) + _FIRST_PASS * part.squared_error(first, areas)
+            loss = part.weighted_error(second) + _FIRST_PASS * part.weighted_error(first)
             yield part.fraction * loss, part.fraction * part.squared_error(second), 0.0
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:

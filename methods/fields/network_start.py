@@ -75,16 +75,29 @@ def network_flags(model: RayModel) -> dict[str, Any]:
         shape = model.network.shape
         own: dict[str, Any] = {"N_samples": model.sampling.intervals, "lindisp": model.sampling.disparity}
     elif isinstance(model, SampledField):
-        shape, sampling = model.coarse.shape, model.sampling
-        own = {"N_samples": sampling.samples, "lindisp": sampling.disparity}
-        own |= {"i_embed": 0 if shape.octaves else -1, "use_viewdirs": shape.use_directions}
+        shape = (model.fine or model.coarse).shape  # a coarse network without colours sees no directions
+        own = _sampling_flags(model.sampling) | {"use_viewdirs": shape.use_directions}
         if model.fine is not None:
             own |= {"netdepth_fine": model.fine.shape.depth, "netwidth_fine": model.fine.shape.width}
+        shape = model.coarse.shape
+        own["i_embed"] = 0 if shape.octaves or shape.direction_octaves else -1
     else:
         return {}
-    if shape.octaves:
+    if own.get("i_embed", 0) == 0:
         own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves}
     return own | {"netdepth": shape.depth, "netwidth": shape.width}
+
+
+def _sampling_flags(sampling: Sampling) -> dict[str, Any]:
+    """The flags' values that sample so; not those that mean nothing there."""
+    own: dict[str, Any] = {"N_samples": sampling.samples, "lindisp": sampling.disparity, "rvs": sampling.reparameterized}
+    if sampling.estimated:  # its number is that of --radiance_calls, which may change
+        return own | {"N_importance": 0}
+    if sampling.importance:
+        own["samples_union"] = sampling.union
+    if sampling.reparameterized:
+        own |= {"fine_density": "corrected" if sampling.correcting else "own", "place_gradients": sampling.through_places}
+    return own | {"N_importance": sampling.importance}
 
 
 def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:

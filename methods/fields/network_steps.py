@@ -7,12 +7,11 @@ from torch import Tensor
 
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
+from models.network_field import samples_at_once
 from models.rays import Rays
 from models.sampled_field import SampledField
 from taichi_kernels.compositing import Composite
 from training import distributed
-
-LEARNED_AT_ONCE = 1 << 16  # samples whose gradients are computed at a time: a bound on memory
 
 
 class NetworkSteps:
@@ -34,7 +33,7 @@ class NetworkSteps:
             group["lr"] = rate * 0.1 ** (step / (1000 * options.lrate_decay))
         batch = batches.draw_for(step, self.rays, options, self.generator)
         generator = distributed.shard_generator(self.generator, options.seed, step)
-        for part in batch.split(max(1, LEARNED_AT_ONCE // self.model.samples_per_ray)):
+        for part in batch.split(samples_at_once(self.model.device) // self.model.samples_per_ray):
             rays = self.model.to_model_space(part.rays)
             found = self.model.trace(rays, generator, jitter=options.perturb, noise=options.raw_noise_std)
             squared = part.squared_error(found.best)

@@ -15,6 +15,7 @@ GROUPS = {
     "network": "--field mlp and mip: networks of the original NeRF and of mip-NeRF, and their samples; without --field, giving "
     "one of these flags chooses mlp",
 }
+_PROPOSALS, _MOST_SAMPLES = (32, 12), 1024  # samples of a ray in a round
 _NETWORKS = {"N_samples": 64, "multires": 10}  # also of fields without networks: --ft_path may name nerf-pytorch's
 DEFAULTS = {  # of settings that the user may leave to --field
     "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0} | _NETWORKS,
@@ -141,10 +142,48 @@ class FieldOptions(Options):
         low=0,
         high=1e3,
         source="mip-NeRF 360",
-        absent="0.01 in normalised device coordinates, else 0",
+        absent="0.01 in normalised device coordinates, 0.03 if space is contracted; 0.002 and 0.01 with proposals; else 0",
     )
-    chunk: int = setting(
-        "rays", 32768, "rays rendered at a time; fewer take less memory", source=NERF, low=1, high=1 << 24, about="run"
+    contract: bool | None = setting(
+        "rays",
+        None,
+        "grid: the field covers all of space, contracted around the cameras, so that photographs are learned with their "
+        "background",
+        source="mip-NeRF 360",
+        absent="True for photographs without alpha that are not in normalised device coordinates",
+    )
+    sampler: str | None = setting(
+        "rays",
+        None,
+        "grid: samples in cells that a grid marks as occupied (occupancy), or where small density fields, learned beside the "
+        "field, expect its weights, as many for each ray (proposals)",
+        source="mip-NeRF 360",
+        choices=("occupancy", "proposals"),
+        absent="proposals in normalised device coordinates without --radiance_calls, or if --proposals is given; else occupancy",
+    )
+    proposals: str | None = setting(
+        "rays",
+        None,
+        "samples of a ray in each round of proposals, and, last, of the field",
+        source="mip-NeRF 360",
+        form="N,...,N",
+        absent="32,12",
+    )
+    exposure: bool = setting(
+        "rays",
+        False,
+        "grid, voxels: learn a gain per training photograph and channel, for cameras that change exposure and white balance "
+        "from one to the next; other views are rendered with the mean gain",
+    )
+    chunk: int | None = setting(
+        "rays",
+        None,
+        "rays rendered at a time; fewer take less memory",
+        source=NERF,
+        low=1,
+        high=1 << 24,
+        about="run",
+        absent="32768; 4096 for mlp and mip",
     )
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
     precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)
@@ -238,8 +277,14 @@ class FieldOptions(Options):
     lrate_decay: float = _mlp(
         250, "steps, in thousands, in which the learning rate falls to 10 %", unit="1000 steps", source=NERF, above=0, high=1e6
     )
-    netchunk: int = _network(
-        65536, "samples evaluated by a network at a time in rendering", source=NERF, low=1, high=1 << 26, about="run"
+    netchunk: int | None = _network(
+        None,
+        "samples evaluated by a network at a time in rendering",
+        source=NERF,
+        low=1,
+        high=1 << 26,
+        about="run",
+        absent="16384 on a CPU, 262144 on a GPU",
     )
 
     @classmethod
@@ -257,6 +302,16 @@ class FieldOptions(Options):
     @property
     def variant(self) -> str:
         return "" if self.field == "grid" else self.field
+
+    @property
+    def proposal_samples(self) -> tuple[int, ...]:
+        """The numbers of --proposals. Raises ValueError if there are none of one round at least."""
+        if self.proposals is None:
+            return _PROPOSALS
+        counts = tuple(int(word) for word in self.proposals.split(","))
+        if len(counts) < 2 or min(counts) < 2 or max(counts) > _MOST_SAMPLES:
+            raise ValueError(self.proposals)
+        return counts
 
     @property
     def checkpoint_interval(self) -> tuple[int, float]:
@@ -296,6 +351,13 @@ class FieldOptions(Options):
             is False
             and self.rvs
             and self.fine_density == "own",
+            "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
+            "--sampler proposals is for --field grid: drop it": self.field != "grid" and self.sampler == "proposals",
+            "--proposals is for --field grid with --sampler proposals: drop it": self.proposals is not None
+            and (self.field != "grid" or self.sampler == "occupancy"),
+            "--radiance_calls draws its samples in occupied cells, not by proposals: drop one of the flags": bool(calls)
+            and (self.sampler == "proposals" or self.proposals is not None),
+            "--exposure is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.exposure,
             "--distortion is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
             and calls is not None
@@ -318,4 +380,11 @@ class FieldOptions(Options):
             _ = self.checkpoint_interval
         except (ValueError, OverflowError):
             raise InputError(f"--i_weights {self.i_weights}: give a number of steps, 500, or of minutes, 10m") from None
+        try:
+            _ = self.proposal_samples
+        except ValueError:
+            raise InputError(
+                f"--proposals {self.proposals}: give the samples of each round and of the field, at least 2 numbers from 2 to "
+                f"{_MOST_SAMPLES}, as in 32,12"
+            ) from None
         super().check()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datasets.backgrounds import photograph_over, rendering_over
 from datasets.scene import Pictures, Split
+from methods.fields.exposure import Exposure
 from methods.fields.options import FieldOptions
 from models.ray_model import RayModel
 from models.rays import Rays, pack_cameras, pixel_rays
@@ -24,26 +25,41 @@ class Batch(NamedTuple):
     rays: Rays
     colours: Tensor  # (R, 3) in [0, 1], over the background
     background: Tensor  # (R, 3) colours behind the scene
+    areas: Tensor  # (R,) of the pixels, as solid angles, relative to the mean over the step's rays
     fraction: float = 1.0  # of the step's rays, which are divided among the ranks
+    gains: Tensor | None = None  # (R, 3) of the photographs over the scene; None: 1
 
     def split(self, most: int) -> "list[Batch]":
-        """The same rays in parts of at most `most` rays, or the batch itself."""
+        """The same rays in parts of at most `most` rays, and of one ray at least, or the batch itself."""
+        most = max(1, most)
         if len(self.rays) <= most:
             return [self]
         parts = torch.arange(len(self.rays), device=self.colours.device).split(most)
+        rays, colours, background, areas, fraction, gains = self
         return [
-            Batch(self.rays[part], self.colours[part], self.background[part], self.fraction * len(part) / len(self.rays))
+            Batch(
+                rays[part],
+                colours[part],
+                background[part],
+                areas[part],
+                fraction * len(part) / len(rays),
+                None if gains is None else gains[part],
+            )
             for part in parts
         ]
 
     def error(self, seen: Composite) -> Tensor:
         """Error (R, 3) of the rendered colours, over the background."""
-        return rendering_over(seen.colour, seen.transmittance, self.background) - self.colours
+        colour = seen.colour if self.gains is None else seen.colour * self.gains
+        return rendering_over(colour, seen.transmittance, self.background) - self.colours
 
-    def squared_error(self, seen: Composite, weights: Tensor | None = None) -> Tensor:
-        """Mean squared error, over rays and channels; weights (R,): of the rays, 1 if left out."""
-        squares = self.error(seen) ** 2
-        return mean(squares if weights is None else weights[:, None] * squares)
+    def squared_error(self, seen: Composite) -> Tensor:
+        """Mean squared error, over rays and channels."""
+        return mean(self.error(seen) ** 2)
+
+    def weighted_error(self, seen: Composite) -> Tensor:
+        """The same weighted by `areas`: of a whole step, sum(area squares) / sum(area)."""
+        return mean(self.areas[:, None] * self.error(seen) ** 2)
 
 
 class RayBatches:
@@ -57,8 +73,9 @@ class RayBatches:
         self.widths, self.heights = split.cameras.widths, split.cameras.heights  # (V,)
         self.starts = torch.cat([torch.zeros(1, dtype=torch.int64), (self.widths * self.heights).cumsum(0)])  # (V + 1,)
         self.background = background
-        areas = 1 / (split.cameras.intrinsics[:, 0, 0] * split.cameras.intrinsics[:, 1, 1]).double()  # (V,) of a pixel, as angles
-        self.mean_area = float((areas * self.widths * self.heights).sum() / self.starts[-1])  # of all pixels
+        focal = split.cameras.intrinsics[:, (0, 1), (0, 1)].cpu().double()
+        self.areas = 1 / focal.prod(1)  # (V,) of a pixel, as a solid angle
+        self.exposure: Exposure | None = None  # of the photographs, in training
 
     def draw_for(self, step: int, count: int, options: FieldOptions, generator: torch.Generator) -> Batch:
         """This rank's of the rays of a training step: of one view with --no_batching, of the middle in the first --precrop_iters
@@ -66,12 +83,15 @@ class RayBatches:
         middle = options.precrop_frac if step < options.precrop_iters else 1.0
         pixels = self._pixels(max(count, ranks.count()), generator, options.no_batching, middle)
         background = self._background(len(pixels), generator)
-        own = self._batch(distributed.shard(pixels), distributed.shard(background))
-        return own._replace(fraction=len(own.rays) / len(pixels))
+        part = distributed.shard(pixels)
+        own = self._batch(part, *(distributed.shard(of_rays) for of_rays in (background, self._areas(pixels))))
+        gains = None if self.exposure is None else self.exposure(part[:, 0].to(self.colours.device))
+        return own._replace(fraction=len(own.rays) / len(pixels), gains=gains)
 
     def draw(self, count: int, generator: torch.Generator, *, one_view: bool = False, middle: float = 1.0) -> Batch:
         """`count` rays at random; one_view: all of one view; middle: only from this fraction of the width and the height."""
-        return self._batch(self._pixels(count, generator, one_view, middle), self._background(count, generator))
+        pixels = self._pixels(count, generator, one_view, middle)
+        return self._batch(pixels, self._background(count, generator), self._areas(pixels))
 
     def _pixels(self, count: int, generator: torch.Generator, one_view: bool, middle: float) -> Tensor:
         """View, row and column, (count, 3), with equal chances for all pixels."""
@@ -95,11 +115,18 @@ class RayBatches:
             return torch.rand(count, 3, generator=generator).to(self.colours.device)
         return torch.full((count, 3), float(self.background == "white"), device=self.colours.device)
 
-    def _batch(self, pixels: Tensor, background: Tensor) -> Batch:
+    def _areas(self, pixels: Tensor) -> Tensor:
+        """Areas of pixels, relative to their mean, (R,)."""
+        areas = self.areas[pixels[:, 0]]
+        return (areas / mean(areas)).float()
+
+    def _batch(self, pixels: Tensor, background: Tensor, areas: Tensor) -> Batch:
         view, row, column = pixels.unbind(1)
         index = (self.starts[view] + row * self.widths[view] + column).to(self.colours.device)
         colours = photograph_over(self.colours[index], None if self.alpha is None else self.alpha[index], background)
-        return Batch(pixel_rays(self.cameras, pixels.to(self.colours.device, torch.int32)), colours, background)
+        return Batch(
+            pixel_rays(self.cameras, pixels.to(self.colours.device, torch.int32)), colours, background, areas.to(colours)
+        )
 
 
 def _flat(pictures: Pictures, *channels: int) -> Tensor:

@@ -9,6 +9,7 @@ from methods.fields.options import FieldOptions
 from models.fields import field_from_state
 from models.marched_field import MarchedField
 from models.nerf_pytorch import from_nerf_pytorch, networks_in
+from models.proposed_field import ProposedField
 from models.ray_model import RayModel
 from settings.errors import InputError
 from system.reading import reading
@@ -32,7 +33,7 @@ def in_bfloat16(options: FieldOptions, model: RayModel) -> bool:
     """Whether the model's networks multiply in bfloat16: as the user says; otherwise if that is fast and the field is a grid."""
     if options.mixed_precision is not None:
         return options.mixed_precision
-    return isinstance(model, MarchedField) and runtime.has_bfloat16()
+    return isinstance(model, (MarchedField, ProposedField)) and runtime.has_bfloat16()
 
 
 def load_field_run(scene: Scene, options: FieldOptions, folder: Path) -> FieldRun:
@@ -76,9 +77,9 @@ def field_in(state: dict, path: Path, scene: Scene, options: FieldOptions) -> Ra
 
 
 def _as_flags_say(model: RayModel, path: Path, options: FieldOptions) -> RayModel:
-    """The model. Raises InputError if a flag was given that asks for networks or samples of another size."""
+    """The model. Raises InputError if a flag was given that asks for other networks or samples."""
     for name, value in network_flags(model).items():
         wanted = getattr(options, name)
         if name in options.given and wanted != value:
-            raise InputError(f"--{name} {wanted} does not fit {path}, whose networks have {value}: drop the flag")
+            raise InputError(f"--{name} {wanted} does not fit {path}, a model with --{name} {value}: drop the flag")
     return model

@@ -7,20 +7,26 @@ from typing import Any
 import torch
 
 from datasets.scene import Scene, Split
+from methods.fields.exposure import Exposure
 from methods.fields.grid_start import initial_field
 from methods.fields.grid_steps import GridSteps
 from methods.fields.mip_steps import MipSteps
 from methods.fields.network_start import initial_cones, initial_networks
 from methods.fields.network_steps import NetworkSteps
 from methods.fields.options import FieldOptions
+from methods.fields.proposal_start import proposed, with_proposals
+from methods.fields.proposal_steps import ProposalSteps
 from methods.fields.ray_batches import RayBatches, rays_psnr
 from methods.fields.run import FieldRun, field_in, in_bfloat16, load_field
-from models.checks import check_number, check_truth
+from methods.fields.unbounded_start import contracted, unbounded_field
+from models.checks import check_number, check_tensors, check_truth
 from models.fields import field_from_state
 from models.marched_field import MarchedField
+from models.proposed_field import ProposedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
 from settings.errors import InputError
+from system import ranks
 from taichi_kernels import runtime
 from training import distributed
 from training.step_task import StepTask
@@ -55,6 +61,9 @@ class FieldTask(StepTask):
     def restore(self, state: dict) -> None:
         self._begin(field_from_state(state["field"]), check_truth("its bfloat16", state.get("bfloat16", False)))
         self.ray_steps.rays = check_number("its rays of a step", state["rays"], 1, 1 << 20, whole=True)
+        if (exposure := self.batches.exposure) is not None:
+            gains = {name: value.detach() for name, value in exposure.state_dict().items()}
+            exposure.load_state_dict(check_tensors(state["exposure"], gains))
         self.restore_steps(state)
 
     def _initial_model(self) -> RayModel:
@@ -67,12 +76,22 @@ class FieldTask(StepTask):
             model = initial_networks(scene, options, self.generator)
         elif options.field == "mip":
             model = initial_cones(scene, options, self.generator)
+        elif contracted(scene, options):
+            model = unbounded_field(scene, self.generator)
         else:
             model = initial_field(scene, options, self.generator)
+        if isinstance(model, MarchedField) and not options.ft_path and proposed(options, ndc=model.ndc is not None):
+            model = with_proposals(model, options.proposal_samples)
         if model.field_word != options.field_word:
             reflective = "reflective" in (model.field_word, options.field_word)
             way_out = f"{'drop' if options.ref_nerf else 'give'} --ref_nerf" if reflective else f"give --field {model.field_word}"
             raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: {way_out}")
+        made = "proposals" if isinstance(model, ProposedField) else "occupancy"
+        asked = options.sampler if options.proposals is None else "proposals"
+        if asked not in (None, made):
+            raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
+        if made == "proposals" and options.radiance_calls:
+            raise InputError(f"--ft_path {options.ft_path} holds a field sampled by proposals: drop --radiance_calls")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
             raise InputError(
                 f"--ft_path {options.ft_path} holds networks trained {'with' if not options.rvs else 'without'} "
@@ -88,15 +107,22 @@ class FieldTask(StepTask):
             model.radiance_samples = options.radiance_calls or 0
         model.set_bfloat16(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing behind it is ever visible
-        random = options.random_bkgd and scene.train.alpha is not None and not solid
+        sparse = scene.train.alpha is not None or (isinstance(model, (MarchedField, ProposedField)) and model.contracted)
+        random = options.random_bkgd and sparse and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
-        steps: Any = _STEPS.get(options.field, GridSteps)
+        steps: Any = ProposalSteps if isinstance(model, ProposedField) else _STEPS.get(options.field, GridSteps)
         self.ray_steps = steps(model, options, self.generator)
         self.optimizer = self.ray_steps.optimizer
+        if options.exposure:
+            self.batches.exposure = Exposure(len(scene.train)).to(device)
+            self.optimizer.add_param_group({"params": [*self.batches.exposure.parameters()]})
 
     def state(self) -> dict:
-        return super().state() | {"field": self.model.state(), "rays": self.ray_steps.rays, "bfloat16": self.model.in_bfloat16}
+        own = {"field": self.model.state(), "rays": self.ray_steps.rays, "bfloat16": self.model.in_bfloat16}
+        if self.batches.exposure is not None:
+            own["exposure"] = self.batches.exposure.state_dict()
+        return super().state() | own
 
     def warm_up(self) -> None:
         batch = self.batches.draw(64, torch.Generator().manual_seed(0))
@@ -106,12 +132,17 @@ class FieldTask(StepTask):
         self.model.render_rays(rays)
 
     def step(self) -> float:
+        exposure, values = self.batches.exposure, [0.0, 0.0, 0.0]
         self.optimizer.zero_grad(set_to_none=True)
-        values = [0.0, 0.0, 0.0]
         for loss, squared, cost in self.ray_steps.losses(self.run.step, self.batches):
             loss.backward()
             values = [values[0] + float(loss.detach()), values[1] + float(squared.detach()), values[2] + cost]
-        loss, squared, cost = distributed.all_reduce(list(self.model.parameters()), values)
+        if exposure is not None:
+            penalty = exposure.penalty() / ranks.count()
+            penalty.backward()
+            values[0] += float(penalty.detach())
+        learned = [value for group in self.optimizer.param_groups for value in group["params"]]
+        loss, squared, cost = distributed.all_reduce(learned, values)
         self.optimizer.step()
         self.ray_steps.after(cost)
         self.count(squared)

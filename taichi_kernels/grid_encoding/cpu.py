@@ -1,4 +1,4 @@
-"""CPU schedule of the feature grid: blocks of samples level by level, so that one level's rows stay in the cache.
+"""CPU schedule of the feature grid: each worker takes its samples level by level, so that one level's rows stay in the cache.
 
 Rows and weights of the corners of a few samples are worked out together, in local arrays, which the compiler vectorises; the
 reads and writes of the table that follow can't be.
@@ -14,8 +14,15 @@ import taichi as ti
 from taichi_kernels.grid_encoding.cell import array_types, corner_weight, inside, slope, slope_change, surroundings, weight_slope
 from taichi_kernels.runtime import WORKER_STRIDE
 
-BLOCK = 2048  # samples
 _LANES = 16  # samples whose corners are worked out together
+
+
+@ti.func
+def part_of(samples, worker, workers):
+    """The first of a worker's samples, and the one after its last. It has a multiple of the lanes, so that the same samples are
+    worked out together for any number of workers."""
+    count = (samples + workers * _LANES - 1) // (workers * _LANES) * _LANES
+    return ti.min(worker * count, samples), ti.min((worker + 1) * count, samples)
 
 
 @ti.func
@@ -48,9 +55,15 @@ def cells_of(positions: ti.template(), first, layout: ti.template(), level, arou
 
 
 @ti.func
-def fractions_of(fractions: ti.template(), i):
-    """The fraction (3,) of lane i."""
-    return ti.Vector([fractions[i], fractions[_LANES + i], fractions[2 * _LANES + i]])
+def lane(vectors: ti.template(), i):
+    """Lane i of vectors (3, lanes)."""
+    return ti.Vector([vectors[i], vectors[_LANES + i], vectors[2 * _LANES + i]])
+
+
+@ti.func
+def corners_in(values: ti.template(), i):
+    """Lane i of values (8, lanes) at corners."""
+    return ti.Vector([values[c * _LANES + i] for c in ti.static(range(8))])
 
 
 @cache
@@ -59,7 +72,6 @@ def kernels(dtype, features: int):
 
     The table gradient takes steps (N, 3) of the samples too: if `along`, it is of how fast features change along these.
     """
-    corners = ti.types.vector(8, dtype)
     many_rows, many_weights = ti.types.vector(8 * _LANES, ti.i32), ti.types.vector(8 * _LANES, dtype)
     many_fractions = ti.types.vector(3 * _LANES, dtype)
     row, points, rows, samples, layouts = array_types(dtype, features)
@@ -75,20 +87,17 @@ def kernels(dtype, features: int):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
                 around, weights = many_rows(0), many_weights(0.0)
-                start = turn // WORKER_STRIDE * BLOCK
-                while start < positions.shape[0]:
-                    end = ti.min(start + BLOCK, positions.shape[0])
-                    for level in range(layout.shape[0]):
-                        first = start
-                        while first < end:
-                            corners_of(positions, positions, first, layout, level, around, weights, False)
-                            for i in range(ti.min(_LANES, end - first)):
-                                total = row(0.0)
-                                for c in ti.static(range(8)):
-                                    total += weights[c * _LANES + i] * table[around[c * _LANES + i]]
-                                out[first + i, level] = total
-                            first += _LANES
-                    start += workers * BLOCK
+                start, end = part_of(positions.shape[0], turn // WORKER_STRIDE, workers)
+                for level in range(layout.shape[0]):
+                    first = start
+                    while first < end:
+                        corners_of(positions, positions, first, layout, level, around, weights, False)
+                        for i in range(ti.min(_LANES, end - first)):
+                            total = row(0.0)
+                            for c in ti.static(range(8)):
+                                total += weights[c * _LANES + i] * table[around[c * _LANES + i]]
+                            out[first + i, level] = total
+                        first += _LANES
 
     @ti.kernel
     def table_gradient(
@@ -123,22 +132,23 @@ def kernels(dtype, features: int):
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
-                around, fractions = many_rows(0), many_fractions(0.0)
-                start = turn // WORKER_STRIDE * BLOCK
-                while start < positions.shape[0]:
-                    end = ti.min(start + BLOCK, positions.shape[0])
-                    for level in range(layout.shape[0]):
-                        first = start
-                        while first < end:
-                            cells_of(positions, first, layout, level, around, fractions)
-                            for i in range(ti.min(_LANES, end - first)):
-                                s, g, values = first + i, grad[first + i, level], corners(0.0)
-                                for c in ti.static(range(8)):
-                                    values[c] = g.dot(table[around[c * _LANES + i]])
-                                slopes = slope(values, fractions_of(fractions, i))
-                                grad_positions[s] = grad_positions[s] + inside(positions[s], layout, level) * slopes
-                            first += _LANES
-                    start += workers * BLOCK
+                around, fractions, values = many_rows(0), many_fractions(0.0), many_weights(0.0)
+                start, end = part_of(positions.shape[0], turn // WORKER_STRIDE, workers)
+                for level in range(layout.shape[0]):
+                    first = start
+                    while first < end:
+                        cells_of(positions, first, layout, level, around, fractions)
+                        for i in range(ti.min(_LANES, end - first)):
+                            for c in ti.static(range(8)):
+                                values[c * _LANES + i] = grad[first + i, level].dot(table[around[c * _LANES + i]])
+                        for i in range(_LANES):
+                            found = slope(corners_in(values, i), lane(fractions, i))
+                            for a in ti.static(range(3)):
+                                fractions[a * _LANES + i] = found[a]
+                        for i in range(ti.min(_LANES, end - first)):
+                            s = first + i
+                            grad_positions[s] = grad_positions[s] + inside(positions[s], layout, level) * lane(fractions, i)
+                        first += _LANES
 
     @ti.kernel
     def gradient_change(
@@ -149,26 +159,35 @@ def kernels(dtype, features: int):
     ):
         for turn in range(workers * WORKER_STRIDE):
             if turn % WORKER_STRIDE == 0:
-                around, fractions = many_rows(0), many_fractions(0.0)
-                start = turn // WORKER_STRIDE * BLOCK
-                while start < positions.shape[0]:
-                    end = ti.min(start + BLOCK, positions.shape[0])
-                    for level in range(layout.shape[0]):
-                        first = start
-                        while first < end:
-                            cells_of(positions, first, layout, level, around, fractions)
-                            for i in range(ti.min(_LANES, end - first)):
-                                s, total, values = first + i, row(0.0), corners(0.0)
-                                fraction = fractions_of(fractions, i)
-                                cells = inside(positions[s], layout, level)
-                                step, g = cells * steps[s], grad[s, level]
-                                for c in ti.static(range(8)):
-                                    of_corner = table[around[c * _LANES + i]]
-                                    values[c] = g.dot(of_corner)
-                                    total += weight_slope(c, fraction, step) * of_corner
-                                change[s] = change[s] + cells * slope_change(values, fraction, step)
-                                out[s, level] = total
-                            first += _LANES
-                    start += workers * BLOCK
+                around, fractions, values = many_rows(0), many_fractions(0.0), many_weights(0.0)
+                moves, slopes = many_fractions(0.0), many_weights(0.0)
+                start, end = part_of(positions.shape[0], turn // WORKER_STRIDE, workers)
+                for level in range(layout.shape[0]):
+                    first = start
+                    while first < end:
+                        cells_of(positions, first, layout, level, around, fractions)
+                        for i in range(_LANES):
+                            sample = ti.min(first + i, positions.shape[0] - 1)
+                            step = inside(positions[sample], layout, level) * steps[sample]
+                            for a in ti.static(range(3)):
+                                moves[a * _LANES + i] = step[a]
+                        for i in range(_LANES):
+                            for c in ti.static(range(8)):
+                                slopes[c * _LANES + i] = weight_slope(c, lane(fractions, i), lane(moves, i))
+                        for i in range(ti.min(_LANES, end - first)):
+                            total, g = row(0.0), grad[first + i, level]
+                            for c in ti.static(range(8)):
+                                of_corner = table[around[c * _LANES + i]]
+                                values[c * _LANES + i] = g.dot(of_corner)
+                                total += slopes[c * _LANES + i] * of_corner
+                            out[first + i, level] = total
+                        for i in range(_LANES):
+                            found = slope_change(corners_in(values, i), lane(fractions, i), lane(moves, i))
+                            for a in ti.static(range(3)):
+                                moves[a * _LANES + i] = found[a]
+                        for i in range(ti.min(_LANES, end - first)):
+                            s = first + i
+                            change[s] = change[s] + inside(positions[s], layout, level) * lane(moves, i)
+                        first += _LANES
 
     return encode, table_gradient, position_gradient, gradient_change

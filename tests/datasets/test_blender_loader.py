@@ -56,8 +56,9 @@ def test_order_and_names_are_those_of_the_file(tmp_path):
 def test_depth_and_normal_maps_beside_the_images_are_not_views(tmp_path):
     write_scene(tmp_path)
     picture(8, 6).save(tmp_path / "test/r_0_depth_0000.png")
-    picture(3, 3).save(tmp_path / "test/r_0_normal.png")
-    assert load(tmp_path).test.names == ["r_0", "r_1"]
+    picture(3, 3).save(tmp_path / "test/r_0_normal_0001.png")  # NeRF-synthetic's, in the camera's axes
+    scene = load(tmp_path)
+    assert scene.test.normals is None and scene.test.names == ["r_0", "r_1"]
 
 
 @pytest.mark.parametrize("written", ["train/r_0.png", "./train/r_0.png", ".\\train\\r_0", "train/r_0"])

@@ -20,7 +20,7 @@ from methods.points.options import PointOptions
 from tests.damage import MANY, damaged_bytes, damaged_text, sound_or_told
 from tests.datasets.written_photos import around, facing, write_colmap, write_llff, write_transforms
 from tests.datasets.written_pictures import png, tiff
-from tests.datasets.written_scene import write_scene
+from tests.datasets.written_scene import write_multiscale, write_scene
 
 SIZE = 12, 9
 LENS = {"fl_x": 26.0, "fl_y": 25.0, "cx": 16.6, "cy": 10.5}
@@ -94,6 +94,7 @@ def test_pictures(tmp_path_factory, name):
 
 SCENES = {
     "blender": (write_scene, ["transforms_train.json", "transforms_test.json"], {}),
+    "multiscale": (write_multiscale, ["metadata.json"], {}),
     "nerfstudio": (
         lambda folder: write_transforms(folder, around(3), size=(32, 22), lens=LENS, aabb_scale=2, k1=0.01),
         ["transforms.json"],

@@ -43,6 +43,25 @@ def write_scene(folder: Path, counts=None, size=(8, 6), mode="RGBA", extension="
     return folder
 
 
+def write_multiscale(folder: Path, **changes) -> Path:
+    """A multi-scale scene: four views a split at 16 x 12 and 8 x 6 px, focal lengths 16 and 8 px. changes: to the train lists."""
+    splits = {}
+    for split in ("train", "val", "test"):
+        (folder / f"images_{split}").mkdir(parents=True)
+        lists = {key: [] for key in ("file_path", "cam2world", "width", "height", "focal", "label", "near", "far", "lossmult")}
+        for view in range(4):
+            for label, scale in enumerate((1, 2)):
+                file = f"images_{split}/{view:03d}_d{label}.png"
+                picture(16 // scale, 12 // scale, shade=view).save(folder / file)
+                values = (file, pose(view), 16 // scale, 12 // scale, 16 / scale, label, 2.0, 6.0, 4.0**label)
+                for key, value in zip(lists, values, strict=True):
+                    lists[key].append(value)
+        splits[split] = lists
+    splits["train"] |= changes
+    (folder / "metadata.json").write_text(json.dumps(splits))
+    return folder
+
+
 def save(folder: Path, split: str, content) -> None:
     (folder / f"transforms_{split}.json").write_text(json.dumps(content))
 

@@ -6,13 +6,21 @@ import torch
 from models.grid_field import GridField, GridShape
 from models.layers import density_of
 from models.voxel_field import VoxelField, VoxelShape
-from taichi_kernels import runtime
+from tests.reference import grid_encoding as twin
 
-BOX = torch.tensor([[-1.0, -1, -1], [1, 1, 1]])
+BOX = torch.tensor([[-1.0, -2, 0], [1, 2, 5]])
 FIELDS = [
     lambda: GridField(BOX, GridShape(levels=2, features=2, coarsest=4, finest=8, log2_rows=8, hidden=8), torch.Generator()),
     lambda: VoxelField(BOX, VoxelShape(2, 4, density_log2_rows=8, levels=2, finest=8, log2_rows=8), torch.Generator()),
 ]
+
+
+def contracted() -> GridField:
+    shape = GridShape(levels=2, features=2, coarsest=4, finest=8, log2_rows=8, hidden=8, contracted=True)
+    return GridField(BOX, shape, torch.Generator())
+
+
+every_field = pytest.mark.parametrize("make", [*FIELDS, contracted], ids=["grid", "voxels", "contracted"])
 
 
 def random_field(make, device, dtype=torch.float32):
@@ -20,7 +28,9 @@ def random_field(make, device, dtype=torch.float32):
     with torch.no_grad():
         for values in field.parameters():
             values.copy_(torch.rand(values.shape, generator=torch.Generator().manual_seed(0)) - 0.3)
-    positions = 2 * torch.rand(20, 3, generator=torch.Generator().manual_seed(1)) - 1
+    reach = 3 if make is contracted else 1  # three times the box: most positions lie outside
+    units = reach * (torch.rand(20, 3, generator=torch.Generator().manual_seed(1)) - 0.5) + 0.5
+    positions = BOX[0] + units * (BOX[1] - BOX[0])
     return field, positions.to(device, dtype).requires_grad_()
 
 
@@ -36,7 +46,7 @@ def test_a_second_derivative_through_a_network_raises(device):
         loss.backward()
 
 
-@pytest.mark.parametrize("make", FIELDS, ids=["grid", "voxels"])
+@every_field
 def test_the_gradient_of_the_log_density_is_that_of_autograd(device, make):
     field, positions = random_field(make, device)
     (expected,) = torch.autograd.grad(torch.log(field.density(positions)).sum(), positions)
@@ -45,21 +55,50 @@ def test_the_gradient_of_the_log_density_is_that_of_autograd(device, make):
         torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-4)
 
 
-@pytest.mark.parametrize("make", FIELDS, ids=["grid", "voxels"])
-def test_a_loss_on_normals_has_gradients_to_the_parameters(device, make):
+@every_field
+def test_the_gradient_of_the_log_density_is_that_of_differences(device, make):
+    """In double precision, per world unit along each axis."""
+    field, positions = random_field(make, device, torch.float64)
+    with torch.no_grad():
+        found = field.log_density_gradient(positions)
+        for axis, step in enumerate(1e-6 * torch.eye(3, dtype=torch.float64, device=device)):
+            change = torch.log(field.density(positions + step)) - torch.log(field.density(positions - step))
+            torch.testing.assert_close(found[:, axis], change / 2e-6, atol=1e-6, rtol=1e-5)
+
+
+def test_derivatives_of_the_gradient_are_those_of_the_twin(device):
+    """A loss on slopes, through autograd of plain Torch."""
+    field, positions = random_field(FIELDS[0], device, torch.float64)
+    leaves = [positions, field.table, field.hidden, field.out]
+    found = torch.autograd.grad(field.log_density_gradient(positions).square().sum(), leaves)
+    units = (positions - field.box[0]) / (field.box[1] - field.box[0])
+    raw = torch.relu(twin.encode_grid(units, field.table, field.layout) @ field.hidden.T) @ field.out[0]
+    (slopes,) = torch.autograd.grad(raw.sum(), positions, create_graph=True)
+    for ours, theirs in zip(found, torch.autograd.grad(slopes.square().sum(), leaves), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-8 * float(theirs.abs().max()), rtol=0)
+
+
+def test_the_gradient_stays_in_single_precision(device):
+    field, positions = random_field(FIELDS[0], device)
+    expected = field.log_density_gradient(positions)
+    field.in_bfloat16 = True
+    found = field.log_density_gradient(positions)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
+@every_field
+def test_a_loss_on_normals_has_gradients_to_parameters_and_positions(device, make):
     """In double precision, by differences."""
-    if runtime.device() == "vulkan":
-        pytest.skip("Vulkan has no exp of float64")
     field, positions = random_field(make, device, torch.float64)
     names = [name for name, values in field.named_parameters() if name in ("table", "hidden", "out", "voxels")]
 
-    def slopes(*values):
+    def slopes(positions, *values):
         return torch.func.functional_call(
             _Slopes(field), {f"field.{n}": v for n, v in zip(names, values, strict=True)}, (positions,)
         )
 
     leaves = [field.get_parameter(name).detach().requires_grad_() for name in names]
-    assert torch.autograd.gradcheck(slopes, leaves, atol=1e-5, fast_mode=True)
+    assert torch.autograd.gradcheck(slopes, [positions, *leaves], atol=1e-5, fast_mode=True)
 
 
 class _Slopes(torch.nn.Module):

@@ -142,3 +142,34 @@ def test_speed_is_measured_on_all_views_or_on_spread_ones_where_rendering_is_slo
     speed = measure_speed(model, split, "black", seconds_per_view=2.4)  # 15 s pay for 3 passes of 2 views
     assert speed.views == 2
     assert model.rendered == [0, 0, 2, 0, 2, 0, 2]
+
+
+def turned(degrees: float) -> torch.Tensor:
+    """A 2 x 2 picture of unit vectors, turned from z towards x."""
+    angle = math.radians(degrees)
+    return torch.tensor([math.sin(angle), 0, math.cos(angle)]).expand(2, 2, 3).clone()
+
+
+def test_normals_error_is_the_mean_angle_where_both_alphas_are():
+    true, ones = turned(0), torch.ones(2, 2)
+    assert metrics.normal_error(turned(30), ones, true, ones) == pytest.approx(30, abs=1e-4)
+    assert metrics.normal_error(turned(0.01), ones, true, ones) == pytest.approx(0.01, abs=1e-5)
+    assert metrics.normal_error(true, ones, true, ones) == 0
+    predicted = torch.stack([turned(10)[0], turned(40)[0]])
+    alpha, true_alpha = torch.tensor([[1.0, 0.5], [0.0, 0.5]]), torch.tensor([[1.0, 1.0], [1.0, 0.5]])
+    weights = torch.tensor([1, 0.5, 0, 0.25])
+    expected = (10 * (1 + 0.5) + 40 * 0.25) / float(weights.sum())
+    assert metrics.normal_error(3 * predicted, alpha, true, true_alpha) == pytest.approx(expected, abs=1e-4)
+
+
+def test_normals_that_are_missing_are_skipped_or_wrong():
+    true, ones = turned(0), torch.ones(2, 2)
+    predicted = turned(20)
+    true[0, 0] = 0  # no true normal: not counted
+    predicted[0, 0] = torch.tensor([0, 0, -1.0])
+    assert metrics.normal_error(predicted, ones, true, ones) == pytest.approx(20, abs=1e-4)
+    predicted[0, 1], predicted[1, 0] = 0, math.nan
+    assert metrics.normal_error(predicted, ones, true, ones) == pytest.approx((90 + 90 + 20) / 3, abs=1e-4)
+    assert metrics.normal_error(predicted, 0 * ones, true, ones) is None
+    with pytest.raises(ValueError, match="differ in shape"):
+        metrics.normal_error(predicted, ones[:1], true, ones)

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.normal_maps import encoded_normals
 from datasets.scales import at_scales
 from models.rendering import Rendering
 from reporting import closing_lines, four_lines, report
@@ -341,3 +343,44 @@ def test_views_of_several_sizes_have_figures_by_size(tmp_path):
     assert "PSNR by size: full: 20.00 dB, 1/2: 26.02 dB, 1/4: 32.04 dB, 1/8: 38.06 dB" in lines
     page = (tmp_path / "report.html").read_text()
     assert "By size" in page and "26.02" in page
+
+
+class ModelWithNormals(FakeModel):
+    """Its normals are turned by 12.3 degrees from the split's, which are z everywhere."""
+
+    def render(self, cameras, view, background, with_depth=True, antialias=True, with_normal=False) -> Rendering:
+        rendering = super().render(cameras, view, background, with_depth, antialias, with_normal)
+        if with_normal:
+            turn = math.radians(12.3)
+            rendering.normal = torch.tensor([0, math.sin(turn), math.cos(turn)]).expand_as(rendering.image)
+        return rendering
+
+
+def split_with_normals():
+    split = small_split(2)
+    upward = np.broadcast_to(encoded_normals(np.array([0.0, 0, 1])), (2, 24, 36, 3))
+    return replace(split, normals=upward)
+
+
+def test_the_normals_error_is_in_the_report(tmp_path):
+    split = split_with_normals()
+    written = report(fake_run(tmp_path, evaluation=split, model=ModelWithNormals(split)))
+    assert written["figures"]["normal_degrees"] == pytest.approx(12.3, abs=0.35)  # 8 bits
+    assert [view["normal_degrees"] for view in written["views"]] == [pytest.approx(written["figures"]["normal_degrees"])] * 2
+    text = f"{written['figures']['normal_degrees']:.1f}°"
+    assert f"\nnormals: mean angular error {text}\n" in closing_lines(written, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"<dt>Normals, mean angular error</dt><dd>{text}</dd>" in page and "Normals (°)" in page
+    assert any("weighted by the true alpha times the rendered one" in note for note in written["notes"])
+
+
+def test_a_report_says_that_normals_were_not_measured(tmp_path):
+    split = split_with_normals()
+    written = report(fake_run(tmp_path / "a", evaluation=split))
+    assert written["figures"]["normal_degrees"] is None
+    assert "Normals were not measured: the model has none." in written["notes"]
+    assert "normals:" not in closing_lines(written, tmp_path)
+    assert "Normals," not in (tmp_path / "a/report.html").read_text(encoding="utf-8")
+    plain = small_split(2)
+    written = report(fake_run(tmp_path / "b", evaluation=plain, model=ModelWithNormals(plain), normal_maps=True))
+    assert "Normals were not measured: the data have none." in written["notes"]

@@ -24,6 +24,20 @@ MLP = {
 }
 RVS = MLP | {"rvs": True, "fine_density": "own", "lrate_coarse": 5e-5, "N_samples": 32, "i_testset": 25000}
 CROPPED = {"no_batching": True, "lrate_decay": 500, "precrop_iters": 500, "precrop_frac": 0.5}
+MIP = {
+    "method": "nerf",
+    "protocol": "standard",
+    "field": "mip",
+    "img_s": 0,
+    "no_batching": True,
+    "N_iters": 1_000_000,
+    "N_rand": 4096,
+    "N_samples": 128,
+    "multires": 16,
+    "multires_views": 4,
+    "lrate": 5e-4,
+    "i_weights": "10000",
+}
 FILES = {  # suffix of a file's name: (the scenes, the differences from the defaults)
     "": [
         (SYNTHETIC, {"method": "nerf", "protocol": "standard", "img_s": 400}),
@@ -37,6 +51,7 @@ FILES = {  # suffix of a file's name: (the scenes, the differences from the defa
         (SYNTHETIC, RVS | CROPPED | {"img_s": 0}),
         (("fern", "flower", "horns", "trex"), RVS | {"factor": 4, "llffhold": 8}),
     ],
+    "_mip": [(SYNTHETIC, MIP)],
 }
 CASES = [
     (f"{scene}{suffix}.txt", scene, given) for suffix, groups in FILES.items() for scenes, given in groups for scene in scenes
@@ -44,7 +59,7 @@ CASES = [
 
 
 def test_all_names_that_were_files_once_are_here():
-    assert len(CASES) + len([*CONFIGS.glob("*_points.txt")]) == 52
+    assert sum("_mip" not in name for name, _, _ in CASES) + len([*CONFIGS.glob("*_points.txt")]) == 52
 
 
 @pytest.mark.parametrize(("name", "scene", "given"), CASES)

@@ -15,6 +15,7 @@ from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots, draw_from_samples
 from taichi_kernels.photometric import photometric_loss
 from taichi_kernels.projection import pack_camera, project_points
+from taichi_kernels.proposals import proposal_bound
 from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.splatting import splat, splat_packed
 
@@ -89,6 +90,7 @@ OPS: dict[str, tuple[Callable, dict[str, Tensor]]] = {
         lambda d, roughness: encode_reflections(d, roughness, 3),
         {"directions": torch.nn.functional.normalize(rand(9, 3), dim=1), "roughness": rand(9, seed=1)},
     ),
+    "proposal_bound": (lambda w: proposal_bound(knots().to(w), w, knots().to(w)), {"weights": rand(RAYS, SAMPLES)}),
     "encode_directions": (lambda d: encode_directions(d, 3), {"directions": torch.nn.functional.normalize(rand(9, 3), dim=1)}),
     "photometric_loss": (lambda image: photometric_loss(image, rand(7, 8, 3, seed=5).to(image)), {"image": rand(7, 8, 3)}),
 }

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from taichi_kernels import runtime
 from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
-from taichi_kernels.grid_encoding.cpu import BLOCK
 from tests.reference import grid_encoding as twin
 from tests.taichi_kernels.test_grid_encoding import HASHED, LAYOUTS, inputs
 
@@ -32,7 +32,7 @@ def close(ours, theirs, *, jumps=1e-3, tolerance=1e-4):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("features, count", [(4, 3 * BLOCK + 5), (1, 100), (2, BLOCK)])
+@pytest.mark.parametrize("features, count", [(4, 6149), (1, 100), (2, 2048)])
 def test_agrees_with_twin(device, layout, features, count):
     results = []
     steps = torch.randn(count, 3, generator=torch.Generator().manual_seed(9)).to(device)
@@ -73,6 +73,36 @@ def test_second_derivatives_of_a_loss_on_slopes_agree_with_twin(device):
         results.append([positions.grad, weights.grad, table.grad])
     for ours, theirs in zip(*results, strict=True):
         assert close(ours, theirs, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("count", [5, 1003])
+def test_the_number_of_workers_changes_no_bit(device, monkeypatch, count):
+    """Features, their gradients, and the gradients of these; more workers than samples, too."""
+    if runtime.is_gpu():
+        pytest.skip("the GPU schedule has no workers")
+    results = []
+    for workers in (1, 2, 3, 19):
+        monkeypatch.setattr(runtime, "workers", lambda workers=workers: workers)
+        positions, table, weights = leaves(HASHED, count, 4, torch.float32, device)
+        features = encode_grid(positions, table, HASHED)
+        (slopes,) = torch.autograd.grad((features * weights).sum(), positions, create_graph=True)
+        found = [features, slopes, *torch.autograd.grad(slopes.square().sum() + features.sum(), [positions, table, weights])]
+        results.append(found)
+    for found in results[1:]:
+        assert all(torch.equal(ours, one) for ours, one in zip(found, results[0], strict=True))
+
+
+def test_the_gradient_to_the_table_can_be_differentiated(device):
+    """In positions and in the features' gradients, on which it depends; beside another loss, and against the twin."""
+    results = []
+    for function in (encode_grid, twin.encode_grid):
+        positions, table, weights = leaves(SMALL[1], 50, 2, torch.float64, device, seed=2)
+        features = function(positions, table, SMALL[1])
+        (rows,) = torch.autograd.grad((features * weights).sum(), table, create_graph=True)
+        loss = rows.square().sum() + features.sum()
+        results.append(torch.autograd.grad(loss, [positions, weights, table]))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6 * float(theirs.abs().max()), rtol=0)
 
 
 def test_a_third_derivative_raises(device):

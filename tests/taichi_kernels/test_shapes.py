@@ -11,6 +11,7 @@ from jaxtyping import Int32, Int64, TypeCheckError, UInt8, jaxtyped
 from torch import Tensor
 
 from taichi_kernels.compositing import composite
+from taichi_kernels.dilation import dilate
 from taichi_kernels.directions import encode_directions
 from taichi_kernels.distortion import distortion
 from taichi_kernels.frequencies import encode_frequencies
@@ -21,6 +22,7 @@ from taichi_kernels.integrated_frequencies import encode_gaussians
 from taichi_kernels.inverse_transform import draw_from_knots, draw_from_samples
 from taichi_kernels.photometric import photometric_loss
 from taichi_kernels.projection import project_points
+from taichi_kernels.proposals import interlevel_loss, proposal_bound
 from taichi_kernels.rays import box_intersection, camera_rays, to_ndc
 from taichi_kernels.reflections import encode_reflections
 from taichi_kernels.sampling import inverse_cdf
@@ -118,6 +120,23 @@ def from_histogram(edges: F32[Tensor, "R K"], weights: F32[Tensor, "R B"], unifo
 
 
 @typed
+def dilated(edges: F32[Tensor, "R 5"], weights: F32[Tensor, "R 4"]) -> tuple[F32[Tensor, "R 13"], F32[Tensor, "R 12"]]:
+    return dilate(edges, weights, 0.1)
+
+
+@typed
+def bounds_of(edges: F32[Tensor, "R K1"], weights: F32[Tensor, "R K"], field_edges: F32[Tensor, "R N1"]) -> F32[Tensor, "R 6"]:
+    return proposal_bound(edges, weights, field_edges)
+
+
+@typed
+def interlevel(
+    edges: F32[Tensor, "R K1"], weights: F32[Tensor, "R K"], field_edges: F32[Tensor, "R N1"], field_weights: F32[Tensor, "R N"]
+) -> F32[Tensor, "R N"]:
+    return interlevel_loss(edges, weights, field_edges, field_weights)
+
+
+@typed
 def grid_features(positions: F32[Tensor, "N 3"], table: F32[Tensor, "T 2"]) -> F32[Tensor, "N 4"]:
     return encode_grid(positions, table, LAYOUT)
 
@@ -197,7 +216,10 @@ CASES = {
     "see": lambda: (visible, *packed(), torch.ones(4)),
     "draw_from_knots": lambda: (drawn_from_knots, knots(), torch.rand(4, 7), uniforms()),
     "draw_from_samples": lambda: (drawn_from_samples, *packed(), uniforms()),
+    "dilate": lambda: (dilated, knots()[:, :5], torch.rand(4, 4)),
     "inverse_cdf": lambda: (from_histogram, knots(), torch.rand(4, 6), uniforms()),
+    "proposal_bound": lambda: (bounds_of, uniforms(), torch.rand(4, 2), knots()),
+    "interlevel_loss": lambda: (interlevel, uniforms(), torch.rand(4, 2), knots(), torch.rand(4, 6)),
     "encode_grid": lambda: (grid_features, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2)),
     "grid_gradient": lambda: (grid_slopes, torch.rand(5, 3), torch.rand(LAYOUT.rows, 2), torch.rand(5, 4)),
     "encode_reflections": lambda: (reflections, torch.nn.functional.normalize(torch.rand(5, 3), dim=1), torch.rand(5)),

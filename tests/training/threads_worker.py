@@ -38,6 +38,7 @@ MIP_FLAGS = ("N_rand", "N_samples", "multires", "N_iters", "netdepth", "netwidth
 TRAININGS = {
     "points": {"method": "points", "epochs": 5, "max_points": 40_000, "data_r": 0.5},
     "grid": {"N_rand": 4001, "N_iters": 14, "mixed_precision": True},
+    "proposals": {"sampler": "proposals", "proposals": "32,15,7", "N_rand": 2001, "N_iters": 14, "mixed_precision": True},
     "voxels": {"field": "voxels", "N_rand": 4001, "N_iters": 14, "mixed_precision": False},
     "mlp": NETWORK | {"mixed_precision": False},
     "mlp in bfloat16": NETWORK | {"mixed_precision": True},

@@ -21,3 +21,7 @@ def small_steps(monkeypatch):
     monkeypatch.setattr("methods.fields.grid_start._SHAPES", shapes)
     monkeypatch.setattr("methods.fields.grid_start.CELLS", 32)
     monkeypatch.setattr("methods.fields.grid_start._NDC_STEPS", 128)
+    monkeypatch.setattr("methods.fields.unbounded_start._shape", lambda finest: GridShape(**small, contracted=True))
+    monkeypatch.setattr("methods.fields.proposal_start._FINEST", 32)
+    monkeypatch.setattr("methods.fields.proposal_steps.SAMPLES", 1 << 12)
+    monkeypatch.setattr("methods.fields.unbounded_start.CELLS", 32)

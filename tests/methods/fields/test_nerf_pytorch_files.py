@@ -16,6 +16,9 @@ from tests.scenes import sphere_scene
 MLP = FieldOptions(field="mlp", N_samples=8, N_importance=8, use_viewdirs=True, basedir="unused")
 
 
+FLAGS = ("field", "N_samples", "N_importance", "use_viewdirs", "multires")
+
+
 def networks():
     g = torch.Generator().manual_seed(0)
     return [nerf_pytorch.random_state(g, depth=2, width=16, octaves=4, direction_octaves=2) for _ in range(2)]
@@ -57,6 +60,16 @@ def test_a_network_that_was_saved_alone(tmp_path):
     assert torch.equal(picture(tmp_path / "alone.pt", N_importance=0), picture(tmp_path / "plain.tar", N_importance=0))
     with pytest.raises(InputError, match=r"alone\.pt: --N_importance 8: a fine network needs weights.*drop the flag"):
         picture(tmp_path / "alone.pt")
+
+
+def test_weights_alone_are_shown_without_any_flag_of_networks(tmp_path):
+    """--render_only --ft_path 200000.tar: --field is still grid. A ray has 64 samples, as in nerf-pytorch."""
+    coarse, _ = networks()
+    torch.save({COARSE: coarse, FINE: None}, tmp_path / "200000.tar")
+    asked = picture(tmp_path / "200000.tar", N_samples=64, N_importance=0)
+    for field in ("grid", "voxels"):
+        plain = FieldOptions(field=field, basedir="unused")
+        assert torch.equal(picture(tmp_path / "200000.tar", **{name: getattr(plain, name) for name in FLAGS}), asked)
 
 
 def test_networks_that_cannot_be_told_apart_are_reported(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from datasets.scales import at_scales
 from methods.fields import mip_steps, network_steps
 from methods.fields.network_start import network_flags
 from methods.fields.options import FieldOptions
@@ -27,12 +28,12 @@ def gradients(flags) -> tuple[torch.Tensor, int]:
     return torch.cat([value.grad.flatten() for value in made.model.parameters()]), len(losses)
 
 
-@pytest.mark.parametrize("flags", [NETWORK, NETWORK | {"N_importance": 0}, RVS, MIP])
+@pytest.mark.parametrize("flags", [NETWORK, NETWORK | {"N_importance": 0}, RVS, RVS | {"fine_density": "own"}, MIP])
 def test_a_step_in_parts_has_the_same_gradients(monkeypatch, flags):
     whole, parts = gradients(flags)
     assert parts == 1
     for module in (network_steps, mip_steps):
-        monkeypatch.setattr(module, "LEARNED_AT_ONCE", 1000)
+        monkeypatch.setattr(module, "samples_at_once", lambda device: 1000)
     found, parts = gradients(flags)
     assert parts > 1
     torch.testing.assert_close(found, whole, atol=1e-4 * float(whole.abs().max()), rtol=1e-3)
@@ -72,17 +73,23 @@ def test_another_field_is_told_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "wrong"), [(NETWORK, "netdepth_fine"), (NETWORK, "N_samples"), (MIP, "netwidth"), (MIP, "multires")]
+    ("flags", "wrong"),
+    [
+        (NETWORK, "netdepth_fine"),
+        (NETWORK, "N_samples"),
+        (NETWORK, "N_importance"),
+        (RVS, "netwidth"),
+        (MIP, "netwidth"),
+        (MIP, "multires"),
+    ],
 )
 def test_flags_that_do_not_fit_saved_networks_are_refused(tmp_path, flags, wrong):
     trained = run(tmp_path / "run", **flags | {"N_iters": 2})
     save_weights(tmp_path, trained.weights())
     settings = flags | {"ft_path": str(tmp_path / "weights.pt")}
     options = replace(OPTIONS, **settings)
-    assert (
-        network_flags(trained.model).items()
-        <= {name: getattr(options.complete(), name) for name in network_flags(trained.model)}.items()
-    )
+    flagged = {name: getattr(options.complete(), name) for name in network_flags(trained.model)}
+    assert all(flagged[name] in (None, value) for name, value in network_flags(trained.model).items())
     fits = replace(options, given=frozenset(flags))
     scene = sphere_scene("white")
     FieldTask(scene, scene.test, fits.complete()).start()
@@ -94,17 +101,30 @@ def test_flags_that_do_not_fit_saved_networks_are_refused(tmp_path, flags, wrong
 
 
 def test_mip_nerf_counts_pixels_by_their_area():
-    """The views at half of the size count as much as the large ones, though they have a quarter of the pixels."""
+    """sum(area squares) / sum(area): a pixel of a picture of half the size counts four times. The PSNR counts all alike."""
     scene = sphere_scene("white")
-    small = scene.train.shrunk(2)
-    made = FieldTask(scene, scene.test, replace(OPTIONS, **MIP).complete())
+    scene = replace(scene, train=at_scales(scene.train, (1, 2)))
+    made = FieldTask(scene, scene.test, replace(OPTIONS, **MIP | {"perturb": 0.0}).complete())
     made.start()
-    one = made.batches.mean_area
-    assert one == pytest.approx(float(1 / scene.train.cameras.intrinsics[0, 0, 0] ** 2))
-    scene = replace(scene, train=small)
-    halved = FieldTask(scene, scene.test, replace(OPTIONS, **MIP).complete())
-    halved.start()
-    assert halved.batches.mean_area == pytest.approx(4 * one, rel=0.05)
+    batch = made.batches.draw_for(0, 128, made.options, torch.Generator().manual_seed(made.options.seed))
+    areas = (batch.rays.radii / batch.rays.radii.min()) ** 2
+    assert 5 < (areas > 2).sum() < 120
+    first, second = (batch.error(seen).square().mean(1) for seen in made.model.trace(batch.rays))
+    made.generator.manual_seed(made.options.seed)
+    ((loss, squared, _),) = made.ray_steps.losses(0, made.batches)
+    expected = (areas * (second + 0.1 * first)).sum() / areas.sum()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5) and squared.item() == pytest.approx(second.mean().item())
+    assert abs(expected - (second + 0.1 * first).mean()) > 1e-3 * expected
+
+
+def test_switches_that_do_not_fit_saved_networks_are_refused(tmp_path):
+    trained = run(tmp_path / "run", **RVS | {"N_iters": 2})
+    save_weights(tmp_path, trained.weights())
+    settings = RVS | {"ft_path": str(tmp_path / "weights.pt"), "given": frozenset(RVS)}
+    assert same(shown(tmp_path, **settings).model, trained.model)
+    for name, value in {"use_viewdirs": False, "i_embed": -1, "fine_density": "own", "samples_union": False}.items():
+        with pytest.raises(InputError, match=f"--{name} {value} does not fit .*: drop the flag"):
+            shown(tmp_path, **settings | {name: value, "given": frozenset(RVS | {name: value})})
 
 
 def test_complete_options_of_every_field_have_all_values():

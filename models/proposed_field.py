@@ -1,0 +1,176 @@
+"""A radiance field that is sampled where small proposal fields found density."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.antialiasing import PixelSize, pixel_size_from
+from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
+from models.grid_field import GridField, GridShape
+from models.normals import density_normals
+from models.proposal_field import ProposalField, ProposalShape
+from models.proposal_sampler import Intervals, Proposal, ProposalSampler, weights_of
+from models.ray_model import RayModel
+from models.rays import Ndc, Rays, ndc_from
+from models.volume import RayRendering
+from taichi_kernels.compositing import Composite, composite
+from taichi_kernels.directions import encode_directions
+
+_AT_ONCE = 4096  # rays that are rendered at a time: their samples stay in the processor's cache
+_SHOWN = 1 / 1024  # weight below which a sample's colour does not change an 8-bit picture
+
+
+class Traced(NamedTuple):
+    """R rays, H of which meet the field's box, as training needs them."""
+
+    composite: Composite  # (R, ...); its weights (H, N)
+    intervals: Intervals  # (H, ...)
+    proposals: list[Proposal]  # (H, ...)
+
+
+class ProposedField(RayModel):
+    """A grid field and the proposals that choose its samples: the model of `--field grid --sampler proposals`."""
+
+    field_word = "grid"
+    saved_as = "proposals"  # the name of this model's states
+
+    def __init__(self, field: GridField, sampler: ProposalSampler, ndc: Ndc | None = None, pixel: PixelSize | None = None):
+        super().__init__(ndc)
+        self.field, self.sampler, self.pixel = field, sampler, pixel
+
+    @property
+    def radiance_samples(self) -> int:
+        """0: every sample evaluates the radiance."""
+        return 0
+
+    @radiance_samples.setter
+    def radiance_samples(self, count: int) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # refuses values
+        if count:
+            raise ValueError("its samples are drawn by proposals")
+
+    @property
+    def contracted(self) -> bool:
+        """Whether the field covers all of space, and not only the box."""
+        return self.field.shape.contracted
+
+    def state(self, *, training: bool = True) -> dict:
+        """The model as plain tensors and numbers; all of it is needed to render it."""
+        sampler = self.sampler
+        settings = {
+            "shape": self.field.settings(),
+            "proposals": [field.settings() for field in sampler.fields if isinstance(field, ProposalField)],
+            "counts": sampler.counts,
+            "span": (sampler.near, sampler.far, sampler.offset),
+            "ndc": self.ndc and tuple(self.ndc),
+            "pixel": self.pixel and tuple(self.pixel),
+        }
+        tensors = {name: value.detach().cpu() for name, value in self.state_dict().items()}
+        return {"kind": self.saved_as, "tensors": tensors, "settings": settings}
+
+    def describe(self) -> str:
+        """The field's size, in words."""
+        counts = self.sampler.counts
+        return f"{self.field.describe()}; {' + '.join(map(str, counts[:-1]))} samples of proposals, {counts[-1]} of the field"
+
+    @staticmethod
+    def from_state(state: dict) -> "ProposedField":
+        """The model of `state`. Raises ValueError for one that this version did not write."""
+        try:
+            return ProposedField._from_state(state)
+        except ValueError as problem:
+            raise ValueError(f"it holds no field of this version: {problem}") from problem
+
+    @staticmethod
+    def _from_state(state: dict) -> "ProposedField":
+        check_mapping("its field", state, ("settings", "tensors"))
+        settings = check_mapping("its settings", state["settings"], ("shape", "proposals", "counts", "span"))
+        shape = check_record(GridShape, settings["shape"], "its shape")
+        if not isinstance(settings["proposals"], list) or not settings["proposals"]:
+            raise ValueError("its proposals are not a list")
+        proposals = [check_record(ProposalShape, each, "its proposals") for each in settings["proposals"]]
+        counts, span = settings["counts"], settings["span"]
+        if not isinstance(counts, tuple) or len(counts) != len(proposals) + 1:
+            raise ValueError("its samples do not fit its proposals")
+        if not isinstance(span, tuple) or len(span) != 3:
+            raise ValueError("its span is not 3 numbers")
+        for count in counts:
+            check_number("its samples", count, 2, 65536, whole=True)
+        for distance in span:
+            check_number("its span", distance, 0, 1e12)
+        boxes = ["field.box", *(f"sampler.fields.{i}.box" for i in range(len(proposals)))]
+        expected = {f"field.{name}": like(*size) for name, size in GridField.sizes(shape).items()}
+        for i, each in enumerate(proposals):
+            expected |= {f"sampler.fields.{i}.{name}": like(*size) for name, size in ProposalField.sizes(each).items()}
+        tensors = check_tensors(state["tensors"], expected | {name: like(2, 3) for name in boxes})
+        for name in boxes:
+            check_box(name, tensors[name])
+        fields = [ProposalField(tensors[name], each) for name, each in zip(boxes[1:], proposals, strict=True)]
+        sampler = ProposalSampler(fields, counts, near=span[0], far=span[1], offset=span[2])
+        field = GridField(tensors["field.box"], shape, torch.Generator())
+        model = ProposedField(field, sampler, ndc_from(settings.get("ndc")), pixel_size_from(settings.get("pixel")))
+        model.load_state_dict(tensors)
+        return model
+
+    def trace(
+        self,
+        rays: Rays,
+        generator: torch.Generator | None = None,
+        *,
+        anneal: float = 1.0,
+        jitter: float = 1.0,
+        learn_proposals: bool = False,
+    ) -> Traced:
+        """Rays rendered for training; differentiable in the field and, if asked, in the proposals' weights."""
+        span = self.sampler.span(rays)
+        hit = torch.nonzero(span.far > span.near)[:, 0]
+        some = rays[hit]
+        choice = {"anneal": anneal, "jitter": jitter, "learn": learn_proposals}
+        intervals, proposals = self.sampler(some, span[hit], generator, **choice)
+        densities, codes = self.field.density_and_code(intervals.positions(some))
+        shape = intervals.size
+        harmonics = encode_directions(some.view_directions, self.field.shape.sh_degree).repeat_interleave(shape[1], 0)
+        colours = self.field.radiance(codes, harmonics).view(*shape, 3)
+        found = composite(densities.view(shape), colours, *intervals.ends(), lengths=some.direction_norms, depth=False)
+        whole = _over_nothing(len(rays), hit, found.colour, found.transmittance)
+        return Traced(Composite(*whole, None, None, found.weights), intervals, proposals)
+
+    @torch.no_grad()
+    def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
+        """Colour, transmittance, depth and, if wanted, the density's normals of rays in the model's coordinates."""
+        starts = range(0, max(len(rays), 1), _AT_ONCE)
+        columns = zip(*(self._render(rays[i : i + _AT_ONCE], with_normal) for i in starts), strict=True)
+        colour, transmittance, depth, normal = (torch.cat(column) for column in columns)
+        return RayRendering(colour, transmittance, depth, normal if with_normal else None)
+
+    def _render(self, rays: Rays, with_normal: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same of a few rays; normals are 0 if they are not wanted. Rays whose proposals have no weight are empty; colours
+        and normals are evaluated only of samples that are visible."""
+        span = self.sampler.span(rays)
+        hit = torch.nonzero(span.far > span.near)[:, 0]
+        intervals, proposals = self.sampler(rays[hit], span[hit])
+        full = torch.nonzero(proposals[-1].weights.sum(1) > _SHOWN)[:, 0]
+        hit, intervals = hit[full], intervals[full]
+        some, field, positions = rays[hit], self.field, intervals.positions(rays[hit])
+        features = field.encode(positions)
+        densities = field.density(positions, features).view(intervals.size)
+        weights = weights_of(densities, intervals, some.direction_norms)
+        shown = torch.nonzero(weights.view(-1) > _SHOWN)[:, 0]
+        codes = field.density_and_code(positions[shown], features[shown])[1]
+        harmonics = encode_directions(some.view_directions, field.shape.sh_degree)[shown // intervals.size[1]]
+        values = torch.zeros(len(positions), 6 if with_normal else 3, device=positions.device)
+        values[shown, :3] = field.radiance(codes, harmonics)
+        if with_normal:
+            values[shown, 3:] = density_normals(field, positions[shown], features[shown], self.ndc)
+        values = values.view(*intervals.size, -1) if len(values) else values.new_zeros(*intervals.size, values.shape[1])
+        found = composite(densities, values, *intervals.ends(), lengths=some.direction_norms)
+        assert found.depth is not None
+        sums = torch.cat([found.colour, found.depth[:, None]], 1)
+        sums, transmittance = _over_nothing(len(rays), hit, sums, found.transmittance)
+        return sums[:, :3], transmittance, sums[:, -1], sums[:, 3:6] if with_normal else torch.zeros_like(rays.origins)
+
+
+def _over_nothing(count: int, hit: Tensor, sums: Tensor, transmittance: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over samples (count, C) and transmittance (count,) of all rays, from those of the rays `hit`; the others are empty."""
+    all_sums, left = sums.new_zeros(count, sums.shape[1]), transmittance.new_ones(count)
+    return all_sums.index_copy(0, hit, sums), left.index_copy(0, hit, transmittance)
