@@ -3,11 +3,13 @@
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from methods.fields.translations import CENTER_CROP, OPT_MODE
 from settings.errors import InputError
 from settings.options import Options, settings_of
-from settings.setting import NERF, method_word, protocol_word, setting
+from settings.setting import NERF, REFNERF, method_word, protocol_word, setting
+from settings.translations import Translation
 
 RVS = "Morozov et al. 2023 (reparameterized volume sampling), and its program"
 GROUPS = {
@@ -37,6 +39,7 @@ def _mlp(default: Any, help_text: str, **story) -> Any:
 class FieldOptions(Options):
     """The options of a run of --method nerf."""
 
+    translations: ClassVar[tuple[Translation, ...]] = (*Options.translations, OPT_MODE, CENTER_CROP)
     method: str = method_word("nerf")
     protocol: str = protocol_word("standard")
     field: str = setting(
@@ -64,6 +67,7 @@ class FieldOptions(Options):
         None,
         "rays of a step; 0 = as many as have 32,768 visible samples, or cost as much",
         source=NERF,
+        also=("--sample_ray_num",),
         low=0,
         high=1 << 20,
         absent="0; 4096 for mlp, 1024 for mip",
@@ -130,6 +134,22 @@ class FieldOptions(Options):
         form="N,...,N",
         absent="32,12",
     )
+    prop_normal: bool = setting(
+        "rays",
+        False,
+        "with --render_normal: maps of the normals of the last proposal's density too, in proposal_normals/ and in the report; "
+        "chooses --sampler proposals",
+        source=REFNERF,
+        about="view",
+    )
+    grad_clip: float = setting(
+        "rays",
+        0.0,
+        "largest norm of a step's gradient, over all parameters; larger gradients are scaled down to it; 0 or less = no limit",
+        source=REFNERF,
+        low=-1e6,
+        high=1e6,
+    )
     exposure: bool = setting(
         "rays",
         False,
@@ -147,7 +167,9 @@ class FieldOptions(Options):
         absent="32768; 4096 for mlp and mip",
     )
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
-    precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)
+    precrop_iters: int = setting(
+        "rays", 0, "first steps, which use the middle of the pictures only", source=NERF, also=("--center_crop_iter",), low=0
+    )
     precrop_frac: float = setting(
         "rays", 0.5, "fraction of the width and height that is the middle", source=NERF, above=0, high=1
     )
@@ -161,7 +183,7 @@ class FieldOptions(Options):
         "rays",
         None,
         "networks multiply in bfloat16, in training and rendering: faster if the processor or the GPU has it",
-        short="-s",
+        also=("-s", "--use_scaler"),
         absent="True if it has; False for mlp and mip",
     )
     i_weights: str = setting(
@@ -188,6 +210,7 @@ class FieldOptions(Options):
         None,
         "samples of a ray for the coarse network; mip: intervals of each of its two passes",
         source=NERF,
+        also=("--coarse_sample_pnum",),
         low=3,
         high=65536,
         absent="64; 128 for mip",
@@ -196,6 +219,7 @@ class FieldOptions(Options):
         0,
         "additional samples of a ray for a fine network, drawn by the coarse network's weights; 0 = no fine network",
         source=NERF,
+        also=("--fine_sample_pnum",),
         low=0,
         high=65536,
     )
@@ -224,7 +248,7 @@ class FieldOptions(Options):
         None, "learning rate of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate"
     )
     netdepth: int = _network(8, "layers", source=NERF, low=1, high=64)
-    netwidth: int = _network(256, "units of a layer", source=NERF, low=2, high=16384)
+    netwidth: int = _network(256, "units of a layer", source=NERF, also=("--nerf_net_width",), low=2, high=16384)
     netdepth_fine: int = _mlp(8, "layers of the fine network", source=NERF, low=1, high=64)
     netwidth_fine: int = _mlp(256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
     multires: int = _network(None, "octaves of the encoding of positions", source=NERF, low=0, high=24, absent="10; 16 for mip")
@@ -232,6 +256,24 @@ class FieldOptions(Options):
     i_embed: int = _mlp(0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
     use_viewdirs: bool = _mlp(False, "colours depend on the view direction", source=NERF)
     lindisp: bool = _network(False, "samples are evenly spaced in inverse depth, not in depth", source=NERF)
+    near: float | None = _network(
+        None,
+        "where rays begin, as a depth along the camera's axis; not in normalised device coordinates",
+        source=REFNERF,
+        unit="world units",
+        low=0,
+        high=1e6,
+        absent="the scene's nearest content",
+    )
+    far: float | None = _network(
+        None,
+        "where rays end, as a depth along the camera's axis; not in normalised device coordinates",
+        source=REFNERF,
+        unit="world units",
+        above=0,
+        high=1e6,
+        absent="the scene's farthest content",
+    )
     raw_noise_std: float = _network(
         0.0, "standard deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3
     )
@@ -313,6 +355,15 @@ class FieldOptions(Options):
             and (self.field != "grid" or self.sampler == "occupancy"),
             "--radiance_calls draws its samples in occupied cells, not by proposals: drop one of the flags": bool(calls)
             and (self.sampler == "proposals" or self.proposals is not None),
+            "--prop_normal is about --render_normal: give it too, or drop the flag": self.prop_normal and not self.render_normal,
+            "--prop_normal shows proposals, which this run has none of: give --field grid and --sampler proposals, without "
+            "--radiance_calls, or drop the flag": self.prop_normal
+            and (self.field != "grid" or self.sampler == "occupancy" or bool(calls)),
+            f"--near {self.near} is not before --far {self.far}: give a smaller one": self.near is not None
+            and self.far is not None
+            and self.near >= self.far,
+            "--near 0 has no inverse depth, which --lindisp samples in: give a larger one, or drop --lindisp": self.near == 0
+            and self.lindisp,
             "--exposure is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.exposure,
             "--distortion is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp

@@ -24,6 +24,7 @@ from models.fields import field_from_state
 from models.marched_field import MarchedField
 from models.proposed_field import ProposedField
 from models.ray_model import RayModel
+from models.repeatable import clip_norm
 from models.sampled_field import SampledField
 from settings.errors import InputError
 from system import ranks
@@ -85,7 +86,7 @@ class FieldTask(StepTask):
         if model.field_word != options.field:
             raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: give --field {model.field_word}")
         made = "proposals" if isinstance(model, ProposedField) else "occupancy"
-        asked = options.sampler if options.proposals is None else "proposals"
+        asked = "proposals" if options.proposals is not None or options.prop_normal else options.sampler
         if asked not in (None, made):
             raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
         if made == "proposals" and options.radiance_calls:
@@ -141,6 +142,8 @@ class FieldTask(StepTask):
             values[0] += float(penalty.detach())
         learned = [value for group in self.optimizer.param_groups for value in group["params"]]
         loss, squared, cost = distributed.all_reduce(learned, values)
+        if self.options.grad_clip > 0:
+            clip_norm(learned, self.options.grad_clip)
         self.optimizer.step()
         self.ray_steps.after(cost)
         self.count(squared)
