@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from models.contraction import EDGE, contraction_jacobian, length, length_gradient, to_unit_cube
+from models.contraction import length, log_density_gradient, to_unit_cube
 from models.layers import check_grid, check_network, density_of, network, start_uniform
 from models.repeatable import linear, sigmoid
 from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
@@ -111,16 +111,7 @@ class GridField(nn.Module):
         active = (linear(features, self.hidden) > 0).to(features)
         weights = linear(active * self.out[:1], self.hidden.T)
         gradient = grid_gradient(unit, self.table, self.layout, weights)
-        return self._to_world(positions, gradient) if self.shape.contracted else gradient / (self.box[1] - self.box[0])
-
-    def _to_world(self, positions: Tensor, gradient: Tensor) -> Tensor:
-        """The log density's gradient (M, 3), per world unit, from the network's in the contracted unit cube: through the
-        contraction, and with the fall of densities with the distance."""
-        half = (self.box[1] - self.box[0]) / 2
-        x = (positions - self.box.mean(0)) / half
-        through = (gradient[:, :, None] * contraction_jacobian(x)).sum(1) / (2 * EDGE)
-        fall = torch.where(length(x) > 1, length_gradient(x) / length(x), 0)
-        return (through - fall) / half
+        return log_density_gradient(positions, gradient, self.box, contracted=self.shape.contracted)
 
     def code(self, positions: Tensor) -> Tensor:
         """The code of positions (M, 3) that `radiance` needs."""

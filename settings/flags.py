@@ -51,7 +51,7 @@ def read_flags(
     known = dict(settings)
     for translation in translations:
         known |= translation.flags
-    argv, names = _single_letters(argv, known), spellings(known)
+    argv, names = single_letters(argv, known), spellings(known)
     words = [word.split("=", 1)[0] for word in argv if word.startswith("-") and word != "--"]
     if "-h" not in argv and "--help" not in argv:
         _refuse([word for word in words if word.startswith("--") or word in LETTERS], "", known)
@@ -73,7 +73,7 @@ def spellings(settings: Mapping[str, Field]) -> dict[str, str]:
     return {word: name for name, field in settings.items() for word in (f"--{name}", *field.metadata["also"])}
 
 
-def _single_letters(argv: list[str], settings: Mapping[str, Field]) -> list[str]:
+def single_letters(argv: list[str], settings: Mapping[str, Field]) -> list[str]:
     """The words with those like `-ws` cut in `-w -s`, if all of their letters are switches."""
     switches = {*LETTERS, *(word for word, name in spellings(settings).items() if plain_type(settings[name]) is bool)}
     found = []
