@@ -38,7 +38,8 @@ def report(run: RunRecord) -> dict[str, Any]:
     def save(view: int, rendering: Rendering, true: Tensor, figures: ViewQuality) -> None:
         written.append(save_comparison(folder / PICTURES, view, figures.name, figures.psnr, rendering.image, true))
         views = run.evaluation.cameras, view, run.background
-        proposed = run.proposals and run.proposals.render(*views, antialias=run.antialias, with_normal=True)
+        others = run.proposals
+        proposed = None if others is None else others.render(*views, antialias=run.antialias, with_normal=True)
         maps.save(folder, view, figures.name, rendering, proposed)
 
     quality = evaluate(

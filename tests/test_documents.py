@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jobs.sweep import read_table
-from methods.command_line import all_settings, parse
+from methods.command_line import all_settings, all_translations, parse
+from settings.flags import spellings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,7 +44,8 @@ def test_flags_exist(page):
     tools = "".join(path.read_text(encoding="utf-8") for path in files)
     others = ("--nproc-per-node", "--time", "--help", "--config")
     flags = set(re.findall(r"(?<![\w-])--[a-zA-Z][\w-]*", page.read_text(encoding="utf-8")))
-    unknown = [flag for flag in flags if flag[2:] not in all_settings() and flag not in others and f'"{flag}"' not in tools]
+    known = spellings(all_settings() | {name: field for each in all_translations() for name, field in each.flags.items()})
+    unknown = [flag for flag in flags if flag not in known and flag not in others and f'"{flag}"' not in tools]
     assert not [flag for flag in unknown if "one_colour" not in page.read_text(encoding="utf-8")], unknown
 
 

@@ -341,14 +341,16 @@ def test_the_background_is_a_flag_whose_default_follows_the_protocol():
 
 
 def test_commands_of_enigmatisms_nerf_are_understood():
-    ship = parse("-w -s --opt_level O1 --dataset_name ship".split())
+    ship = parse(["-w", "-s", "--opt_level", "O1", "--dataset_name", "ship"])
     assert (ship.method, ship.field, ship.dataname, ship.white_bkgd, ship.mixed_precision) == ("nerf", "grid", "ship", True, True)
-    assert parse("-ws --dataset_name ship".split()) == parse("--white_bkgd --mixed_precision --dataname ship".split())
+    assert parse(["-ws", "--dataset_name", "ship"]) == parse(["--white_bkgd", "--mixed_precision", "--dataname", "ship"])
     line = "-s --grad_clip -0.01 --dataset_name helmet --render_depth --render_normal --prop_normal"
     helmet = parse(line.split())
     assert (helmet.grad_clip, helmet.render_depth, helmet.render_normal, helmet.prop_normal) == (-0.01, True, True, True)
-    assert parse("-l -r -e --load --dataset_name x".split()) == parse("--resume --render_only --render_test --dataname x".split())
-    assert parse("-d --dataset_name x".split()).no_reload
+    assert parse(["-l", "-r", "-e", "--load", "--dataset_name", "x"]) == parse(
+        ["--resume", "--render_only", "--render_test", "--dataname", "x"]
+    )
+    assert parse(["-d", "--dataset_name", "x"]).no_reload
     line = (
         "--dataset_name x --sample_ray_num 9 --coarse_sample_pnum 8 --fine_sample_pnum 7 --center_crop_iter 6 --nerf_net_width 5"
     )

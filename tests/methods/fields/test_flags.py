@@ -220,7 +220,7 @@ def test_rays_begin_and_end_where_the_user_says(flags):
     assert task(**flags | {"far": 7.5}).model.sampling.near == SCENE.near
     with pytest.raises(InputError, match="--near 100 leaves no ray"):
         task(**flags | {"near": 100.0})
-    with pytest.raises(InputError, match="--far 2 is a depth.*give --no_ndc"):
+    with pytest.raises(InputError, match=r"--far 2 is a depth.*give --no_ndc"):
         sampling(wall_scene(), replace(made_options(flags), far=2.0), endless=False)
 
 
