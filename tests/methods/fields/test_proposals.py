@@ -52,7 +52,6 @@ def test_learns_scenes_of_all_spaces_and_its_proposals_enclose_the_weights(tmp_p
     torch.testing.assert_close(normal.norm(dim=1), torch.ones_like(normal[:, 0]))
     last = ProposalNormals(model).render(scene.test.cameras, 0, with_normal=True)
     toward = (last.normal[picture.alpha > 0.9] * normal).sum(1).mean()
-    print("TOWARD", name, float(toward))
     assert toward > 0.1, toward  # after so few steps they are coarse; flipped ones would be below 0
     if name == "object":  # a ball, whose normals are its colours
         colour = picture.image[picture.alpha > 0.9]
@@ -194,7 +193,7 @@ def test_the_gradient_of_a_proposals_density_is_that_of_its_values(contracted):
 
 
 def test_prop_normal_chooses_proposals_and_its_maps_are_written(tmp_path):
-    options = replace(FieldOptions(**OPTIONS | {"basedir": str(tmp_path), "N_iters": 4, "prop_normal": True}), render_normal=True)
+    options = replace(OPTIONS, basedir=str(tmp_path), N_iters=4, prop_normal=True, render_normal=True)
     scene = sphere_scene("white")
     own = learn(options, scene, scene.test, tmp_path)
     assert isinstance(own[0].model, ProposedField) and isinstance(own[2]["proposals"], ProposalNormals)
