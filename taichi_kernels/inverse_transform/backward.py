@@ -10,6 +10,13 @@ from taichi_kernels.inverse_transform.forward import TINY
 
 @cache
 def backward_kernel(dtype, knots: bool, linear: bool, size: int):
+    """The kernel that takes dL/dt (R * K,) of the samples and dL/dy (R,) to densities and, if to_t, to the bins' ends.
+
+    With g_k = (dL/dt_k) / s(t_k), s per t, and r_k = u_k (1 - y) / (1 - u_k y), all of a ray:
+
+        dL/ds_j = sum_i (dPhi_i/ds_j rest_i) - sum_k g_k dPhi(t_k; bin)/ds_j
+        rest_i  = (1 - y) dL/dy + sum_k r_k g_k - sum over the samples k in bins before... of g_k
+    """
     floats, whole = (ti.types.ndarray(dtype=each, ndim=1) for each in (dtype, ti.i32))
     t_shift, s_shift = int(knots), int(linear)
     chunk, more = (ti.types.vector(count, dtype) for count in (size, size + 1))

@@ -15,11 +15,7 @@ from tests.datasets.half_size import load
 from tests.datasets.written_photos import colmap_binaries
 
 DATA = Path(os.environ.get("RADIANCE_DATA", Path(__file__).parents[3] / "shared/data"))
-
-
 FERN = DATA / "nerf_llff_data/fern"
-
-
 needs_fern = pytest.mark.skipif(not FERN.is_dir(), reason=f"{FERN} does not exist: set RADIANCE_DATA to another folder")
 
 
