@@ -232,7 +232,7 @@ def test_shapes_are_those_that_are_documented(device, name):
     op, *given = CASES[name]()
     result = op(*(value.to(device) for value in given))
     for values in result if isinstance(result, tuple) else [result]:
-        assert values.isfinite().all()
+        assert not values.isnan().any()
 
 
 @pytest.mark.parametrize("name", CASES)
