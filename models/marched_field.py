@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.antialiasing import PixelSize, pixel_size_from
-from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
+from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like, of_this_version
 from models.grid_field import GridField
 from models.monte_carlo import integrate, with_borders
 from models.normals import density_normals
@@ -85,15 +85,9 @@ class MarchedField(RayModel):
         return self.field.describe()
 
     @staticmethod
+    @of_this_version()
     def from_state(state: dict) -> "MarchedField":
         """The model of `state`. Raises ValueError for one that this version did not write."""
-        try:
-            return MarchedField._from_state(state)
-        except ValueError as problem:
-            raise ValueError(f"it holds no field of this version: {problem}") from problem
-
-    @staticmethod
-    def _from_state(state: dict) -> "MarchedField":
         check_mapping("its field", state, ("settings", "tensors"))
         settings = check_mapping("its settings", state["settings"], ("shape", "cells", "step"))
         field_type: Any = FIELDS[state.get("kind", "grid")]  # with its own shape

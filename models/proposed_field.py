@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.antialiasing import PixelSize, pixel_size_from
-from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
+from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like, of_this_version
 from models.grid_field import GridField, GridShape
 from models.normals import density_normals
 from models.proposal_field import ProposalField, ProposalShape
@@ -74,15 +74,9 @@ class ProposedField(RayModel):
         return f"{self.field.describe()}; {' + '.join(map(str, counts[:-1]))} samples of proposals, {counts[-1]} of the field"
 
     @staticmethod
+    @of_this_version()
     def from_state(state: dict) -> "ProposedField":
         """The model of `state`. Raises ValueError for one that this version did not write."""
-        try:
-            return ProposedField._from_state(state)
-        except ValueError as problem:
-            raise ValueError(f"it holds no field of this version: {problem}") from problem
-
-    @staticmethod
-    def _from_state(state: dict) -> "ProposedField":
         check_mapping("its field", state, ("settings", "tensors"))
         settings = check_mapping("its settings", state["settings"], ("shape", "proposals", "counts", "span"))
         shape = check_record(GridShape, settings["shape"], "its shape")
