@@ -52,7 +52,7 @@ def test_learns_scenes_of_all_spaces_and_its_proposals_enclose_the_weights(tmp_p
     torch.testing.assert_close(normal.norm(dim=1), torch.ones_like(normal[:, 0]))
     last = ProposalNormals(model).render(scene.test.cameras, 0, with_normal=True)
     toward = (last.normal[picture.alpha > 0.9] * normal).sum(1).mean()
-    assert toward > 0.1, toward  # after so few steps they are coarse; flipped ones would be below 0
+    assert toward > 0.2, toward  # after so few steps they are coarse; flipped ones would be below 0
     if name == "object":  # a ball, whose normals are its colours
         colour = picture.image[picture.alpha > 0.9]
         facing = (normal * torch.nn.functional.normalize((colour - 0.5) / 0.45, dim=1)).sum(1)
