@@ -58,14 +58,22 @@ def read_flags(
     if words.count("--config") > 1:
         raise InputError("--config is given twice: a run has one config file")
     parser, in_file = _parser(known, groups, examples)
-    values = vars(parser.parse_args(argv))
+    try:
+        values = vars(parser.parse_args(argv))
+    except InputError as problem:
+        raise InputError(Given({}, _spelled([*in_file, *words], names)).explained(str(problem))) from problem
     values.pop("config", None)
     typed = {names[word] for word in words if word in names}
-    spelled = {names[word]: word for word in [*in_file, *words] if word in names and word != f"--{names[word]}"}
+    spelled = _spelled([*in_file, *words], names)
     for translation in translations:
         values, typed, spelled = translation.applied(values, typed, spelled)
     hidden = set(SIZES) - typed if typed & set(SIZES) else set()  # a size on the command line wins over the file's
     return Given({name: value for name, value in values.items() if name not in hidden}, spelled)
+
+
+def _spelled(words: list[str], names: dict[str, str]) -> dict[str, str]:
+    """`Given.spelled` of the words of a config file and of the command line."""
+    return {names[word]: word for word in words if word in names and word != f"--{names[word]}"}
 
 
 def spellings(settings: Mapping[str, Field]) -> dict[str, str]:

@@ -186,6 +186,7 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
         ("--dataname x -sb", "-b has no meaning here"),
         ("--dataname x --decay_step 9", "--decay_step has no meaning here: each --field has its own course"),
         ("--dataname x -w maybe", "--white_bkgd: 'maybe' is neither True nor False"),
+        ("--dataname x --nerf_net_width a", "--netwidth: 'a' is not a whole number (--nerf_net_width is --netwidth here)"),
         (
             "--dataname x --nerf_net_width 1",
             "--netwidth 1 is out of range: give a number of at least 2 and at most 16384 (--nerf_net_w",
