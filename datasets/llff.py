@@ -57,35 +57,17 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     the photographs, px), `test_ids`, `testskip`, `bounds_from`, and `world_from_file` (4, 4): the similarity from the file's
     world to the scene's. Raises InputError, naming the file, for missing and damaged files.
     """
-    matrices, bounds, camera_models = read_poses_bounds(folder / FILE)
-    full = [(camera.width, camera.height) for camera in camera_models]
-    sizes = photograph_sizes(options, full, copies_alone(folder))
-    paths, divisor = _pictures(folder, options, full, sizes)
-    names = view_names([path.name for path in paths])
-    photos = [
-        Photo(
-            path=path,
-            name=called,
-            camera_to_world=matrix,
-            camera_model=camera,
-            file=f"images/{path.name}",
-            divisor=divisor,
-            size=size,
-        )
-        for path, called, matrix, camera, size in zip(paths, names, matrices, camera_models, sizes, strict=True)
-    ]
-    photos = measured(photos, folder / FILE, options)
-    tell_odd_views(cameras_of(photos), names, folder / FILE)
+    file = folder / FILE
+    matrices, bounds, camera_models = read_poses_bounds(file)
+    photos = measured(_photos(folder, options, matrices, camera_models), file, options)
+    names = [photo.name for photo in photos]
+    pictures = photos[0].path.parent
+    tell_odd_views(cameras_of(photos), names, file)
     odd = odd_views(cameras_of(photos))
     usual = [view for view in range(len(photos)) if view not in odd]
-    bounds = _usual_bounds(bounds, names, odd, folder / FILE)
+    bounds = _usual_bounds(bounds, names, odd, file)
 
-    world = similarity(1 / (BOUND_FACTOR * bounds.min()))
-    if options.spherify:
-        world = _around(transformed_poses(matrices[usual], world)) @ world
-    else:
-        average = average_pose(transformed_poses(matrices[usual], world))
-        world = similarity(1.0, average[:, :3].T, average[:, 3]) @ world
+    world = _world(matrices[usual], bounds.min(), options)
     poses, bounds = transformed_poses(matrices, world), bounds * np.cbrt(np.linalg.det(world[:3, :3]))
     backward = [name for name, pose, camera in zip(names, poses, camera_models, strict=True) if not _looks_down(pose, camera)]
     if backward and not (options.spherify or options.no_ndc):
@@ -95,7 +77,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
         )
 
     photos = with_poses(photos, poses)
-    train, test = hold_out(len(photos), options.llffhold, folder / FILE, len(photos))
+    train, test = hold_out(len(photos), options.llffhold, file, len(photos))
     test = test[:: options.testskip]
     picked = {"train": [photos[k] for k in train], "val": [], "test": [photos[k] for k in test]}
     name = name or folder.resolve().name
@@ -112,7 +94,7 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
     extras = {
         "folder": str(folder),
         "format": "LLFF",
-        "pictures": str(paths[0].parent),
+        "pictures": str(pictures),
         "stored_size": common_or_largest_size(photos),
         "val_ids": [],
         "test_ids": test,
@@ -134,6 +116,35 @@ def load_llff(folder: Path, options: Options, name: str = "") -> Scene:
         forward_facing=not (options.no_ndc or options.spherify),
         render_path=path,
     )
+
+
+def _photos(folder: Path, options: Options, matrices: np.ndarray, camera_models: list[CameraModel]) -> list[Photo]:
+    """The photographs in the file's order, at the sizes that the options ask for."""
+    full = [(camera.width, camera.height) for camera in camera_models]
+    sizes = photograph_sizes(options, full, copies_alone(folder))
+    paths, divisor = _pictures(folder, options, full, sizes)
+    names = view_names([path.name for path in paths])
+    return [
+        Photo(
+            path=path,
+            name=called,
+            camera_to_world=matrix,
+            camera_model=camera,
+            file=f"images/{path.name}",
+            divisor=divisor,
+            size=size,
+        )
+        for path, called, matrix, camera, size in zip(paths, names, matrices, camera_models, sizes, strict=True)
+    ]
+
+
+def _world(matrices: np.ndarray, nearest: float, options: Options) -> np.ndarray:
+    """The similarity (4, 4) from the file's world to the scene's, by the usual cameras (V, 3, 4) and the nearest bound."""
+    world = similarity(1 / (BOUND_FACTOR * nearest))
+    if options.spherify:
+        return _around(transformed_poses(matrices, world)) @ world
+    average = average_pose(transformed_poses(matrices, world))
+    return similarity(1.0, average[:, :3].T, average[:, 3]) @ world
 
 
 def read_poses_bounds(path: Path) -> tuple[np.ndarray, np.ndarray, list[CameraModel]]:

@@ -4,8 +4,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from methods.command_line import parse
+from methods.command_line import all_settings, parse
 from settings.errors import InputError
+from settings.flags import single_letters, spellings
 from settings.options import DEMO_SCENES, Options
 
 NEVER = {  # flag: the reason why no such run can have it
@@ -23,9 +24,11 @@ _LONGEST = 255  # bytes of a file's name
 
 def check_words(words: list[str], refused: dict[str, str] = _REFUSED) -> None:
     """Raise InputError for a flag, as `--flag value` or `--flag=value`, that contradicts the table or is not possible."""
-    for word in words:
-        name = "h" if re.match(r"-h", word) else word.partition("=")[0].removeprefix("--") if word.startswith("--") else ""
-        if name in refused:
+    known = all_settings()
+    names = spellings(known)
+    for word in single_letters(words, known):
+        name = "h" if re.match(r"-h", word) else names.get(word.partition("=")[0], word.partition("=")[0].removeprefix("--"))
+        if word.startswith("-") and name in refused:
             raise InputError(f"{'-' * min(2, len(name))}{name} {refused[name]}: leave it out")
 
 

@@ -9,6 +9,7 @@ from settings.errors import InputError
 from settings.flags import config_text, read_flags
 from settings.options import GROUPS, Options, settings_of
 from settings.setting import protocol_word, setting
+from settings.translations import Translation, named
 from settings.validation import validate
 
 _EXAMPLES = """\
@@ -28,7 +29,15 @@ def parse(argv: list[str]) -> Options:
     run's folder is named after the scene, the method and its variant. Raises InputError for anything that is not understood;
     `--help` prints and exits by SystemExit(0).
     """
-    values = read_flags(argv, all_settings(), all_groups(), _EXAMPLES)
+    given = read_flags(argv, all_settings(), all_groups(), _EXAMPLES, all_translations())
+    try:
+        return _options(given.values)
+    except InputError as problem:
+        raise InputError(given.explained(str(problem))) from problem
+
+
+def _options(values: dict[str, Any]) -> Options:
+    """The options of the method that the flags name or are about."""
     method = _chosen(values)
     for name in values:
         if name not in settings_of(method.options):
@@ -64,8 +73,9 @@ def all_settings() -> dict[str, Field]:
     for method in methods.values():
         found = settings_of(method.options) | found
     words = " or ".join(f"{method.help} ({name})" for name, method in methods.items())
-    found["method"] = _named(
+    found["method"] = named(
         "method",
+        str,
         setting(
             "method",
             DEFAULT,
@@ -75,13 +85,13 @@ def all_settings() -> dict[str, Field]:
         ),
     )
     defaults = ", ".join(f"{method.options.protocol} for {name}" for name, method in methods.items())
-    found["protocol"] = _named("protocol", protocol_word(None, absent=defaults))
+    found["protocol"] = named("protocol", str, protocol_word(None, absent=defaults))
     return found
 
 
-def _named(name: str, field: Field) -> Field:
-    field.name, field.type = name, str
-    return field
+def all_translations() -> list[Translation]:
+    """The translations of all methods' flags."""
+    return list(dict.fromkeys(each for method in all_methods().values() for each in method.options.translations))
 
 
 def _owners(flag: str) -> list[str]:

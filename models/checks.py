@@ -4,6 +4,8 @@ Every function raises ValueError with a sentence that names the first part that 
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -35,6 +37,15 @@ def check_range(name: str, values: Tensor, low: float, high: float, what: str) -
 def _refuse(name: str, values: Tensor, wrong: Tensor, what: str) -> None:
     index = torch.nonzero(wrong)[0].tolist()
     raise ValueError(f"{name}{index if index else ''} is {values[tuple(index)].item():g}, which is {what}")
+
+
+@contextmanager
+def of_this_version() -> Iterator[None]:
+    """A ValueError from within says first that the file holds no field of this version."""
+    try:
+        yield
+    except ValueError as problem:
+        raise ValueError(f"it holds no field of this version: {problem}") from problem
 
 
 def like(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -68,3 +68,17 @@ def contraction_jacobian(x: Tensor, order: float = math.inf) -> Tensor:
     outer = (slope * (x / r))[..., :, None] * length_gradient(x, order)[..., None, :]
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     return torch.where(inside[..., None], eye, ((2 - 1 / r) / r)[..., None] * eye + outer)
+
+
+def log_density_gradient(positions: Tensor, gradient: Tensor, box: Tensor, *, contracted: bool) -> Tensor:
+    """The gradient (M, 3), per world unit, of a log density at positions (M, 3), world, from its gradient in the unit cube.
+
+    contracted: through the contraction around the box (2, 3), and with the fall of densities with the distance from it.
+    """
+    if not contracted:
+        return gradient / (box[1] - box[0])
+    half = (box[1] - box[0]) / 2
+    x = (positions - box.mean(0)) / half
+    through = (gradient[:, :, None] * contraction_jacobian(x)).sum(1) / (2 * EDGE)
+    fall = torch.where(length(x) > 1, length_gradient(x) / length(x), 0)
+    return (through - fall) / half

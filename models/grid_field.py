@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from models.contraction import EDGE, contraction_jacobian, length, length_gradient, to_unit_cube
+from models.contraction import length, log_density_gradient, to_unit_cube
 from models.layers import check_grid, check_network, density_of, network, start_uniform
 from models.repeatable import linear, sigmoid
+from models.volume import EmissiveField
 from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 FIRST_DENSITY = 1.0  # of a contracted field before training, per half edge of its box
@@ -28,7 +29,7 @@ class GridShape:
     contracted: bool = False  # whether the grids cover all of space, contracted around the box
 
 
-class GridField(nn.Module):
+class GridField(EmissiveField):
     """Density and colour at points of a box.
 
     Features of all levels go through one hidden layer to the logarithm of the density and a code; the code and the spherical
@@ -82,6 +83,11 @@ class GridField(nn.Module):
         shape = self.shape
         return f"{shape.levels} grids of up to {shape.finest}\u00b3 cells, {self.layout.rows:,} rows of {shape.features} features"
 
+    @property
+    def _first_layer(self) -> Tensor:
+        """The weights (hidden, L F) of the layer that features go through."""
+        return self.hidden
+
     def encode(self, positions: Tensor) -> Tensor:
         """The grid's features (M, L F) at positions (M, 3)."""
         return encode_grid(self._unit(positions), self.table, self.layout)
@@ -91,13 +97,14 @@ class GridField(nn.Module):
 
         features: `encode` of the positions, if it is known.
         """
-        raw = self._network(encode_grid(self._unit(positions), self.table, self.layout, known=features), self.hidden, self.out)
+        features = encode_grid(self._unit(positions), self.table, self.layout, known=features)
+        raw = self._network(features, self._first_layer, self.out)
         return self._density_of(raw, positions), raw[:, 1:]
 
     def density(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """The densities alone, which cost less."""
         features = encode_grid(self._unit(positions), self.table, self.layout, known=features)
-        raw = self._network(features, self.hidden, self.out[:1])
+        raw = self._network(features, self._first_layer, self.out[:1])
         return self._density_of(raw, positions)
 
     def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
@@ -108,23 +115,14 @@ class GridField(nn.Module):
         """
         unit = self._unit(positions)
         features = encode_grid(unit, self.table, self.layout, known=features)
-        active = (linear(features, self.hidden) > 0).to(features)
-        weights = linear(active * self.out[:1], self.hidden.T)
+        active = (linear(features, self._first_layer) > 0).to(features)
+        weights = linear(active * self.out[:1], self._first_layer.T)
         gradient = grid_gradient(unit, self.table, self.layout, weights)
-        return self._to_world(positions, gradient) if self.shape.contracted else gradient / (self.box[1] - self.box[0])
-
-    def _to_world(self, positions: Tensor, gradient: Tensor) -> Tensor:
-        """The log density's gradient (M, 3), per world unit, from the network's in the contracted unit cube: through the
-        contraction, and with the fall of densities with the distance."""
-        half = (self.box[1] - self.box[0]) / 2
-        x = (positions - self.box.mean(0)) / half
-        through = (gradient[:, :, None] * contraction_jacobian(x)).sum(1) / (2 * EDGE)
-        fall = torch.where(length(x) > 1, length_gradient(x) / length(x), 0)
-        return (through - fall) / half
+        return log_density_gradient(positions, gradient, self.box, contracted=self.shape.contracted)
 
     def code(self, positions: Tensor) -> Tensor:
         """The code of positions (M, 3) that `radiance` needs."""
-        return self._network(self.encode(positions), self.hidden, self.out[1:])
+        return self._network(self.encode(positions), self._first_layer, self.out[1:])
 
     def _network(self, inputs: Tensor, *weights: Tensor) -> Tensor:
         return network(inputs, *weights, in_bfloat16=self.in_bfloat16)

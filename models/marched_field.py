@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from models.antialiasing import PixelSize, pixel_size_from
-from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like
+from models.checks import check_box, check_mapping, check_number, check_record, check_tensors, like, of_this_version
 from models.grid_field import GridField
 from models.monte_carlo import integrate, with_borders
 from models.normals import density_normals
 from models.occupancy import OccupancyGrid
 from models.ray_model import RayModel
 from models.rays import Ndc, Rays, ndc_from
-from models.reflective_field import NORMAL, ReflectiveField
+from models.reflective_field import ReflectiveField
 from models.volume import RayRendering
 from models.voxel_field import VoxelField
 from taichi_kernels import runtime
@@ -86,15 +86,9 @@ class MarchedField(RayModel):
         return self.field.describe()
 
     @staticmethod
+    @of_this_version()
     def from_state(state: dict) -> "MarchedField":
         """The model of `state`. Raises ValueError for one that this version did not write."""
-        try:
-            return MarchedField._from_state(state)
-        except ValueError as problem:
-            raise ValueError(f"it holds no field of this version: {problem}") from problem
-
-    @staticmethod
-    def _from_state(state: dict) -> "MarchedField":
         check_mapping("its field", state, ("settings", "tensors"))
         settings = check_mapping("its settings", state["settings"], ("shape", "cells", "step"))
         field_type: Any = FIELDS[state.get("kind", "grid")]  # with its own shape
@@ -163,18 +157,15 @@ class MarchedField(RayModel):
         features: of the samples' positions, if they are known.
         """
         found, _ = self.composite_samples(rays, samples, features, depth=depth)
-        return found._replace(colour=self.shaded(rays, found.colour, found.transmittance))
+        return self.shaded(rays, found)
 
     def composite_samples(
         self, rays: Rays, samples: Samples, features: Tensor | None = None, *, depth: bool = True
     ) -> tuple[Composite, Tensor]:
-        """What rays composite to before `shaded`, and the samples' values (M, C): colours, or materials of surfaces."""
-        if isinstance(self.field, ReflectiveField):
-            densities, values = self.field.density_and_material(samples.positions, features)
-        else:
-            densities, codes = self.field.density_and_code(samples.positions, features)
-            harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
-            values = self.field.radiance(codes, harmonics)
+        """What rays sum up before `shaded`, the field's channels instead of colours, and the samples' values (M, channels)."""
+        densities, codes = self.field.density_and_code(samples.positions, features)
+        harmonics = encode_directions(rays.view_directions, self.field.shape.sh_degree)[samples.rays.long()]
+        values = self.field.radiance(codes, harmonics)
         found = composite(
             densities,
             values,
@@ -186,12 +177,9 @@ class MarchedField(RayModel):
         )
         return found, values
 
-    def shaded(self, rays: Rays, values: Tensor, transmittance: Tensor) -> Tensor:
-        """Colours (R, 3), premultiplied by alpha, of composited values (R, C): these, or those of the mean materials."""
-        if not isinstance(self.field, ReflectiveField):
-            return values
-        alpha = (1 - transmittance)[:, None]
-        return alpha * self.field.shade(values / alpha.clamp_min(1e-6), rays.view_directions)
+    def shaded(self, rays: Rays, found: Composite) -> Composite:
+        """The composite with the colours of its channels."""
+        return found._replace(colour=self.field.shade(found.colour, 1 - found.transmittance, rays.view_directions))
 
     def render_monte_carlo(
         self,
@@ -246,7 +234,8 @@ class MarchedField(RayModel):
 
     @torch.no_grad()
     def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
-        """Colour, transmittance, depth and, if wanted, the density's normals of rays in the model's coordinates."""
+        """Colour, transmittance, depth and, if wanted, normals of rays in the model's coordinates: the predicted ones, if the
+        field has some, else the density's."""
         if self.radiance_samples:  # a whole ray's samples are needed at once
             parts = [rays[first : first + _ESTIMATED] for first in range(0, len(rays), _ESTIMATED)]
             visible = [(part, *self.visible_samples(part, min_transmittance=SEEN_TRANSMITTANCE)) for part in parts]
@@ -254,11 +243,10 @@ class MarchedField(RayModel):
             normal = torch.cat([self._normals(*each) for each in visible]) if with_normal else None
             colour, transmittance, depth = (torch.cat(column) for column in zip(*(each[:3] for each in found), strict=True))
             return RayRendering(colour, transmittance, depth, normal)
-        reflective = isinstance(self.field, ReflectiveField)
-        channels = self.field.shape.code if isinstance(self.field, ReflectiveField) else 3
-        values, transmittance, depth = (rays.origins.new_zeros(s) for s in ((len(rays), channels), (len(rays),), (len(rays),)))
+        count, normals = len(rays), self.field.normals
+        values, transmittance, depth = (rays.origins.new_zeros(s) for s in ((count, self.field.channels), (count,), (count,)))
         transmittance += 1
-        normal = rays.origins.new_zeros(len(rays), 3) if with_normal and not reflective else None
+        normal = rays.origins.new_zeros(count, 3) if with_normal and normals is None else None
         for alive, samples, features, left in self.march_rounds(rays, min_transmittance=SEEN_TRANSMITTANCE):
             found, _ = self.composite_samples(rays[alive], samples, features)
             assert found.depth is not None
@@ -267,9 +255,9 @@ class MarchedField(RayModel):
             transmittance[alive] = left * found.transmittance
             if normal is not None:
                 normal[alive] += left[:, None] * self._normals(rays[alive], samples, features)
-        if with_normal and reflective:
-            normal = values[:, NORMAL]
-        return RayRendering(self.shaded(rays, values, transmittance), transmittance, depth, normal)
+        if with_normal and normals is not None:
+            normal = values[:, normals]
+        return RayRendering(self.field.shade(values, 1 - transmittance, rays.view_directions), transmittance, depth, normal)
 
     @torch.no_grad()
     def march_rounds(

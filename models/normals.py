@@ -1,13 +1,22 @@
 """Normals of a field: the direction in which its density falls fastest."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from models.rays import Ndc
-from models.volume import Field
 
 
-def density_normals(field: Field, positions: Tensor, features: Tensor | None = None, ndc: Ndc | None = None) -> Tensor:
+class DensityField(Protocol):
+    """A density that can be differentiated."""
+
+    def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3)."""
+        ...
+
+
+def density_normals(field: DensityField, positions: Tensor, features: Tensor | None = None, ndc: Ndc | None = None) -> Tensor:
     """Unit normals n = -grad density / |grad density| (M, 3), world, at positions (M, 3) in the model's coordinates.
 
     features: of the positions, if they are known. Normals are 0 where the density is constant. Differentiable once in the field's

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from models.contraction import length, to_unit_cube
+from models.contraction import length, log_density_gradient, to_unit_cube
 from models.grid_field import FIRST_DENSITY
 from models.layers import check_grid, density_of
-from taichi_kernels.grid_encoding import GridLayout, encode_grid
+from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,20 @@ class ProposalField(nn.Module):
     def density(self, positions: Tensor) -> Tensor:
         """Densities (M,) per world unit at positions (M, 3); differentiable in the table."""
         low, high = self.box
-        unit = to_unit_cube(positions, self.box) if self.shape.contracted else (positions - low) / (high - low)
-        densities = density_of(encode_grid(unit, self.table, self.layout).sum(1))
+        densities = density_of(encode_grid(self._unit(positions), self.table, self.layout).sum(1))
         half = (high - low) / 2
         if not self.shape.contracted:
             return densities * (FIRST_DENSITY / half.amax())
         distance = half.amax() * length((positions - self.box.mean(0)) / half).clamp_min(1)
         return densities * (FIRST_DENSITY / distance[:, 0])
+
+    def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
+        """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3); features are not used."""
+        weights = self.table.new_ones(len(positions), self.shape.levels)
+        gradient = grid_gradient(self._unit(positions), self.table, self.layout, weights)
+        return log_density_gradient(positions, gradient, self.box, contracted=self.shape.contracted)
+
+    def _unit(self, positions: Tensor) -> Tensor:
+        """Positions (M, 3) in the grids' unit cube."""
+        low, high = self.box
+        return to_unit_cube(positions, self.box) if self.shape.contracted else (positions - low) / (high - low)

@@ -7,6 +7,8 @@ Libraries promise none of this; tests/training/test_threads.py checks it. All ar
 derivative through a curve or a layer raises RuntimeError (`once_differentiable`).
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,6 +33,17 @@ def total(values: Tensor) -> Tensor:
 def mean(values: Tensor) -> Tensor:
     """The mean of all values."""
     return total(values) / values.numel()
+
+
+@torch.no_grad()
+def clip_norm(parameters: Iterable[Tensor], largest: float) -> None:
+    """Scale the gradients of all parameters by one number, in place, so that their norm together is at most `largest`; those that
+    are not larger keep their bits."""
+    gradients = [value.grad for value in parameters if value.grad is not None]
+    norm = torch.stack([total(gradient**2) for gradient in gradients]).sum().sqrt()
+    if norm > largest:
+        for gradient in gradients:
+            gradient *= largest / norm
 
 
 def sigmoid(raw: Tensor) -> Tensor:

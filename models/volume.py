@@ -8,7 +8,7 @@ sampled by `models.occupancy.OccupancyGrid`. Integrators are quadrature (`taichi
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.fine_samplers import CoarsePass, FineSamples
 from models.rays import Rays
@@ -47,6 +47,22 @@ class Field(Protocol):
     def radiance(self, code: Tensor, directions: Tensor) -> Tensor:
         """Colours (M, 3) in [0, 1], seen along encoded directions (M, K)."""
         ...
+
+
+class EmissiveField(nn.Module):
+    """A field whose rays sum up the colours of their samples. Others sum up more channels, and turn them into colours then."""
+
+    normals: slice | None = None  # the channels of predicted normals, world, if there are any
+
+    @property
+    def channels(self) -> int:
+        """How many numbers of a sample are composited."""
+        return 3
+
+    def shade(self, values: Tensor, alpha: Tensor, view_directions: Tensor) -> Tensor:
+        """Colours (R, 3), premultiplied, of composited values (R, channels): the same."""
+        del alpha, view_directions
+        return values
 
 
 class Sampler(Protocol):

@@ -37,7 +37,10 @@ def report(run: RunRecord) -> dict[str, Any]:
 
     def save(view: int, rendering: Rendering, true: Tensor, figures: ViewQuality) -> None:
         written.append(save_comparison(folder / PICTURES, view, figures.name, figures.psnr, rendering.image, true))
-        maps.save(folder, view, figures.name, rendering)
+        views = run.evaluation.cameras, view, run.background
+        others = run.proposals
+        proposed = None if others is None else others.render(*views, antialias=run.antialias, with_normal=True)
+        maps.save(folder, view, figures.name, rendering, proposed)
 
     quality = evaluate(
         run.model, run.evaluation, run.background, antialias=run.antialias, with_normal=run.normal_maps, on_view=save
@@ -57,7 +60,7 @@ def report(run: RunRecord) -> dict[str, Any]:
     signals.check()
     sections = [(artifact.title, artifact.html(folder)) for artifact in run.artifacts]
     if maps.written:
-        sections.insert(0, (" and ".join(maps.written).capitalize(), maps.html()))
+        sections.insert(0, (" and ".join(maps.written).replace("_", " ").capitalize(), maps.html()))
     save_html(folder / PAGE, result, written, folder / VIDEO if video else None, sections)
     signals.check()
     write_json(folder / JSON, result)

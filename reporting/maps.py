@@ -26,13 +26,16 @@ class Maps:
     background: str
     written: dict[str, list[Path]] = field(default_factory=dict)
 
-    def save(self, folder: Path, index: int, view_name: str, rendering: Rendering) -> None:
-        """Writes folder/depth/*.png and folder/normals/*.png of one view, atomically. Raises CannotWrite."""
+    def save(self, folder: Path, index: int, view_name: str, rendering: Rendering, proposed: Rendering | None = None) -> None:
+        """Writes folder/depth/*.png and folder/normals/*.png of one view, and folder/proposal_normals/*.png of
+        `proposed`, if it is given; atomically. Raises CannotWrite."""
         found = {}
         if self.depth_scale is not None:
             found["depth"] = depth_picture(rendering, self.background, *self.depth_scale)
         if self.normals and rendering.normal is not None:
             found["normals"] = normal_picture(rendering, self.background)
+        if proposed is not None:
+            found["proposal_normals"] = normal_picture(proposed, self.background)
         for name, picture in found.items():
             path = folder / name / view_file(index, view_name)
             with atomic(path) as temporary:
@@ -41,7 +44,7 @@ class Maps:
 
     def remove_older(self, folder: Path) -> None:
         """Removes the maps of an earlier report that this one did not write again."""
-        for name in ("depth", "normals"):
+        for name in ("depth", "normals", "proposal_normals"):
             for path in (folder / name).glob("*.png"):
                 if path not in self.written.get(name, []):
                     path.unlink()

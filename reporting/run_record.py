@@ -55,6 +55,7 @@ class RunRecord:
     training_seconds: float  # optimisation alone: without compilation, setup and evaluation
     depth_maps: bool = False  # whether maps of the test views' depths are wanted
     normal_maps: bool = False  # the same of their normals
+    proposals: RadianceModel | None = None  # whose normals are shown beside the model's
     antialias: bool = True  # see `RadianceModel.render`
     render_path: Cameras | None = None  # the path of the video; None: an orbit
     setup_seconds: float = 0.0  # from the loaded scene to the model that training starts from

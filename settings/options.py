@@ -7,10 +7,11 @@ and from those that each method adds in a dataclass of its own (`methods.<name>.
 from dataclasses import Field, dataclass, fields, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from settings.errors import InputError
 from settings.setting import CODE, NERF, REFNERF, method_word, protocol_word, setting
+from settings.translations import IMG_SCALE, Translation
 
 GROUPS = {  # of flags, in the order of the help; the methods' groups come before the last two
     "scene": "which photographs, at which size, over which background",
@@ -44,6 +45,7 @@ class SceneOptions:
         "--datadir or ./data",
         source=CODE,
         form="NAME",
+        also=("--dataset_name",),
         absent="the name of the --datadir folder",
         about="view",
         path=True,
@@ -111,7 +113,9 @@ class SceneOptions:
         absent="black; white under the protocols standard and multiscale or with --white_bkgd",
         about="run",
     )
-    white_bkgd: bool = setting("scene", False, "the same as --background white", source=CODE, about="run")
+    white_bkgd: bool = setting(
+        "scene", False, "the same as --background white", source=CODE, also=("-w", "--white_bkg"), about="run"
+    )
     maskdir: str | None = setting(
         "scene",
         None,
@@ -155,10 +159,19 @@ class RunOptions:
         about="run",
     )
     no_reload: bool = setting(
-        "run", False, "start anew even if the folder holds a checkpoint (else that run is continued)", source=NERF, about="run"
+        "run",
+        False,
+        "start anew even if the folder holds a checkpoint (else that run is continued)",
+        source=NERF,
+        also=("-d", "--del_dir"),
+        about="run",
     )
     resume: bool = setting(
-        "run", False, "continue the folder's run, and stop with a message if it holds no checkpoint", about="run"
+        "run",
+        False,
+        "continue the folder's run, and stop with a message if it holds no checkpoint",
+        also=("-l", "--load"),
+        about="run",
     )
     ft_path: str | None = setting(
         "run",
@@ -171,10 +184,20 @@ class RunOptions:
         path=True,
     )
     render_only: bool = setting(
-        "run", False, "render and report the run's model (or --ft_path's) without training", source=NERF, about="run"
+        "run",
+        False,
+        "render and report the run's model (or --ft_path's) without training",
+        source=NERF,
+        also=("-r", "--do_render"),
+        about="run",
     )
     render_test: bool = setting(
-        "run", False, "with --render_only: render and measure all test views, not the protocol's", source=NERF, about="run"
+        "run",
+        False,
+        "with --render_only: render and measure all test views, not the protocol's",
+        source=NERF,
+        also=("-e", "--eval_poses"),
+        about="run",
     )
     render_factor: int = setting(
         "run",
@@ -241,6 +264,7 @@ class Options(SceneOptions, RunOptions, MachineOptions):
     """The options of every run. A method's options are a subclass with its own settings. None means: not given by the user,
     the method or the protocol decides; types are those after that."""
 
+    translations: ClassVar[tuple[Translation, ...]] = (IMG_SCALE,)
     method: str = method_word("")
     protocol: str = protocol_word("standard")
     given: frozenset[str] = dataclass_field(default=frozenset(), compare=False)  # flags on the command line, in the config file

@@ -14,8 +14,8 @@ def setting(group: str, default: Any, help_text: str, **story) -> Any:
 
     unit, source: text; choices: the words allowed; low <= number <= high, number > above; form: the value's placeholder in the
     help; absent: what happens if a value that may be None is not given; paper: the paper recipe's value of a setting that the
-    user may leave to the recipe; short: a second, one-letter flag.
-    needs: (flag, words): it has a meaning only if that flag has one of these values, and is left out of config.txt otherwise.
+    user may leave to the recipe; also: more spellings of the flag, as in ("-s", "--use_scaler"); config files know the long ones.
+    needs: (flag, values): it has a meaning only if that flag has one of these values, and is left out of config.txt otherwise.
     about: `model`, a change of it makes another model; `view`, the same, but a finished model may be rendered with another
     value; `run`, it may differ between the parts of one run. path: it is the path of files, whose content is compared instead.
     may_grow: a run may go on with a larger number than it began with.
@@ -30,7 +30,7 @@ def setting(group: str, default: Any, help_text: str, **story) -> Any:
         "form": "",
         "absent": "",
         "paper": None,
-        "short": "",
+        "also": (),
         "needs": None,
         "about": "model",
         "path": False,

@@ -23,6 +23,8 @@ def validate(options: Options) -> None:
         field = settings_of(options)[name]
         if not is_used(field, options):
             other, words = field.metadata["needs"]
+            if words == (True,):
+                raise InputError(f"--{name} applies only with --{other}: give that too, or remove --{name}")
             raise InputError(
                 f"--{name} applies only to --{other} {' or '.join(words)} (this run uses {getattr(options, other)}): remove it"
             )

@@ -218,13 +218,16 @@ def sound_or_told(read):
         return None
 
 
-def read_or_told(path: Path, read: Callable[[], torch.nn.Module]) -> None:
-    """A reader returns a model of finite values, or says in one line which file is wrong."""
+def read_or_told(path: Path, read: Callable[[], torch.nn.Module]) -> torch.nn.Module | None:
+    """The model that a reader returns, or None if it says in one line which file is wrong."""
     try:
-        model = read()
+        return read()
     except InputError as told:
         assert "\n" not in str(told) and (path.name in str(told) or str(path.parent) in str(told)), told
         assert len(str(told)) < 700, told
-    else:
-        for name, values in model.state_dict().items():
-            assert values.isfinite().all(), name
+        return None
+
+
+def invalid_values(model: torch.nn.Module | None) -> list[str]:
+    """The names of the tensors of a model that hold a value that is not finite."""
+    return [name for name, values in model.state_dict().items() if not values.isfinite().all()] if model else []

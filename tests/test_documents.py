@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from jobs.sweep import read_table
-from methods.command_line import all_settings, parse
+from methods.command_line import all_settings, all_translations, parse
+from settings.errors import InputError
+from settings.flags import spellings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,6 +28,7 @@ def commands(text: str) -> list[str]:
 def test_commands_are_understood(page, monkeypatch):
     """By the program's own parser; nothing is run."""
     monkeypatch.chdir(ROOT)
+    refused = {}
     for command in commands(page.read_text(encoding="utf-8")):
         found = _MAIN.search(command)
         if not found or any(word in command for word in _PLACEHOLDERS):
@@ -33,7 +36,11 @@ def test_commands_are_understood(page, monkeypatch):
         words = shlex.split(found[1], comments=True)
         if "--help" not in words:
             named = {"--datadir", "--dataname", "--config"} & set(words)
-            parse(words if named else [*words, "--dataname", "x"])
+            try:
+                parse(words if named else [*words, "--dataname", "x"])
+            except (InputError, SystemExit) as problem:
+                refused[command] = problem
+    assert not refused
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -43,7 +50,8 @@ def test_flags_exist(page):
     tools = "".join(path.read_text(encoding="utf-8") for path in files)
     others = ("--nproc-per-node", "--time", "--help", "--config")
     flags = set(re.findall(r"(?<![\w-])--[a-zA-Z][\w-]*", page.read_text(encoding="utf-8")))
-    unknown = [flag for flag in flags if flag[2:] not in all_settings() and flag not in others and f'"{flag}"' not in tools]
+    known = spellings(all_settings() | {name: field for each in all_translations() for name, field in each.flags.items()})
+    unknown = [flag for flag in flags if flag not in known and flag not in others and f'"{flag}"' not in tools]
     assert not [flag for flag in unknown if "one_colour" not in page.read_text(encoding="utf-8")], unknown
 
 

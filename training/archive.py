@@ -36,7 +36,7 @@ def _check_archive(path: Path) -> None:
     if start[:1] == _PICKLE:
         return
     if start != _ZIP:
-        raise ValueError("it is no file that torch.save wrote")
+        raise ValueError("it was not written by torch.save")
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         if sum(part.file_size for part in parts) > path.stat().st_size:

@@ -32,7 +32,7 @@ class Run:
     options: dict[str, Any] | None = None  # of the run that was loaded
 
     def weights(self) -> dict:
-        """The entries of weights.pt, under the method's key."""
+        """The entries of weights.pt, under the method's key. Every method's run defines it."""
         raise NotImplementedError
 
     def take(self, state: dict) -> None:

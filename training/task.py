@@ -116,7 +116,8 @@ class Task(ABC):
         return self.model.describe()  # pyright: ignore[reportCallIssue]  # every model that is reported has it
 
     def end_stage(self) -> None:
-        """The present epoch is to be the last one of its stage. Called before `end_epoch`."""
+        """The present epoch is to be the last one of its stage. Called before `end_epoch`, and only if `window` is above 0.
+        A task whose `window` is 0 need not define it."""
         raise NotImplementedError(f"{type(self).__name__} has no stages to end")
 
     @abstractmethod

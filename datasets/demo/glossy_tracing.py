@@ -170,18 +170,6 @@ def depths(origin, ray, spread):
 
 
 @ti.kernel
-def _measure(
-    points: ti.types.ndarray(dtype=tm.vec3, ndim=1),  # (N,) world
-    distance: ti.types.ndarray(dtype=ti.f32, ndim=1),  # (N,) out
-    part: ti.types.ndarray(dtype=ti.i32, ndim=1),  # (N,) out
-):
-    for i in points:
-        found = scene(points[i])
-        distance[i] = found.x
-        part[i] = ti.cast(found.y, ti.i32)
-
-
-@ti.kernel
 def _trace(
     intrinsics: ti.types.ndarray(dtype=ti.f32, ndim=3),  # (V, 3, 3) pixels
     camera_to_world: ti.types.ndarray(dtype=ti.f32, ndim=3),  # (V, 3, 4)
@@ -237,4 +225,4 @@ def trace_glossy(
 
 def glossy_distance(points: Tensor) -> tuple[Tensor, Tensor]:
     """Signed distance and part of world points in the glossy demo scene, as `sphere_tracing.demo_distance` in the other one."""
-    return measured(_measure, points)
+    return measured(scene, points)

@@ -7,6 +7,7 @@ occlusion are computed once for samples of a pixel that lie together, all else f
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import taichi as ti
@@ -172,9 +173,7 @@ def _trace(
                         if (p - known).norm() > 3.0 * spread * z or facing.dot(known_facing) < 0.9:
                             known, known_facing, known_part, above = p, facing, part, p + 2e-3 * facing
                             task, tap, way, sky = SKY, 0, 0.015, 0.0
-                elif (
-                    task == SKY
-                ):  # ambient occlusion: distances along the normal that fall short of their way
+                elif task == SKY:  # ambient occlusion: distances along the normal that fall short of their way
                     sky += 0.75 ** (tap - 1) * (way - found.x)
                     way += 0.055
                     if tap == 5:
@@ -198,18 +197,6 @@ def _trace(
         # Every pixel is written, seen or not: what a kernel never reads Taichi does not copy to Vulkan first.
         image[view, row, col] = total / ti.max(hits, 1)
         alpha[view, row, col] = ti.cast(hits, ti.f32) / (samples * samples)
-
-
-@ti.kernel
-def _measure(
-    points: ti.types.ndarray(dtype=tm.vec3, ndim=1),  # (N,) world
-    distance: ti.types.ndarray(dtype=ti.f32, ndim=1),  # (N,) out
-    part: ti.types.ndarray(dtype=ti.i32, ndim=1),  # (N,) out
-):
-    for i in points:
-        found = scene(points[i])
-        distance[i] = found.x
-        part[i] = ti.cast(found.y, ti.i32)
 
 
 def trace_demo(
@@ -253,11 +240,30 @@ def demo_distance(points: Tensor) -> tuple[Tensor, Tensor]:
     Negative inside; zero on the surface, with the outward unit normal as its gradient; outside at most the
     true distance. Part numbers are named in datasets.demo.shapes. Raises ValueError for another shape.
     """
-    return measured(_measure, points)
+    return measured(scene, points)
 
 
-def measured(kernel: Callable, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance (N,) float32 and part (N,) int32 of world points (N, 3), by a kernel. Raises ValueError for other shapes."""
+@cache
+def _measure(scene: Callable):
+    """The kernel of `measured`."""
+
+    @ti.kernel
+    def measure(
+        points: ti.types.ndarray(dtype=tm.vec3, ndim=1),  # (N,) world
+        distance: ti.types.ndarray(dtype=ti.f32, ndim=1),  # (N,) out
+        part: ti.types.ndarray(dtype=ti.i32, ndim=1),  # (N,) out
+    ):
+        for i in points:
+            found = scene(points[i])
+            distance[i] = found.x
+            part[i] = ti.cast(found.y, ti.i32)
+
+    return measure
+
+
+def measured(scene: Callable, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance (N,) float32 and part (N,) int32 of world points (N, 3) in a scene, a Taichi function of a point. Raises
+    ValueError for other shapes."""
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be (N, 3), not {tuple(points.shape)}")
     device = runtime.torch_device()
@@ -265,5 +271,5 @@ def measured(kernel: Callable, points: Tensor) -> tuple[Tensor, Tensor]:
     distance = torch.empty(len(points), dtype=torch.float32, device=device)
     part = torch.empty(len(points), dtype=torch.int32, device=device)
     if len(points):
-        kernel(points, distance, part)
+        _measure(scene)(points, distance, part)
     return distance, part

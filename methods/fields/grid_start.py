@@ -51,13 +51,21 @@ def initial_field(scene: Scene, options: FieldOptions, generator: torch.Generato
     occupancy.restrict(open_)
     edge = float((box[1] - box[0]).log().mean().exp())  # geometric mean
     finest = round(min(max(edge / pixel, _COARSEST), _FINEST))
-    word = options.field_word
-    make: Any = FIELDS[word]  # with its own shape
-    shape = _SHAPES[word](finest=finest)
-    if word == "reflective":
-        shape = replace(shape, ide_levels=options.ide_level, srgb=options.use_srgb)
-    field = make(box, shape, generator)
+    field = new_field(box, finest, options, generator)
     return MarchedField(field, occupancy, ndc, pixel=learned_pixel(scene)).to(runtime.torch_device())
+
+
+def new_field(box: Tensor, finest: int, options: FieldOptions, generator: torch.Generator, *, contracted: bool = False) -> Any:
+    """The untrained field that the options ask for, over a box, or, contracted around it, over all of space; finest: cells along
+    an edge of its finest grid."""
+    word = options.field_word
+    shape = _SHAPES[word](finest=finest)
+    if contracted:
+        shape = replace(shape, contracted=True)
+    if options.ref_nerf:
+        shape = replace(shape, ide_levels=options.ide_level, srgb=options.use_srgb)
+    make: Any = FIELDS[word]  # with its own shape
+    return make(box, shape, generator)
 
 
 def _pixel(scene: Scene, box: Tensor) -> float:

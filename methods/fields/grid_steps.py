@@ -9,11 +9,10 @@ from methods.fields import schedules
 from methods.fields.exposure import Exposure
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import Batch, RayBatches
+from methods.fields.surface_losses import surface_losses
 from models.marched_field import MarchedField
-from models.normals import density_normals
 from models.rays import Rays
-from models.reflective_field import NORMAL, ReflectiveField
-from models.repeatable import mean, total
+from models.repeatable import mean
 from taichi_kernels.compositing import Composite, composite
 from taichi_kernels.distortion import distortion
 from taichi_kernels.marching import Samples
@@ -37,6 +36,7 @@ class GridSteps:
         self.rays = options.N_rand or _FIRST_RAYS  # of the next step
         self.schedule = schedules.UNBOUNDED if model.contracted else schedules.NDC if model.ndc else schedules.BOX
         self.distortion = self.schedule.distortion if options.distortion is None else options.distortion
+        self.surfaces = surface_losses(model.field, model.ndc, options)
         self.open_cells = int(model.occupancy.open.sum())
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
@@ -48,6 +48,8 @@ class GridSteps:
         stretch = self.schedule.stretch(done)
         for group, rate in zip(self.optimizer.param_groups, (1.0, Exposure.rate), strict=False):
             group["lr"] = rate * options.lrate * self.schedule.rate(done, LAST_RATE)
+        if self.surfaces:
+            self.surfaces.begin(done)
         if step >= _PRUNE_FROM and step % _EVERY == 0:
             threshold = self.schedule.threshold / stretch  # of a step that is not stretched
             some = self._evaluated(step)
@@ -60,12 +62,11 @@ class GridSteps:
             loss, squared = self._estimated(batch, rays, samples, features, generator)
         else:
             seen, values = model.composite_samples(rays, samples, features, depth=False)
-            shown = seen._replace(colour=model.shaded(rays, seen.colour, seen.transmittance))
-            loss = squared = batch.squared_error(shown)
-            if isinstance(model.field, ReflectiveField):
+            loss = squared = batch.squared_error(model.shaded(rays, seen))
+            if self.surfaces:
                 assert seen.weights is not None
-                normals = density_normals(model.field, samples.positions, features)
-                loss = loss + self._of_normals(seen.weights, values[:, NORMAL], normals, samples, rays)
+                looking = rays.view_directions[samples.rays.long()]
+                loss = loss + self.surfaces(seen.weights, values, samples.positions, looking, features) / len(rays)
             if self.distortion:
                 assert seen.weights is not None
                 loss = loss + self._spread(seen.weights, samples, rays)
@@ -73,15 +74,6 @@ class GridSteps:
         if model.radiance_samples:
             cost = model.field.density_cost * cost + self._calls(samples)
         yield batch.fraction * loss, batch.fraction * squared, cost
-
-    def _of_normals(self, weights: Tensor, predicted: Tensor, normals: Tensor, samples: Samples, rays: Rays) -> Tensor:
-        """Ref-NeRF's losses of normals, sums along rays and means over them: w (1 - n . n') of the density's normals n and the
-        predicted ones n', and w max(0, n' . d)^2 of those that are turned away from the camera, d the view direction."""
-        weights = weights.detach()
-        away = (predicted * rays.view_directions[samples.rays.long()]).sum(1).clamp_min(0)
-        different = total(weights * (1 - (predicted * normals).sum(1)))
-        turned = total(weights * away * away)
-        return (self.options.normal_loss * different + self.options.orientation_loss * turned) / len(rays)
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
         """The rays rendered as a step renders them."""

@@ -8,10 +8,12 @@ from datasets.bounds import without_odd_views
 from datasets.paths import through_photographs
 from datasets.scene import Scene, Split
 from methods.command_line import to_config_text
+from methods.fields.network_start import network_flags
 from methods.fields.options import FieldOptions
 from methods.fields.run import FieldRun, load_field_run
 from methods.fields.task import FieldTask
 from methods.fields.unbounded_start import contracted
+from models.proposal_normals import ProposalNormals
 from models.proposed_field import ProposedField
 from reporting.snapshots import snapshots
 from settings.errors import InputError
@@ -59,6 +61,17 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
         except ValueError as problem:
             raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
     own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.field_word, "radiance_calls": run.model.radiance_samples}
+    if own["field"] == "reflective":
+        own |= {"field": "grid"} | network_flags(run.model)
     if own["field"] == "grid":
         own["sampler"] = "proposals" if isinstance(run.model, ProposedField) else "occupancy"
-    return run, options, {"options": own, "size_label": ("rays", "rays a step"), "render_path": scene.render_path}
+    proposals = None
+    if options.prop_normal:
+        if not isinstance(run.model, ProposedField):
+            raise InputError("--prop_normal shows proposals, and this model has none: drop the flag")
+        proposals = ProposalNormals(run.model)
+    return (
+        run,
+        options,
+        {"proposals": proposals, "options": own, "size_label": ("rays", "rays a step"), "render_path": scene.render_path},
+    )

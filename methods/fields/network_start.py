@@ -12,6 +12,7 @@ from models.mip_field import ConeSampling, MipField
 from models.network_field import NetworkField, NetworkShape
 from models.ray_model import RayModel
 from models.rays import Ndc
+from models.reflective_field import ReflectiveField
 from models.sampled_field import SampledField, Sampling
 from settings.errors import InputError
 
@@ -70,7 +71,7 @@ def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generato
 
 
 def network_flags(model: RayModel) -> dict[str, Any]:
-    """The flags' values that make networks and samples as this model has them; none for a field without networks."""
+    """The flags' values that make networks, samples and reflections as this model has them; none for a plain field of grids."""
     if isinstance(model, MipField):
         shape = model.network.shape
         own: dict[str, Any] = {"N_samples": model.sampling.intervals, "lindisp": model.sampling.disparity}
@@ -81,8 +82,12 @@ def network_flags(model: RayModel) -> dict[str, Any]:
             own |= {"netdepth_fine": model.fine.shape.depth, "netwidth_fine": model.fine.shape.width}
         shape = model.coarse.shape
         own["i_embed"] = 0 if shape.octaves or shape.direction_octaves else -1
+    elif isinstance(field := getattr(model, "field", None), ReflectiveField):
+        return {"ref_nerf": True, "use_srgb": field.shape.srgb, "ide_level": field.shape.ide_levels}
     else:
         return {}
+    if model.ndc is None:
+        own |= {"near": model.sampling.near, "far": model.sampling.far}
     if own.get("i_embed", 0) == 0:
         own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves}
     return own | {"netdepth": shape.depth, "netwidth": shape.width}
@@ -101,7 +106,8 @@ def _sampling_flags(sampling: Sampling) -> dict[str, Any]:
 
 
 def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pytorch: bool = False) -> Sampling:
-    """How rays of a scene are sampled. Raises InputError for inverse depth if depths begin at 0."""
+    """How rays of a scene are sampled. Raises InputError for inverse depth if depths begin at 0, and for --near and --far that
+    leave no ray."""
     if options.lindisp and scene.forward_facing:
         raise InputError(
             "--lindisp samples evenly in 1/t, and in normalised device coordinates t begins at 0: give --no_ndc, or "
@@ -110,6 +116,8 @@ def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pyto
     near, far = (0.0, 1.0) if scene.forward_facing else (scene.near, scene.far)
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
+    if (options.near, options.far) != (None, None):
+        near, far = _asked_range(scene, options, near, far)
     published = options.rvs and options.fine_density == "own"
     union = not published if options.samples_union is None else options.samples_union
     calls = (options.radiance_calls or 0) if options.rvs else 0
@@ -128,3 +136,17 @@ def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pyto
         through_places=t_gradients,
         estimated=calls > 0,
     )
+
+
+def _asked_range(scene: Scene, options: FieldOptions, near: float, far: float) -> tuple[float, float]:
+    """Where rays begin and end, t, by --near and --far; near, far: if one of them is not given."""
+    flag = f"--near {options.near:g}" if options.near is not None else f"--far {options.far:g}"
+    if scene.forward_facing:
+        raise InputError(
+            f"{flag} is a depth, and rays in normalised device coordinates reach from the nearest content to infinity: give "
+            "--no_ndc, or drop the flag"
+        )
+    near, far = (found if asked is None else asked for asked, found in ((options.near, near), (options.far, far)))
+    if near >= far:
+        raise InputError(f"{flag} leaves no ray in {scene.name}, where they reach from {near:g} to {far:g}: give another depth")
+    return near, far

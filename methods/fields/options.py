@@ -3,15 +3,19 @@
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from methods.fields.reflective_options import ReflectiveOptions
+from methods.fields.translations import CENTER_CROP, OPT_MODE
 from settings.errors import InputError
-from settings.options import Options, settings_of
+from settings.options import settings_of
 from settings.setting import NERF, REFNERF, method_word, protocol_word, setting
+from settings.translations import Translation
 
 RVS = "Morozov et al. 2023 (reparameterized volume sampling), and its program"
 GROUPS = {
     "rays": "--method nerf: batches of rays, and how long they are learned from",
+    "reflections": "--field grid with --ref_nerf: surfaces that reflect",
     "network": "--field mlp and mip: networks of the original NeRF and of mip-NeRF, and their samples; without --field, giving "
     "one of these flags chooses mlp",
 }
@@ -34,9 +38,10 @@ def _mlp(default: Any, help_text: str, **story) -> Any:
 
 
 @dataclass(frozen=True)
-class FieldOptions(Options):
+class FieldOptions(ReflectiveOptions):
     """The options of a run of --method nerf."""
 
+    translations: ClassVar[tuple[Translation, ...]] = (*ReflectiveOptions.translations, OPT_MODE, CENTER_CROP)
     method: str = method_word("nerf")
     protocol: str = protocol_word("standard")
     field: str = setting(
@@ -48,45 +53,6 @@ class FieldOptions(Options):
         "of pixels, so that pictures of all sizes are right (mip)",
         choices=("grid", "voxels", "mlp", "mip"),
         absent="grid; mlp if one of its flags is given",
-    )
-    ref_nerf: bool = setting(
-        "rays",
-        False,
-        "--field grid: surfaces that reflect: normals, roughness, diffuse colour and tint are learned, and a reflection is "
-        "evaluated once for each ray",
-        source="Verbin et al. 2022 (Ref-NeRF)",
-        short="-t",
-    )
-    use_srgb: bool = setting(
-        "rays",
-        False,
-        "with --ref_nerf: colours are linear light, which pictures show through the sRGB curve",
-        source=REFNERF,
-        short="-u",
-    )
-    ide_level: int = setting(
-        "rays",
-        5,
-        "with --ref_nerf: degrees of the reflected directions' encoding: 1, 2, 4, ..., 2^(N-1)",
-        source=REFNERF,
-        low=1,
-        high=5,
-    )
-    normal_loss: float = setting(
-        "rays",
-        0.03,
-        "with --ref_nerf: weight of the difference between predicted normals and those of the density",
-        source="Verbin et al. 2022 (Ref-NeRF)",
-        low=0,
-        high=1e3,
-    )
-    orientation_loss: float = setting(
-        "rays",
-        0.1,
-        "with --ref_nerf: weight of visible normals that are turned away from the camera",
-        source="Verbin et al. 2022 (Ref-NeRF)",
-        low=0,
-        high=1e3,
     )
     N_iters: int = setting(
         "rays",
@@ -103,6 +69,7 @@ class FieldOptions(Options):
         None,
         "rays of a step; 0 = as many as have 32,768 visible samples, or cost as much",
         source=NERF,
+        also=("--sample_ray_num",),
         low=0,
         high=1 << 20,
         absent="0; 4096 for mlp, 1024 for mip",
@@ -169,6 +136,22 @@ class FieldOptions(Options):
         form="N,...,N",
         absent="32,12",
     )
+    prop_normal: bool = setting(
+        "rays",
+        False,
+        "with --render_normal: maps of the normals of the last proposal's density too, in proposal_normals/ and in the report; "
+        "chooses --sampler proposals",
+        source=REFNERF,
+        about="view",
+    )
+    grad_clip: float = setting(
+        "rays",
+        0.0,
+        "largest norm of a step's gradient, over all parameters; larger gradients are scaled down to it; 0 or less = no limit",
+        source=REFNERF,
+        low=-1e6,
+        high=1e6,
+    )
     exposure: bool = setting(
         "rays",
         False,
@@ -186,7 +169,9 @@ class FieldOptions(Options):
         absent="32768; 4096 for mlp and mip",
     )
     no_batching: bool = setting("rays", False, "take the rays of a step from one view, not from all", source=NERF)
-    precrop_iters: int = setting("rays", 0, "first steps, which use the middle of the pictures only", source=NERF, low=0)
+    precrop_iters: int = setting(
+        "rays", 0, "first steps, which use the middle of the pictures only", source=NERF, also=("--center_crop_iter",), low=0
+    )
     precrop_frac: float = setting(
         "rays", 0.5, "fraction of the width and height that is the middle", source=NERF, above=0, high=1
     )
@@ -200,7 +185,7 @@ class FieldOptions(Options):
         "rays",
         None,
         "networks multiply in bfloat16, in training and rendering: faster if the processor or the GPU has it",
-        short="-s",
+        also=("-s", "--use_scaler"),
         absent="True if it has; False for mlp and mip",
     )
     i_weights: str = setting(
@@ -227,6 +212,7 @@ class FieldOptions(Options):
         None,
         "samples of a ray for the coarse network; mip: intervals of each of its two passes",
         source=NERF,
+        also=("--coarse_sample_pnum",),
         low=3,
         high=65536,
         absent="64; 128 for mip",
@@ -235,6 +221,7 @@ class FieldOptions(Options):
         0,
         "additional samples of a ray for a fine network, drawn by the coarse network's weights; 0 = no fine network",
         source=NERF,
+        also=("--fine_sample_pnum",),
         low=0,
         high=65536,
     )
@@ -263,7 +250,7 @@ class FieldOptions(Options):
         None, "learning rate of the coarse network at the start", source=RVS, above=0, high=10, absent="--lrate"
     )
     netdepth: int = _network(8, "layers", source=NERF, low=1, high=64)
-    netwidth: int = _network(256, "units of a layer", source=NERF, low=2, high=16384)
+    netwidth: int = _network(256, "units of a layer", source=NERF, also=("--nerf_net_width",), low=2, high=16384)
     netdepth_fine: int = _mlp(8, "layers of the fine network", source=NERF, low=1, high=64)
     netwidth_fine: int = _mlp(256, "units of a layer of the fine network", source=NERF, low=2, high=16384)
     multires: int = _network(None, "octaves of the encoding of positions", source=NERF, low=0, high=24, absent="10; 16 for mip")
@@ -271,6 +258,24 @@ class FieldOptions(Options):
     i_embed: int = _mlp(0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
     use_viewdirs: bool = _mlp(False, "colours depend on the view direction", source=NERF)
     lindisp: bool = _network(False, "samples are evenly spaced in inverse depth, not in depth", source=NERF)
+    near: float | None = _network(
+        None,
+        "where rays begin, as a depth along the camera's axis; not in normalised device coordinates",
+        source=REFNERF,
+        unit="world units",
+        low=0,
+        high=1e6,
+        absent="the scene's nearest content",
+    )
+    far: float | None = _network(
+        None,
+        "where rays end, as a depth along the camera's axis; not in normalised device coordinates",
+        source=REFNERF,
+        unit="world units",
+        above=0,
+        high=1e6,
+        absent="the scene's farthest content",
+    )
     raw_noise_std: float = _network(
         0.0, "standard deviation of the noise on raw densities in training", source=NERF, low=0, high=1e3
     )
@@ -290,7 +295,8 @@ class FieldOptions(Options):
     @classmethod
     def from_flags(cls, values: dict[str, Any]) -> Self:
         """A flag of the networks chooses --field mlp."""
-        network = any(field.metadata["needs"] and name in values for name, field in settings_of(cls).items())
+        deciding = {name: (field.metadata["needs"] or ("",))[0] for name, field in settings_of(cls).items()}
+        network = any(deciding.get(name) == "field" for name in values)
         return super().from_flags({"field": "mlp"} | values if network else values)
 
     @classmethod
@@ -301,7 +307,12 @@ class FieldOptions(Options):
 
     @property
     def variant(self) -> str:
-        return "" if self.field == "grid" else self.field
+        return {"grid": "", "reflective": "ref"}.get(self.field_word, self.field)
+
+    @property
+    def field_word(self) -> str:
+        """The word of the model's field, as it is saved."""
+        return "reflective" if self.ref_nerf else self.field
 
     @property
     def proposal_samples(self) -> tuple[int, ...]:
@@ -321,11 +332,6 @@ class FieldOptions(Options):
         if number < 1:
             raise ValueError(self.i_weights)
         return (sys.maxsize, 60.0 * number) if self.i_weights.endswith("m") else (number, math.inf)
-
-    @property
-    def field_word(self) -> str:
-        """The word of the model's field."""
-        return "reflective" if self.ref_nerf else self.field
 
     def complete(self) -> Self:
         """The options, completed with the defaults of --field."""
@@ -351,12 +357,23 @@ class FieldOptions(Options):
             is False
             and self.rvs
             and self.fine_density == "own",
+            "--ref_nerf is for --field grid: drop one of the two flags": self.ref_nerf and self.field != "grid",
+            "--ref_nerf evaluates a reflection once for each ray: drop --radiance_calls": self.ref_nerf and bool(calls),
             "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
             "--sampler proposals is for --field grid: drop it": self.field != "grid" and self.sampler == "proposals",
             "--proposals is for --field grid with --sampler proposals: drop it": self.proposals is not None
             and (self.field != "grid" or self.sampler == "occupancy"),
             "--radiance_calls draws its samples in occupied cells, not by proposals: drop one of the flags": bool(calls)
             and (self.sampler == "proposals" or self.proposals is not None),
+            "--prop_normal is about --render_normal: give it too, or drop the flag": self.prop_normal and not self.render_normal,
+            "--prop_normal shows proposals, which this run has none of: give --field grid and --sampler proposals, without "
+            "--radiance_calls, or drop the flag": self.prop_normal
+            and (self.field != "grid" or self.sampler == "occupancy" or bool(calls)),
+            f"--near {self.near} is not before --far {self.far}: give a smaller one": self.near is not None
+            and self.far is not None
+            and self.near >= self.far,
+            "--near 0 has no inverse depth, which --lindisp samples in: give a larger one, or drop --lindisp": self.near == 0
+            and self.lindisp,
             "--exposure is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.exposure,
             "--distortion is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
@@ -367,9 +384,6 @@ class FieldOptions(Options):
             and bool(calls)
             and ((self.samples_union, self.place_gradients) != (None, None) or self.fine_density != "corrected"),
             "--render_normal is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.render_normal,
-            "--ref_nerf is for --field grid: drop one of the two flags": self.ref_nerf and self.field != "grid",
-            "--ref_nerf evaluates a reflection once for each ray: drop --radiance_calls": self.ref_nerf and bool(calls),
-            "--use_srgb is about --ref_nerf: give it too, or drop the flag": self.use_srgb and not self.ref_nerf,
             "--two_estimates is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.two_estimates,
             "--two_estimates is about --radiance_calls: give their number, or --field voxels": self.two_estimates
             and (calls == 0 or (self.field, calls) == ("grid", None)),

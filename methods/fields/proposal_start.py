@@ -14,7 +14,11 @@ _FINEST = 64  # cells along an edge of the finest grid of the first round, twice
 def proposed(options: FieldOptions, *, ndc: bool) -> bool:
     """Whether proposals choose the samples of a new field: as the user says; else if it is in normalised device coordinates."""
     if options.sampler is None:
-        return options.proposals is not None or (ndc and options.field == "grid" and not options.radiance_calls)
+        return (
+            options.proposals is not None
+            or options.prop_normal
+            or (ndc and options.field == "grid" and not options.radiance_calls)
+        )
     return options.sampler == "proposals"
 
 

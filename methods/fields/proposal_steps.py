@@ -11,6 +11,7 @@ from methods.fields.exposure import Exposure
 from methods.fields.grid_steps import LAST_RATE, SAMPLES
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
+from methods.fields.surface_losses import surface_losses
 from models.proposal_sampler import annealing
 from models.proposed_field import ProposedField
 from models.rays import Rays
@@ -33,6 +34,7 @@ class ProposalSteps:
         unbounded = schedules.UNBOUNDED_PROPOSALS if model.contracted else schedules.BOX
         self.schedule = schedules.NDC_PROPOSALS if model.ndc else unbounded
         self.distortion = self.schedule.distortion if options.distortion is None else options.distortion  # of s
+        self.surfaces = surface_losses(model.field, model.ndc, options)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def losses(self, step: int, batches: RayBatches) -> Iterator[tuple[Tensor, Tensor, float]]:
@@ -42,6 +44,8 @@ class ProposalSteps:
         done = step / options.N_iters
         for group, rate in zip(self.optimizer.param_groups, (1.0, Exposure.rate), strict=False):
             group["lr"] = rate * options.lrate * self.schedule.rate(done, LAST_RATE)
+        if self.surfaces:
+            self.surfaces.begin(done)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.to_model_space(batch.rays)
         generator = distributed.shard_generator(self.generator, options.seed, step)
@@ -53,6 +57,11 @@ class ProposalSteps:
         rays_met = max(len(s), 1)
         if self.distortion:
             loss = loss + self.distortion / rays_met * total(distortion(weights, s[:, :-1], s[:, 1:]))
+        if self.surfaces:
+            some = rays[found.hit]
+            looking = some.view_directions.repeat_interleave(weights.shape[1], 0)
+            of_samples = weights.view(-1), found.values.flatten(0, 1), found.intervals.positions(some)
+            loss = loss + self.surfaces(*of_samples, looking) / rays_met
         if learn:
             for proposal in found.proposals:
                 loss = loss + total(interlevel_loss(proposal.intervals.s, proposal.weights, s, weights)) / rays_met

@@ -24,6 +24,7 @@ from models.fields import field_from_state
 from models.marched_field import MarchedField
 from models.proposed_field import ProposedField
 from models.ray_model import RayModel
+from models.repeatable import clip_norm
 from models.sampled_field import SampledField
 from settings.errors import InputError
 from system import ranks
@@ -77,17 +78,18 @@ class FieldTask(StepTask):
         elif options.field == "mip":
             model = initial_cones(scene, options, self.generator)
         elif contracted(scene, options):
-            model = unbounded_field(scene, self.generator)
+            model = unbounded_field(scene, options, self.generator)
         else:
             model = initial_field(scene, options, self.generator)
         if isinstance(model, MarchedField) and not options.ft_path and proposed(options, ndc=model.ndc is not None):
             model = with_proposals(model, options.proposal_samples)
         if model.field_word != options.field_word:
-            reflective = "reflective" in (model.field_word, options.field_word)
-            way_out = f"{'drop' if options.ref_nerf else 'give'} --ref_nerf" if reflective else f"give --field {model.field_word}"
+            way_out = "give --ref_nerf" if model.field_word == "reflective" else f"give --field {model.field_word}"
+            if options.ref_nerf:
+                way_out = "drop --ref_nerf" + (f", and {way_out}" if model.field_word != "grid" else "")
             raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: {way_out}")
         made = "proposals" if isinstance(model, ProposedField) else "occupancy"
-        asked = options.sampler if options.proposals is None else "proposals"
+        asked = "proposals" if options.proposals is not None or options.prop_normal else options.sampler
         if asked not in (None, made):
             raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
         if made == "proposals" and options.radiance_calls:
@@ -143,6 +145,8 @@ class FieldTask(StepTask):
             values[0] += float(penalty.detach())
         learned = [value for group in self.optimizer.param_groups for value in group["params"]]
         loss, squared, cost = distributed.all_reduce(learned, values)
+        if self.options.grad_clip > 0:
+            clip_norm(learned, self.options.grad_clip)
         self.optimizer.step()
         self.ray_steps.after(cost)
         self.count(squared)

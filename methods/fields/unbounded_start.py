@@ -7,10 +7,9 @@ from torch import Tensor
 from datasets.bounds import meeting_point, without_odd_views
 from datasets.cameras import Cameras
 from datasets.scene import Scene, Split
-from methods.fields.grid_start import open_cells
+from methods.fields.grid_start import new_field, open_cells
 from methods.fields.network_start import learned_pixel
 from methods.fields.options import FieldOptions
-from models.grid_field import GridField, GridShape
 from models.marched_field import MarchedField
 from models.occupancy import OccupancyGrid
 from settings.errors import InputError
@@ -51,8 +50,8 @@ def _before_a_backdrop(views: Split) -> bool:
     return bool((np.abs(rim - np.median(rim, 0)).max(1) <= _ONE_COLOUR).mean() > _NEARLY_ALL)
 
 
-def unbounded_field(scene: Scene, generator: torch.Generator) -> MarchedField:
-    """An untrained grid field over all of space, contracted around the cameras."""
+def unbounded_field(scene: Scene, options: FieldOptions, generator: torch.Generator) -> MarchedField:
+    """An untrained field of grids over all of space, contracted around the cameras."""
     cameras = scene.train.cameras
     box = inner_box(cameras)
     half = float(box[1, 0] - box[0, 0]) / 2
@@ -66,12 +65,8 @@ def unbounded_field(scene: Scene, generator: torch.Generator) -> MarchedField:
     boxes = (box.mean(0) + (box - box.mean(0)) * 2.0**level for level in range(LEVELS))
     occupancy.restrict(torch.stack([open_cells(scene.train, each, CELLS) for each in boxes]))
     finest = round(min(max(4 * half / (pixel * distance), _COARSEST), _FINEST))  # the grids cover the inner box twice
-    field = GridField(box, _shape(finest), generator)
+    field = new_field(box, finest, options, generator, contracted=True)
     return MarchedField(field, occupancy, pixel=learned_pixel(scene)).to(runtime.torch_device())
-
-
-def _shape(finest: int) -> GridShape:
-    return GridShape(finest=finest, contracted=True)
 
 
 def inner_box(cameras: Cameras) -> Tensor:

@@ -10,6 +10,19 @@ from taichi_kernels.inverse_transform.forward import TINY
 
 @cache
 def backward_kernel(dtype, knots: bool, linear: bool, size: int):
+    """The kernel from dL/dt (R * K,) of the samples and dL/dy (R,) to dL/ds (densities' shape) and, if to_t, to dL/d(bins' ends).
+
+    All of one ray, with bin i's h, s and x of the package's docstring and g_k = (dL/dt_k) / (|d| s(t_k)), sums over samples k:
+
+        dL/ds_left(i)  = h (rest_i / 2 - sum_in_i g_k (x_k - x_k^2 / 2))
+        dL/ds_right(i) = h (rest_i / 2 - sum_in_i g_k x_k^2 / 2)
+        dL/dt_right(i) = |d| ((s_left + s_right) rest_i / 2 + (s_right - s_left) sum_in_i g_k x_k^2 / 2)
+        dL/dt_left(i)  = sum_in_i dL/dt_k - dL/dt_right(i)
+        rest_i = (1 - y) dL/dy + sum r_k g_k - sum_behind_i g_k
+
+    What two bins have in common, a knot or its density, gets the sum of both; a bin of one density gets the sum of its two ends.
+    Samples of a ray without density are even in t: they move its first and last t only. dtype, knots, linear, size: as `forward`.
+    """
     floats, whole = (ti.types.ndarray(dtype=each, ndim=1) for each in (dtype, ti.i32))
     t_shift, s_shift = int(knots), int(linear)
     chunk, more = (ti.types.vector(count, dtype) for count in (size, size + 1))

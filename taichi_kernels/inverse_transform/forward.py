@@ -42,6 +42,17 @@ def log_of_rest_f32(part, rest):
 
 @cache
 def forward_kernel(dtype, knots: bool, linear: bool, size: int):
+    """The kernel from R rays with M bins and uniforms u (R * K,) to t (R * K,), Phi(far) (R,) and y (R,).
+
+    Per sample, with the h, s, x of the package's docstring and the last bin i that begins before E = -log(1 - u y):
+
+        w = E - Phi(t_left(i)),   a = h s_left,   b = h (s_right - s_left)
+        x = 2 w / (a + sqrt(a^2 + 2 b w)),   t = t_left + x (t_right - t_left)
+
+    It also writes what `backward` needs: bin, x and |d| s(t) of each sample (R * K,). In a ray without density t is
+    (1 - u) t_first + u t_last, and the bin -1. t_starts, t_ends and densities have M entries, one more a ray with knots (t) or if
+    linear (densities). dtype: ti.f32 or ti.f64 of all values; knots, linear, size: see the module's docstring.
+    """
     floats, whole = (ti.types.ndarray(dtype=each, ndim=1) for each in (dtype, ti.i32))
     t_shift, s_shift = int(knots), int(linear)
     absorbed_by, log_of = (one_minus_exp_f32, log_of_rest_f32) if dtype == ti.f32 else (one_minus_exp, log_of_rest)

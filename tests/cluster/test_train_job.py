@@ -75,8 +75,8 @@ def test_a_job_that_is_cancelled_saves_and_stays_away(cluster, program, uninterr
 
 
 def test_a_job_whose_time_is_up_goes_on_in_the_next(cluster, program):
-    """SLURM sends the signal by itself. It checks its jobs twice a minute, and sends it up to 30 s early: here 10 to 40 s after the
-    start, when the script has set its traps and the training has not ended."""
+    """SLURM sends the signal by itself. It checks its jobs twice a minute, and sends it up to 30 s early: here 10 to 40 s after
+    the start, when the script has set its traps and the training has not ended."""
     if os.environ.get("RADIANCE_LONG_TESTS", "") == "":
         pytest.skip("takes three minutes: RADIANCE_LONG_TESTS=1 runs it")
     flags = [*words("limited")[1:3], *TRAINING, "--epochs", "400"]

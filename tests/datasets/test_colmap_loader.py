@@ -13,7 +13,7 @@ from PIL import Image
 from datasets.colmap import _plain_points, standard_world
 from datasets.colmap_model import ColmapModel, read_model
 from settings.errors import InputError
-from tests.datasets import written_scene
+from tests.datasets.half_size import load, refusal
 from tests.datasets.written_photos import (
     COLMAP_MODELS,
     HEIGHT,
@@ -27,15 +27,6 @@ from tests.datasets.written_photos import (
     write_colmap,
     write_transforms,
 )
-
-
-def load(folder, **settings):
-    return written_scene.load(folder, **{"factor": 2, "no_masks": True} | settings)
-
-
-def refusal(folder, **settings) -> str:
-    return written_scene.refusal(folder, **{"factor": 2, "no_masks": True} | settings)
-
 
 # Where points are seen
 

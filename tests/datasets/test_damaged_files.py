@@ -17,6 +17,7 @@ from datasets.pictures import PictureFile, read_header, read_masks, read_picture
 from methods.command_line import parse, to_config_text
 from methods.fields.options import FieldOptions
 from methods.points.options import PointOptions
+from settings.options import Options
 from tests.damage import MANY, damaged_bytes, damaged_text, sound_or_told
 from tests.datasets.written_photos import around, facing, write_colmap, write_llff, write_transforms
 from tests.datasets.written_pictures import png, tiff
@@ -159,13 +160,17 @@ def test_masks(tmp_path_factory):
 
 def test_config_files(tmp_path_factory):
     file = tmp_path_factory.mktemp("config") / "config.txt"
-    whole = to_config_text(parse(["--dataname", "demo"]))
+    sound = parse(["--dataname", "demo"])
+    whole = to_config_text(sound)
+    file.write_text(whole)
+    assert parse(["--config", str(file)]) == sound
 
     @MANY
     @given(damaged_text(whole))
     def check(content):
         file.write_bytes(content)
-        sound_or_told(lambda: parse(["--config", str(file)]))
+        options = sound_or_told(lambda: parse(["--config", str(file)]))
+        assert options is None or isinstance(options, Options)
 
     check()
 

@@ -184,10 +184,10 @@ def test_leftovers_of_a_killed_run_are_cleared_when_old(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "photo.png").write_bytes(b"dear to me")
+    (tmp_path / "mine" / "photo.png").write_bytes(b"a holiday photograph")
     with pytest.raises(InputError, match="not one"):
         make_demo(tmp_path / "mine", SMALL, quiet=True)
-    assert contents(tmp_path / "mine") == {"photo.png": b"dear to me"}
+    assert contents(tmp_path / "mine") == {"photo.png": b"a holiday photograph"}
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -12,7 +12,7 @@ from datasets.pictures import shrink
 from datasets.scene import Split
 from datasets.sizes import common_size, photograph_sizes, shrink_factor
 from methods.points.options import PointOptions
-from tests.datasets import written_scene
+from tests.datasets.half_size import load
 from tests.datasets.written_photos import POINTS, around, check_dots, facing, opengl, photograph, project, world_points
 
 FEW = [(320, 216), (323, 215), (321, 218)]
@@ -47,10 +47,6 @@ def write(folder, form: str, sizes, focal: float = 230.0):
         for name, content in {"cameras": cameras, "images": images, "points3D": lines}.items():
             (folder / f"sparse/0/{name}.txt").write_text("".join(content))
     return folder
-
-
-def load(folder, **settings):
-    return written_scene.load(folder, **{"factor": 2, "no_masks": True} | settings)
 
 
 def check_each(split: Split, scene) -> None:

@@ -165,6 +165,9 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
     assert all(f"--{setting.name} " in text for setting in all_settings().values())
+    assert (
+        "-w, --white_bkg, --white_bkgd [True|False] the same as" in text and "--opt_level, --opt_mode none|native|O1|O2" in text
+    )
     assert "where the image is 2 wide [NDC; recipe paper: 0.015]" in text
     assert "[default: auto]" in text and "examples: python main.py --dataname demo" in text
 
@@ -178,7 +181,37 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
         ("--dataname x --splat 0.1", "--splat is not a flag"),  # no abbreviations
         ("--dataname x --qqq", "--help lists all flags"),
         ("--dataname x stray", "not understood: stray"),
-        ("--dataname x -v", "not understood: -v"),
+        ("--dataname x -q", "not understood: -q"),
+        ("--dataname x -v", "-v has no meaning here: --render_normal --prop_normal shows"),
+        ("--dataname x -sb", "-b has no meaning here"),
+        ("--dataname x --decay_step 9", "--decay_step has no meaning here: each --field has its own course"),
+        ("--dataname x -w maybe", "--white_bkgd: 'maybe' is neither True nor False"),
+        ("--dataname x --nerf_net_width a", "--netwidth: 'a' is not a whole number (--nerf_net_width is --netwidth here)"),
+        (
+            "--dataname x --nerf_net_width 1",
+            "--netwidth 1 is out of range: give a number of at least 2 and at most 16384 (--nerf_net_w",
+        ),
+        ("--dataname x -s --opt_mode none", "--opt_mode none and --mixed_precision True contradict each other"),
+        ("--dataname x --opt_level fast", "--opt_mode fast is not known: choose one of none, native, O1, O2"),
+        ("--dataname x --center_crop_x .3", "--center_crop_x 0.3 and --center_crop_y 0.5 differ"),
+        ("--dataname x --center_crop_x 2 --center_crop_y 2", "--precrop_frac 2.0 is out of range"),
+        ("--dataname x --img_scale 2", "--img_scale 2 is neither 1 nor 0.5"),
+        ("--dataname x --img_scale .5 --img_s 40", "--img_scale 0.5 and --img_s 40 contradict each other"),
+        ("--dataname x --near -1", "--near -1.0 is out of range: give a number of at least 0"),
+        ("--dataname x --near 3 --far 3", "--near 3.0 is not before --far 3.0"),
+        ("--dataname x --near 0 --lindisp", "--near 0 has no inverse depth"),
+        ("--dataname x --field grid --near 2", "--near applies only to --field mlp or mip (this run uses grid)"),
+        ("--dataname x --method points --grad_clip 1", "--grad_clip applies only to --method nerf"),
+        ("--dataname x --prop_normal", "--prop_normal is about --render_normal"),
+        (
+            "--dataname x --prop_normal --render_normal --sampler occupancy",
+            "--prop_normal shows proposals, which this run has none",
+        ),
+        ("--dataname x --prop_normal --render_normal --field voxels", "--prop_normal shows proposals, which this run has none"),
+        (
+            "--dataname x --prop_normal --render_normal --radiance_calls 8",
+            "--prop_normal shows proposals, which this run has none",
+        ),
         ("--dataname x --method points --N_samples 64", "--N_samples applies only to --method nerf (this run uses points)"),
         ("--dataname x --i_weights 10h", "--i_weights 10h: give a number of steps, 500, or of minutes, 10m"),
         ("--dataname x --i_weights 0m", "--i_weights 0m: give a number of steps"),
@@ -238,6 +271,8 @@ def test_mistakes_on_the_command_line(argv, words):
     ("line", "words"),
     [
         ("i_print = 64", "line 2: --i_print has no meaning here"),
+        ("dataset_name = ship", "line 2: dataname is set a second time"),
+        ("sample_ray_num", "line 2: sample_ray_num needs a value"),
         ("data_R = 0.1", "line 2: --data_R is not a flag of this program: did you mean --data_r?"),
         ("data_r = much", "--data_r: 'much' is not a number"),
         ("data_r = 7", "--data_r 7.0 is out of range"),
@@ -304,3 +339,42 @@ def test_the_background_is_a_flag_whose_default_follows_the_protocol():
     assert parse(["--dataname", "x", "--background", "white"]).scene_background == "white"
     assert parse(["--dataname", "x", "--protocol", "standard", "--background", "black"]).scene_background == "black"
     assert "drop one of the two flags" in refusal("--dataname", "x", "--white_bkgd", "--background", "black")
+
+
+def test_commands_of_enigmatisms_nerf_are_understood():
+    ship = parse(["-w", "-s", "--opt_level", "O1", "--dataset_name", "ship"])
+    assert (ship.method, ship.field, ship.dataname, ship.white_bkgd, ship.mixed_precision) == ("nerf", "grid", "ship", True, True)
+    assert parse(["-ws", "--dataset_name", "ship"]) == parse(["--white_bkgd", "--mixed_precision", "--dataname", "ship"])
+    line = "-s --grad_clip -0.01 --dataset_name helmet --render_depth --render_normal --prop_normal"
+    helmet = parse(line.split())
+    assert (helmet.grad_clip, helmet.render_depth, helmet.render_normal, helmet.prop_normal) == (-0.01, True, True, True)
+    assert parse(["-l", "-r", "-e", "--load", "--dataset_name", "x"]) == parse(
+        ["--resume", "--render_only", "--render_test", "--dataname", "x"]
+    )
+    assert parse(["-d", "--dataset_name", "x"]).no_reload
+    line = (
+        "--dataset_name x --sample_ray_num 9 --coarse_sample_pnum 8 --fine_sample_pnum 7 --center_crop_iter 6 --nerf_net_width 5"
+    )
+    networks = parse([*line.split(), "--center_crop_x", ".3", "--center_crop_y", ".3", "--near", "2", "--far", "6"])
+    assert (networks.field, networks.N_rand, networks.N_samples, networks.N_importance) == ("mlp", 9, 8, 7)
+    assert (networks.precrop_iters, networks.netwidth, networks.precrop_frac) == (6, 5, 0.3)
+    assert (networks.near, networks.far) == (2, 6)
+    for mode, mixed in (("none", False), ("native", True), ("O1", True), ("O2", True)):
+        assert parse(["--dataset_name", "x", "--opt_mode", mode]).mixed_precision is mixed
+    scales = [parse(["--dataset_name", "x", "--img_scale", scale]) for scale in ("1", "0.5")]
+    assert [(options.img_s, options.half_res) for options in scales] == [(0, False), (None, True)]
+
+
+def test_other_spellings_in_config_files_are_kept_under_the_main_names(tmp_path):
+    file = tmp_path / "run.txt"
+    file.write_text("dataset_name = ship\nwhite_bkg = True\nopt_level = none\ncenter_crop_x = .5\nimg_scale = .5\n")
+    options = parse(["--config", str(file)])
+    assert (options.dataname, options.white_bkgd, options.mixed_precision, options.half_res) == ("ship", True, False, True)
+    text = to_config_text(options)
+    assert "dataname = ship" in text and not any(word in text for word in ("dataset_name", "white_bkg ", "opt_", "img_scale"))
+    line = parse(["--config", str(file), "--dataname", "mic", "-s", "--precrop_frac", ".7", "--img_s", "90"])
+    assert (line.dataname, line.mixed_precision, line.precrop_frac) == ("mic", True, 0.7)  # the command line wins
+    assert (line.img_s, line.half_res) == (90, False)
+    file.write_text("dataname = ship\nmixed_precision = False\nhalf_res = True\n")
+    line = parse(["--config", str(file), "--opt_mode", "O2", "--img_scale", "1"])
+    assert (line.mixed_precision, line.img_s, line.half_res) == (True, 0, False)

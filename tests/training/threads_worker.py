@@ -16,6 +16,7 @@ from methods.fields.options import FieldOptions
 from methods.points.learn import choose_recipe, fit_cloud
 from methods.points.options import PointOptions
 from models.grid_field import GridShape
+from models.reflective_field import ReflectiveShape
 from models.voxel_field import VoxelShape
 from taichi_kernels import runtime
 from tests.scenes import sphere_scene
@@ -39,6 +40,7 @@ TRAININGS = {
     "points": {"method": "points", "epochs": 5, "max_points": 40_000, "data_r": 0.5},
     "grid": {"N_rand": 4001, "N_iters": 14, "mixed_precision": True},
     "proposals": {"sampler": "proposals", "proposals": "32,15,7", "N_rand": 2001, "N_iters": 14, "mixed_precision": True},
+    "reflective": {"ref_nerf": True, "use_srgb": True, "N_rand": 4001, "N_iters": 14, "mixed_precision": True},
     "voxels": {"field": "voxels", "N_rand": 4001, "N_iters": 14, "mixed_precision": False},
     "mlp": NETWORK | {"mixed_precision": False},
     "mlp in bfloat16": NETWORK | {"mixed_precision": True},
@@ -53,6 +55,7 @@ def main(out: str, threads: str) -> None:
     runtime.init("cpu", int(threads))
     grid_start._SHAPES = {
         "grid": lambda finest: GridShape(**SMALL),
+        "reflective": lambda finest: ReflectiveShape(**SMALL),
         "voxels": lambda finest: VoxelShape(**SMALL, density_coarsest=8),
     }
     grid_steps._PRUNE_FROM, grid_steps._EVERY, grid_steps._ALL_CELLS_UNTIL = 8, 2, 9  # all cells, then some more than once

@@ -7,11 +7,13 @@ import torch
 
 from methods.fields import grid_steps
 from methods.fields.mip_steps import rate_at
+from methods.fields.network_start import network_flags, sampling
 from methods.fields.options import FieldOptions
 from methods.fields.task import FieldTask
+from settings.errors import InputError
 from taichi_kernels.distortion import distortion
 from tests.methods.fields.small_fields import MIP, NETWORK, RVS
-from tests.scenes import sphere_scene
+from tests.scenes import sphere_scene, wall_scene
 
 pytestmark = pytest.mark.usefixtures("small_steps")
 
@@ -195,3 +197,32 @@ def test_gradients_reach_the_coarse_network_as_the_flags_say():
     ((loss, _, _),) = made.ray_steps.losses(0, made.batches)
     loss.backward()
     assert all(value.grad is None or not value.grad.any() for value in made.model.coarse.parameters())
+
+
+@pytest.mark.parametrize("flags", [{}, {"sampler": "proposals"}, NETWORK, MIP])
+def test_gradients_are_clipped_to_the_users_norm(flags):
+    def norm(**more) -> float:
+        made = task(**flags | more)
+        made.step()
+        found = [value.grad for group in made.optimizer.param_groups for value in group["params"] if value.grad is not None]
+        return float(torch.cat([gradient.flatten() for gradient in found]).double().norm())
+
+    free = norm()
+    assert norm(grad_clip=-0.01) == free == norm(grad_clip=2 * free)  # the same bits
+    assert norm(grad_clip=free / 3) == pytest.approx(free / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("flags", [NETWORK, MIP])
+def test_rays_begin_and_end_where_the_user_says(flags):
+    assert (task(**flags).model.sampling.near, task(**flags).model.sampling.far) == (SCENE.near, SCENE.far)
+    made = task(**flags | {"near": 0.5, "far": 7.5}).model
+    assert (made.sampling.near, made.sampling.far) == (0.5, 7.5) and network_flags(made)["near"] == 0.5
+    assert task(**flags | {"far": 7.5}).model.sampling.near == SCENE.near
+    with pytest.raises(InputError, match="--near 100 leaves no ray"):
+        task(**flags | {"near": 100.0})
+    with pytest.raises(InputError, match=r"--far 2 is a depth.*give --no_ndc"):
+        sampling(wall_scene(), replace(made_options(flags), far=2.0), endless=False)
+
+
+def made_options(flags: dict) -> FieldOptions:
+    return FieldOptions(**flags).complete()

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from methods.fields.learn import learn
 from methods.fields.options import FieldOptions
 from methods.fields.proposal_start import proposed
 from methods.fields.proposal_steps import learns_proposals
 from methods.fields.task import FieldTask
 from models.fields import field_from_state
+from models.proposal_field import ProposalField, ProposalShape
+from models.proposal_normals import ProposalNormals
 from models.proposed_field import ProposedField
 from models.rays import Rays, pack_cameras, pixel_rays, view_pixels
 from settings.errors import InputError
@@ -47,6 +50,9 @@ def test_learns_scenes_of_all_spaces_and_its_proposals_enclose_the_weights(tmp_p
     mean = picture.depth[picture.alpha > 0.9]
     normal = model.render(scene.test.cameras, 0, with_normal=True).normal[picture.alpha > 0.9]
     torch.testing.assert_close(normal.norm(dim=1), torch.ones_like(normal[:, 0]))
+    last = ProposalNormals(model).render(scene.test.cameras, 0, with_normal=True)
+    toward = (last.normal[picture.alpha > 0.9] * normal).sum(1).mean()
+    assert toward > 0.2, toward  # after so few steps they are coarse; flipped ones would be below 0
     if name == "object":  # a ball, whose normals are its colours
         colour = picture.image[picture.alpha > 0.9]
         facing = (normal * torch.nn.functional.normalize((colour - 0.5) / 0.45, dim=1)).sum(1)
@@ -170,3 +176,30 @@ def test_rays_that_miss_the_box_are_empty(tmp_path):
     traced = model.trace(away, learn_proposals=True)
     assert (traced.composite.transmittance == 1).all() and len(traced.composite.weights) == 0
     assert len(model.render_rays(away[:0]).colour) == 0
+
+
+@pytest.mark.parametrize("contracted", [False, True])
+def test_the_gradient_of_a_proposals_density_is_that_of_its_values(contracted):
+    generator = torch.Generator().manual_seed(0)
+    field = ProposalField(torch.tensor([[-1.0, -2.0, -1.0], [1.0, 2.0, 1.0]]), ProposalShape(2, 4, 8, 12, contracted))
+    with torch.no_grad():
+        field.table.uniform_(-1, 1, generator=generator)
+    spread = 3.0 if contracted else 1.0
+    positions = spread * (2 * torch.rand(200, 3, generator=generator) - 1)
+    moved = [positions + 1e-3 * step for step in torch.eye(3)], [positions - 1e-3 * step for step in torch.eye(3)]
+    plus, minus = (torch.stack([field.density(each).log() for each in side], 1) for side in moved)
+    wrong = ((plus - minus) / 2e-3 - field.log_density_gradient(positions)).abs().amax(1) > 0.02
+    assert wrong.float().mean() < 0.1  # the gradient jumps at the faces of cells
+
+
+def test_prop_normal_chooses_proposals_and_its_maps_are_written(tmp_path):
+    options = replace(OPTIONS, basedir=str(tmp_path), N_iters=4, prop_normal=True, render_normal=True)
+    scene = sphere_scene("white")
+    own = learn(options, scene, scene.test, tmp_path)
+    assert isinstance(own[0].model, ProposedField) and isinstance(own[2]["proposals"], ProposalNormals)
+    assert proposed(options, ndc=False) and learn(replace(options, render_only=True), scene, scene.test, tmp_path)[2]["proposals"]
+    learn(
+        replace(options, sampler="occupancy", prop_normal=False, basedir=str(tmp_path / "b")), scene, scene.test, tmp_path / "b"
+    )
+    with pytest.raises(InputError, match="--prop_normal shows proposals, and this model has none"):
+        learn(replace(options, render_only=True), scene, scene.test, tmp_path / "b")

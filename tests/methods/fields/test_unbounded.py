@@ -92,7 +92,7 @@ def test_the_inner_box_holds_the_cameras_and_the_cells_what_they_see():
     cameras = SCENE.train.cameras
     box = inner_box(cameras)
     assert (cameras.centers > box[0] - 1e-5).all() and (cameras.centers < box[1] + 1e-5).all()
-    model = unbounded_field(SCENE, torch.Generator().manual_seed(0))
+    model = unbounded_field(SCENE, OPTIONS, torch.Generator().manual_seed(0))
     grid = model.occupancy
     g, occupied = grid.cells, grid.occupied.cpu()
     assert occupied.shape == (LEVELS, g, g, g)
@@ -108,7 +108,7 @@ def test_the_inner_box_holds_the_cameras_and_the_cells_what_they_see():
 
 
 def test_cells_that_were_not_evaluated_yet_stay_occupied():
-    grid = unbounded_field(SCENE, torch.Generator().manual_seed(0)).occupancy
+    grid = unbounded_field(SCENE, OPTIONS, torch.Generator().manual_seed(0)).occupancy
     open_, g = grid.open.clone(), torch.Generator().manual_seed(0)
     grid.update(lambda x: torch.zeros(len(x), device=x.device), g, some=500, decay=0.5, threshold=0.01)
     left = int((open_ & ~grid.occupied).sum())
@@ -121,7 +121,7 @@ def test_cells_that_were_not_evaluated_yet_stay_occupied():
 
 
 def test_density_falls_with_the_distance_and_space_is_contracted():
-    field = unbounded_field(SCENE, torch.Generator().manual_seed(0)).field
+    field = unbounded_field(SCENE, OPTIONS, torch.Generator().manual_seed(0)).field
     with torch.no_grad():
         field.out.zero_()
     middle, half = field.box.mean(0), (field.box[1, 0] - field.box[0, 0]) / 2
@@ -153,7 +153,7 @@ def test_cameras_that_do_not_look_at_one_point_and_cameras_at_one_point():
     around = replace(cameras, camera_to_world=poses)
     box = inner_box(around)
     assert (box[0] < box[1]).all() and box.isfinite().all()
-    model = unbounded_field(replace(SCENE, train=replace(SCENE.train, cameras=around)), torch.Generator().manual_seed(0))
+    model = unbounded_field(replace(SCENE, train=replace(SCENE.train, cameras=around)), OPTIONS, torch.Generator().manual_seed(0))
     assert model.render(around, 0).image.isfinite().all()
 
 

@@ -66,7 +66,7 @@ def test_objects_of_other_programs_are_not_loaded(tmp_path):
         load_weights(tmp_path / "model.pt", "cpu")
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"", "it is empty"), (b"\x89PNG\r\n", "it is no file that torch.save wrote")])
+@pytest.mark.parametrize(("content", "words"), [(b"", "it is empty"), (b"\x89PNG\r\n", "it was not written by torch.save")])
 def test_files_of_another_format_are_reported(tmp_path, content, words):
     (tmp_path / "model.pt").write_bytes(content)
     with pytest.raises(InputError, match=rf"model\.pt: {words}$"):
