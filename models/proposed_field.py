@@ -118,6 +118,19 @@ class ProposedField(RayModel):
         model.load_state_dict(tensors)
         return model
 
+    @torch.no_grad()
+    def coarse_opacity(self, cells: int, hull: float) -> Tensor:
+        """The opacity (cells, cells, cells), in z, y, x, of cells of the box, as far as the last proposal knows it; hull: not
+        known."""
+        del hull
+        low, high = self.field.box
+        proposal = self.sampler.fields[-1]
+        assert isinstance(proposal, ProposalField)
+        unit = (torch.arange(cells, device=low.device) + 0.5) / cells
+        z, y, x = torch.meshgrid(unit, unit, unit, indexing="ij")
+        densities = proposal.density(low + torch.stack([x, y, z], -1).view(-1, 3) * (high - low))
+        return 1 - torch.exp(-densities * (high - low).mean() / cells).view(cells, cells, cells)
+
     def trace(
         self,
         rays: Rays,

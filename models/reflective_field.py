@@ -8,8 +8,8 @@ that a reflection is as sharp as the normals are smooth, and costs one evaluatio
 
 Its own light depends on the view direction, as a plain grid field's colour does: it holds what one reflection cannot explain.
 
-Sources: Verbin et al. 2022 (Ref-NeRF) for the parts; Ye et al. 2024 (3DGS-DR) for shading after compositing; Yang et al. 2023
-(FreeNeRF) and Li et al. 2023 (Neuralangelo) for showing coarse levels first.
+Sources: Verbin et al. 2022 (Ref-NeRF) for the parts; Ye et al. 2024 (3DGS-DR) for shading after compositing; Li et al. 2023
+(Neuralangelo) for showing coarse levels first.
 """
 
 from dataclasses import dataclass

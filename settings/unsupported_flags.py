@@ -20,6 +20,7 @@ REFUSED = {
     "name": "a run's files are in a folder of its own: name it by --expname or --basedir",
     "scene_scale": "scenes may be of any size: the box of a field is found from the cameras and the pictures",
     "pe_period_scale": _UNUSED + "; --multires says how many octaves positions are encoded in",
+    "bottle_neck_noise": "--ref_nerf adds no noise: a reflection is told its place by 8 numbers alone",
     "min_ratio": _SCHEDULE,
     "decay_rate": _SCHEDULE,
     "decay_step": _SCHEDULE,

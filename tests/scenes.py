@@ -17,8 +17,11 @@ def look_at_origin(position: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.stack([x, torch.linalg.cross(z, x), z], 1), position[:, None]], 1)
 
 
-def sphere_split(views: int, width: int = 64, height: int = 60, radius: float = 0.8, seed: int = 0) -> Split:
-    """A sphere whose colour is its normal, seen from random directions at distance 4, 2 x 2 samples a pixel."""
+def sphere_split(
+    views: int, width: int = 64, height: int = 60, radius: float = 0.8, seed: int = 0, *, mirror: bool = False
+) -> Split:
+    """A sphere whose colour is its normal, or that of what it mirrors, seen from random directions at distance 4, 2 x 2 samples a
+    pixel."""
     g = torch.Generator().manual_seed(seed)
     focal, samples = 1.4 * width, 2
     k = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -34,6 +37,8 @@ def sphere_split(views: int, width: int = 64, height: int = 60, radius: float = 
         inside = b**2 - (o @ o - radius**2)
         hit = (inside > 0).float()
         normal = (o + (-b - inside.clamp_min(0).sqrt())[..., None] * d) / radius
+        if mirror:
+            normal = torch.sin(3 * (d - 2 * (d * normal).sum(-1, keepdim=True) * normal))
         colour = (0.5 + 0.45 * normal) * hit[..., None]
         pool = lambda t: t.unfold(0, samples, samples).unfold(1, samples, samples).mean((-2, -1))  # noqa: E731
         alpha = pool(hit)
@@ -45,9 +50,9 @@ def sphere_split(views: int, width: int = 64, height: int = 60, radius: float = 
     return Split(np.stack(images), np.stack(alphas), cameras, [f"r_{v}" for v in range(views)])
 
 
-def sphere_scene(background: str = "black", views: int = 20, **size) -> Scene:
-    """The sphere with `views` training, no validation and three test views."""
-    train, test = sphere_split(views, **size), sphere_split(3, seed=1, **size)
+def sphere_scene(background: str = "black", views: int = 20, **choice) -> Scene:
+    """The sphere with `views` training, no validation and three test views; choice: of `sphere_split`."""
+    train, test = sphere_split(views, **choice), sphere_split(3, seed=1, **choice)
     bounds = torch.tensor([[-2.0] * 3, [2.0] * 3])
     return Scene("sphere", train, train.subset([]), test, bounds, 2.0, 4 + 2 * math.sqrt(3), background)
 

@@ -36,7 +36,7 @@ class GridSteps:
         self.rays = options.N_rand or _FIRST_RAYS  # of the next step
         self.schedule = schedules.UNBOUNDED if model.contracted else schedules.NDC if model.ndc else schedules.BOX
         self.distortion = self.schedule.distortion if options.distortion is None else options.distortion
-        self.surfaces = surface_losses(model.field, model.ndc, options)
+        self.surfaces = surface_losses(model, options)
         self.open_cells = int(model.occupancy.open.sum())
         self.optimizer = torch.optim.Adam(model.field.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
@@ -48,12 +48,12 @@ class GridSteps:
         stretch = self.schedule.stretch(done)
         for group, rate in zip(self.optimizer.param_groups, (1.0, Exposure.rate), strict=False):
             group["lr"] = rate * options.lrate * self.schedule.rate(done, LAST_RATE)
-        if self.surfaces:
-            self.surfaces.begin(done)
         if step >= _PRUNE_FROM and step % _EVERY == 0:
             threshold = self.schedule.threshold / stretch  # of a step that is not stretched
             some = self._evaluated(step)
             model.occupancy.update(model.field.density, self.generator, some=some, decay=_DECAY, threshold=threshold)
+        if self.surfaces:
+            self.surfaces.begin((step - step % _EVERY) / options.N_iters, new_density=step % _EVERY == 0)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.to_model_space(batch.rays)
         generator = distributed.shard_generator(self.generator, options.seed, step)

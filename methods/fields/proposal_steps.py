@@ -34,7 +34,7 @@ class ProposalSteps:
         unbounded = schedules.UNBOUNDED_PROPOSALS if model.contracted else schedules.BOX
         self.schedule = schedules.NDC_PROPOSALS if model.ndc else unbounded
         self.distortion = self.schedule.distortion if options.distortion is None else options.distortion  # of s
-        self.surfaces = surface_losses(model.field, model.ndc, options)
+        self.surfaces = surface_losses(model, options)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=options.lrate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def losses(self, step: int, batches: RayBatches) -> Iterator[tuple[Tensor, Tensor, float]]:
@@ -45,7 +45,7 @@ class ProposalSteps:
         for group, rate in zip(self.optimizer.param_groups, (1.0, Exposure.rate), strict=False):
             group["lr"] = rate * options.lrate * self.schedule.rate(done, LAST_RATE)
         if self.surfaces:
-            self.surfaces.begin(done)
+            self.surfaces.begin(done, new_density=True)
         batch = batches.draw_for(step, self.rays, options, self.generator)
         rays = model.to_model_space(batch.rays)
         generator = distributed.shard_generator(self.generator, options.seed, step)

@@ -38,7 +38,7 @@ class ReflectiveOptions(Options):
     )
     normal_loss: float = setting(
         "reflections",
-        0.03,
+        0.01,
         "weight of the difference between predicted normals and those of the density",
         source=_VERBIN,
         low=0,
@@ -47,9 +47,18 @@ class ReflectiveOptions(Options):
     )
     orientation_loss: float = setting(
         "reflections",
-        0.1,
+        0.03,
         "weight of visible normals that are turned away from the camera",
         source=_VERBIN,
+        low=0,
+        high=1e3,
+        needs=("ref_nerf", (True,)),
+    )
+    normal_guide: float = setting(
+        "reflections",
+        0.3,
+        "weight at the start of the difference between predicted normals and those of a blurred density, which falls to 0 after "
+        "80 % of the steps",
         low=0,
         high=1e3,
         needs=("ref_nerf", (True,)),

@@ -1,11 +1,12 @@
-"""Losses that make a reflective field's density a surface whose normals its predicted ones follow, and its levels' schedule."""
+"""Losses that make a reflective field's density a surface, and its predicted normals that surface's; its levels' schedule."""
 
-import torch
 from torch import Tensor
 
+from methods.fields.normal_guide import UNTIL, NormalGuide
 from methods.fields.reflective_options import ReflectiveOptions
+from models.marched_field import MarchedField
 from models.normals import density_normals
-from models.rays import Ndc
+from models.proposed_field import ProposedField
 from models.reflective_field import NORMAL, ReflectiveField
 from models.repeatable import total
 
@@ -14,36 +15,49 @@ _ALL_LEVELS_FROM = 0.3  # fraction of the steps after which all levels are shown
 
 
 class SurfaceLosses:
-    """Ref-NeRF's two losses of normals, sums along rays: with weights w, unit normals n of the density, predicted ones n' and the
-    view direction d,
+    """Sums along rays: with weights w, which get no gradient, the density's unit normals n, predicted ones n', those of a blurred
+    density g, and the view direction d,
 
-        normal_loss w (1 - n . n'),    orientation_loss w (max(0, n' . d)^2 + max(0, n . d)^2)
+        normal_loss w (1 - n . n'),    orientation_loss w (max(0, n' . d)^2 + max(0, n . d)^2),    guide w (1 - g . n')
 
-    so that both kinds of normals of what is visible face the camera. Weights get no gradient. Source: Verbin et al. 2022, eq. 11
-    and 12, the first divided by 2 there; the second is of one kind there.
+    so that both kinds of normals of what is visible face the camera. The guide's weight falls from `normal_guide` to 0. Source of
+    the first two: Verbin et al. 2022, eq. 11 and 12, the first divided by 2 there; the second is of one kind there.
     """
 
-    def __init__(self, field: ReflectiveField, ndc: Ndc | None, options: ReflectiveOptions):
-        self.field, self.ndc, self.options = field, ndc, options
+    def __init__(self, model: MarchedField | ProposedField, options: ReflectiveOptions):
+        assert isinstance(model.field, ReflectiveField)
+        self.model, self.field, self.options = model, model.field, options
+        self.guide, self.guidance = NormalGuide(model), 0.0  # the guide's weight
 
-    def begin(self, done: float) -> None:
-        """Show as many levels of the grid as is right for this fraction of the steps."""
+    def begin(self, done: float, *, new_density: bool) -> None:
+        """Before a step, after this fraction of all; new_density: whether the cells' density is another one now."""
         last = self.field.shape.levels
         self.field.show_levels(min(_FIRST_LEVELS + (last - _FIRST_LEVELS) * done / _ALL_LEVELS_FROM, last))
+        self.guidance = self.options.normal_guide * max(1 - done / UNTIL, 0.0)
+        if self.guidance and (new_density or not self.guide.ready):
+            self.guide.update(done)
 
     def __call__(
         self, weights: Tensor, values: Tensor, positions: Tensor, view_directions: Tensor, features: Tensor | None = None
     ) -> Tensor:
         """The sum over samples with weights (M,), composited values (M, C), positions (M, 3) and view directions (M, 3);
         features: of the positions, if they are known."""
-        weights, predicted = weights.detach(), values[:, NORMAL]
-        normals = density_normals(self.field, positions, features, self.ndc)
-        different = total(weights * (1 - (predicted * normals).sum(1)))
-        away = [(each * view_directions).sum(1).clamp_min(0) for each in (predicted, normals)]
-        turned = total(weights * (away[0].square() + away[1].square()))
-        return self.options.normal_loss * different + self.options.orientation_loss * turned
+        options, weights, predicted = self.options, weights.detach(), values[:, NORMAL]
+        loss = options.orientation_loss * total(weights * _turned_away(predicted, view_directions))
+        if options.normal_loss or options.orientation_loss:
+            normals = density_normals(self.field, positions, features, self.model.ndc)
+            loss = loss + options.orientation_loss * total(weights * _turned_away(normals, view_directions))
+            loss = loss + options.normal_loss * total(weights * (1 - (predicted * normals).sum(1)))
+        if self.guidance:
+            guide = self.guide(positions, self.model.ndc)
+            loss = loss + self.guidance * total(weights * (guide.square().sum(1) - (predicted * guide).sum(1)))
+        return loss
 
 
-def surface_losses(field: torch.nn.Module, ndc: Ndc | None, options: ReflectiveOptions) -> SurfaceLosses | None:
+def _turned_away(normals: Tensor, view_directions: Tensor) -> Tensor:
+    return (normals * view_directions).sum(1).clamp_min(0).square()
+
+
+def surface_losses(model: MarchedField | ProposedField, options: ReflectiveOptions) -> SurfaceLosses | None:
     """The losses of a field that reflects, None of another."""
-    return SurfaceLosses(field, ndc, options) if isinstance(field, ReflectiveField) else None
+    return SurfaceLosses(model, options) if isinstance(model.field, ReflectiveField) else None
