@@ -119,18 +119,12 @@ class MarchedField(RayModel):
         return model
 
     @torch.no_grad()
-    def coarse_opacity(self, cells: int, hull: float) -> Tensor:
-        """The opacity (n, n, n), in z, y, x, of cells of the box, n at most `cells`, as far as the occupancy knows it.
-
-        hull: how much of it, from 0 to 1, is that of open cells, as if they were solid, if they are an object's; all of it before
-        densities are known.
-        """
+    def coarse_opacity(self, cells: int) -> Tensor:
+        """The opacity (n, n, n), in z, y, x, of cells of the box, n at most `cells`, as far as the occupancy knows it: 0 before
+        its first update."""
         grid, edges = self.occupancy, self.occupancy.box[1] - self.occupancy.box[0]
-        known, open_ = grid.density[0].clamp_min(0) * grid.occupied[0], grid.open[0].float()
+        known = grid.density[0].clamp_min(0) * grid.occupied[0]
         opacity = 1 - torch.exp(-known * edges.mean() / grid.cells)
-        inner = open_[1:-1, 1:-1, 1:-1]
-        if open_.sum() - inner.sum() < 0.5 * (open_.numel() - inner.numel()):  # else they are what cameras see
-            opacity = torch.lerp(opacity, open_, hull if known.any() else 1.0)
         return torch.nn.functional.avg_pool3d(opacity[None, None], max(grid.cells // cells, 1))[0, 0]
 
     def sample(

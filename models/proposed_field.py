@@ -119,10 +119,8 @@ class ProposedField(RayModel):
         return model
 
     @torch.no_grad()
-    def coarse_opacity(self, cells: int, hull: float) -> Tensor:
-        """The opacity (cells, cells, cells), in z, y, x, of cells of the box, as far as the last proposal knows it; hull: not
-        known."""
-        del hull
+    def coarse_opacity(self, cells: int) -> Tensor:
+        """The opacity (cells, cells, cells), in z, y, x, of cells of the box, as far as the last proposal knows it."""
         low, high = self.field.box
         proposal = self.sampler.fields[-1]
         assert isinstance(proposal, ProposalField)

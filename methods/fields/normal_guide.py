@@ -11,7 +11,8 @@ from models.rays import Ndc
 
 CELLS, CELLS_OF_PROPOSALS = 64, 32  # along an edge of the box
 _FIRST_BLUR, _LAST_BLUR = 5 / 64, 0.7 / 64  # standard deviations, of the box's edges, at the start and when it ends
-_HULL_UNTIL = 0.4  # fraction of the steps until which the visual hull counts as dense, less and less
+_HULL_FADES = 0.1  # fraction of the steps after which the visual hull counts less and less, until twice that
+_HULL_FADES_WITH_PROPOSALS = 0.4
 UNTIL = 0.8  # fraction of the steps in which normals are guided
 
 
@@ -20,11 +21,12 @@ class NormalGuide:
 
     A mirror shows its surroundings, so that its colours say little about its shape before its normals are known, and a density
     learned from them has normals that point anywhere. Blurred, they are those of a smooth surface: enough to learn from what is
-    reflected, which corrects them then.
+    reflected, which corrects them then. The visual hull, if there is one, counts as opaque at first, less and less.
     """
 
     def __init__(self, model: MarchedField | ProposedField):
         self.model = model
+        self.hull: Tensor | None = None  # (n, n, n) in z, y, x: cells of the box that alpha channels leave open
         self._gradient: Tensor | None = None  # (1, 3, n, n, n)
 
     @property
@@ -34,8 +36,12 @@ class NormalGuide:
 
     def update(self, done: float) -> None:
         """Look at the density again, after this fraction of the steps."""
-        cells = CELLS_OF_PROPOSALS if isinstance(self.model, ProposedField) else CELLS
-        opacity, box = self.model.coarse_opacity(cells, max(1 - done / _HULL_UNTIL, 0.0)), self.model.field.box
+        by_proposals = isinstance(self.model, ProposedField)
+        opacity, box = self.model.coarse_opacity(CELLS_OF_PROPOSALS if by_proposals else CELLS), self.model.field.box
+        if self.hull is not None:
+            hull = torch.nn.functional.adaptive_avg_pool3d(self.hull.to(opacity)[None], len(opacity))[0]
+            fades = _HULL_FADES_WITH_PROPOSALS if by_proposals else _HULL_FADES
+            opacity = torch.lerp(opacity, hull, min(max(2 - done / fades, 0.0), 1.0) if opacity.any() else 1.0)
         width = _FIRST_BLUR * (_LAST_BLUR / _FIRST_BLUR) ** min(done / UNTIL, 1)
         beyond = "replicate" if self.model.contracted or self.model.ndc else "constant"  # space goes on, or is empty
         slopes = torch.gradient(_blurred(opacity, width * len(opacity), beyond))[::-1]  # along x, y, z

@@ -40,16 +40,13 @@ def angle(a, b) -> float:
 
 
 def of_hull():
-    model = marched()
-    model.occupancy.restrict(cells())
-    return model
+    return marched(), cells()
 
 
 def of_density():
-    """In the whole box, whose hull says nothing."""
     model = marched()
     model.occupancy.density.copy_(cells()[None] * 200.0)
-    return model
+    return model, None
 
 
 def of_proposals():
@@ -58,15 +55,16 @@ def of_proposals():
     z, y, x = torch.meshgrid(*(torch.linspace(float(BOX[0, a]), float(BOX[1, a]), 33) for a in (2, 1, 0)), indexing="ij")
     inside = (x**2 + y**2 + z**2).sqrt() < RADIUS
     proposal.table.data[: inside.numel(), 0] = inside.flatten() * 12.0 - 6.0
-    return model
+    return model, None
 
 
 @pytest.mark.parametrize("model_of", [of_hull, of_density, of_proposals])
 @pytest.mark.parametrize("done", [0.0, 0.5])
 def test_normals_of_a_ball(model_of, done):
-    model = model_of()
+    model, hull = model_of()
     model.to(runtime.torch_device())
     guide = NormalGuide(model)
+    guide.hull = hull
     assert not guide.ready
     guide.update(done)
     normals = on_the_ball()
@@ -76,8 +74,9 @@ def test_normals_of_a_ball(model_of, done):
 
 
 def test_outside_the_box_it_says_nothing():
-    model = of_hull().to(runtime.torch_device())
-    guide = NormalGuide(model)
+    model, hull = of_hull()
+    guide = NormalGuide(model.to(runtime.torch_device()))
+    guide.hull = hull
     guide.update(0.0)
     assert not guide(torch.tensor([[5.0, 0, 0], [0, 0, 4.0]], device=model.device), None).any()
 
@@ -87,9 +86,9 @@ def test_blurs_less_and_less():
     model = marched()
     cube = torch.zeros(64, 64, 64, dtype=torch.bool)
     cube[16:48, 16:48, 16:48] = True
-    model.occupancy.restrict(cube)
-    model.to(runtime.torch_device())
-    guide, near_an_edge = NormalGuide(model), (BOX[0] + (BOX[1] - BOX[0]) * torch.tensor([[0.5, 0.75, 0.62]])).to(model.device)
+    guide = NormalGuide(model.to(runtime.torch_device()))
+    guide.hull = cube
+    near_an_edge = (BOX[0] + (BOX[1] - BOX[0]) * torch.tensor([[0.5, 0.75, 0.7]])).to(model.device)
     found = []
     for done in (0.0, 0.4, 0.8):
         guide.update(done)
