@@ -22,6 +22,7 @@ from models.marched_field import MarchedField
 from models.nerf_pytorch import COARSE, FINE
 from models.occupancy import OccupancyGrid
 from models.points import PointCloud
+from models.reflective_field import ReflectiveField, ReflectiveShape
 from models.voxel_field import VoxelField, VoxelShape
 from reporting.ply import save_ply
 from settings.errors import InputError
@@ -40,6 +41,7 @@ MIP = FieldOptions(field="mip", N_samples=8, netdepth=2, netwidth=8, multires=2,
 FIELDS = {"mlp": MLP, "mip": MIP} | {
     field: FieldOptions(field=field, basedir="unused").complete() for field in ("grid", "voxels")
 }
+FIELDS["reflective"] = FieldOptions(ref_nerf=True, basedir="unused").complete()
 
 
 def cloud() -> PointCloud:
@@ -61,7 +63,11 @@ def field(word: str):
     if word == "mip":
         return initial_cones(SCENE, MIP, g)
     small = {"levels": 2, "features": 2, "coarsest": 2, "finest": 4, "log2_rows": 4, "hidden": 4}
-    shapes = {"grid": (GridField, GridShape(**small, code=3)), "voxels": (VoxelField, VoxelShape(**small, density_log2_rows=6))}
+    shapes = {
+        "grid": (GridField, GridShape(**small, code=3)),
+        "reflective": (ReflectiveField, ReflectiveShape(**small, code=8, ide_levels=2)),
+        "voxels": (VoxelField, VoxelShape(**small, density_log2_rows=6)),
+    }
     made, shape = shapes[word]
     return MarchedField(made(box, shape, g), OccupancyGrid(box, cells=8, step=0.1), radiance_samples=0)
 
