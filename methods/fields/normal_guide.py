@@ -10,14 +10,14 @@ from models.proposed_field import ProposedField
 from models.rays import Ndc
 
 CELLS, CELLS_OF_PROPOSALS = 64, 32  # along an edge of the box
-_FIRST_BLUR, _LAST_BLUR = 5 / 64, 0.7 / 64  # standard deviations, of the box's edges, at the start and when it ends
-_HULL_FADES = 0.1  # fraction of the steps after which the visual hull counts less and less, until twice that
+_BLUR = 1.5 / 64  # standard deviation, of the box's edges
+_HULL_FADES = 0.06  # fraction of the steps after which the visual hull counts less and less, until twice that
 _HULL_FADES_WITH_PROPOSALS = 0.4
 UNTIL = 0.8  # fraction of the steps in which normals are guided
 
 
 class NormalGuide:
-    """n = -grad b / |grad b| with b the opacity of cells, blurred by a Gaussian that becomes narrower in training.
+    """n = -grad b / |grad b| with b the opacity of cells, blurred by a Gaussian.
 
     A mirror shows its surroundings, so that its colours say little about its shape before its normals are known, and a density
     learned from them has normals that point anywhere. Blurred, they are those of a smooth surface: enough to learn from what is
@@ -42,9 +42,8 @@ class NormalGuide:
             hull = torch.nn.functional.adaptive_avg_pool3d(self.hull.to(opacity)[None], len(opacity))[0]
             fades = _HULL_FADES_WITH_PROPOSALS if by_proposals else _HULL_FADES
             opacity = torch.lerp(opacity, hull, min(max(2 - done / fades, 0.0), 1.0) if opacity.any() else 1.0)
-        width = _FIRST_BLUR * (_LAST_BLUR / _FIRST_BLUR) ** min(done / UNTIL, 1)
         beyond = "replicate" if self.model.contracted or self.model.ndc else "constant"  # space goes on, or is empty
-        slopes = torch.gradient(_blurred(opacity, width * len(opacity), beyond))[::-1]  # along x, y, z
+        slopes = torch.gradient(_blurred(opacity, _BLUR * len(opacity), beyond))[::-1]  # along x, y, z
         self._gradient = torch.stack([slope / edge for slope, edge in zip(slopes, box[1] - box[0], strict=True)])[None]
 
     @torch.no_grad()
