@@ -49,8 +49,7 @@ def more_samples(monkeypatch):
 
 @pytest.mark.usefixtures("more_samples")
 def test_learns_a_mirror_with_its_normals(tmp_path):
-    """In 300 steps to 20.4 dB and 22 degrees; without the guide of normals to 19.5 dB and 77 degrees; a plain field to 22.5 dB and
-    56 degrees."""
+    """In 300 steps to 20.4 dB and 22 degrees; without the guide of normals to 19.5 and 77, a plain field to 22.5 and 56."""
     scene, found = sphere_scene("white", mirror=True), {}
     for name, flags in {"plain": {}, "reflective": FLAGS}.items():
         trained = run(tmp_path / name, scene, N_iters=300, i_weights="1000", **flags)
