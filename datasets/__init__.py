@@ -1,6 +1,7 @@
 """Files on disk -> Scene. One loader for each file format, and one camera convention: that of `Cameras`."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from datasets.backgrounds import with_stored_colours
@@ -11,6 +12,7 @@ from datasets.find import find_scene
 from datasets.llff import load_llff
 from datasets.multiscale import load_multiscale
 from datasets.nerfstudio import load_nerfstudio
+from datasets.scales import at_scales
 from datasets.scene import Scene
 from datasets.staging import staged
 from settings.errors import InputError
@@ -49,7 +51,12 @@ def load(options: Options) -> Scene:
             f"--no_masks with --method {options.method} is about masks that a transforms.json names, and {folder} "
             f"holds a scene of type {scene_format}: drop the flag"
         )
-    return with_stored_colours(_checked(_loaded(folder, scene_format, options), folder), options.stored_colours)
+    scene = with_stored_colours(_checked(_loaded(folder, scene_format, options), folder), options.stored_colours)
+    if options.train_scales:
+        if scene.train.scales is not None:
+            raise InputError(f"--train_scales: the training pictures of {folder} have several scales already: drop the flag")
+        scene = replace(scene, train=at_scales(scene.train))
+    return scene
 
 
 def _found(options: Options) -> tuple[Path, str]:

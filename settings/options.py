@@ -97,6 +97,12 @@ class SceneOptions:
         "scene", False, "llff: photographs taken around an object, not from one side of the scene", source=NERF
     )
     testskip: int = setting("scene", 1, "use every n-th validation and test view", source=NERF, low=1, about="view")
+    train_scales: bool = setting(
+        "scene",
+        False,
+        "--field mlp and mip: learn from the pictures at 1, 1/2, 1/4 and 1/8 of their size; with mip a pixel counts by its area",
+        source="Barron et al. 2021 (mip-NeRF)",
+    )
     orientation: str | None = setting(
         "scene",
         None,

@@ -359,6 +359,8 @@ class FieldOptions(ReflectiveOptions):
             and self.fine_density == "own",
             "--ref_nerf is for --field grid: drop one of the two flags": self.ref_nerf and self.field != "grid",
             "--ref_nerf evaluates a reflection once for each ray: drop --radiance_calls": self.ref_nerf and bool(calls),
+            "--train_scales is for --field mlp and mip: drop it, or give one of them": self.train_scales
+            and self.field in ("grid", "voxels"),
             "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
             "--sampler proposals is for --field grid: drop it": self.field != "grid" and self.sampler == "proposals",
             "--proposals is for --field grid with --sampler proposals: drop it": self.proposals is not None

@@ -170,6 +170,7 @@ class PointOptions(Options):
             and "YES" in (self.posFirst, self.shAlone),
             "--ridgePosition pulls points in the --posFirst stage only: give --posFirst YES, or drop it": self.ridgePosition > 0
             and self.posFirst != "YES",
+            "--train_scales is for --method nerf with --field mlp or mip: drop it": self.train_scales,
             "--render_normal needs normals, which points do not have: drop it, or give --method nerf": self.render_normal,
             "--no_masks trains without masks, so there are none to damage or to weigh: drop the other flag": self.no_masks
             and (self.pc_jitter_amount > 0 or self.filter_consistency_ratio is not None or self.mask_corruption is not None),

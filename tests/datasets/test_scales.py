@@ -6,6 +6,7 @@ import torch
 
 from datasets.protocols import evaluation_views
 from datasets.scales import SCALES, at_scales
+from tests.datasets.written_scene import load, refusal, write_multiscale, write_scene
 from tests.scenes import sphere_scene
 
 
@@ -49,3 +50,19 @@ def test_pictures_of_one_pixel_do_not_vanish():
     tiny = split.shrunk(min(split.cameras.size(0)))
     assert all(np.prod(image.shape[:2]) >= 1 for image in at_scales(tiny).images)
     assert torch.isfinite(at_scales(tiny).cameras.intrinsics).all()
+
+
+def test_training_views_are_shrunk_on_request(tmp_path):
+    write_scene(tmp_path)
+    whole = load(tmp_path, method="nerf", field="mip").train
+    scene = load(tmp_path, method="nerf", field="mip", train_scales=True)
+    train = scene.train
+    assert len(train) == 4 * len(whole) and train.scales == [scale for scale in SCALES for _ in range(len(whole))]
+    assert train.cameras.size(len(whole)) == tuple(side // 2 for side in whole.cameras.size(0))
+    assert np.array_equal(train.images[0], whole.images[0]) and scene.test.scales is None
+    assert "trained at 4 sizes" in evaluation_views(scene, "multiscale")[1]
+
+
+def test_views_that_have_scales_are_not_shrunk_again(tmp_path):
+    said = refusal(write_multiscale(tmp_path), method="nerf", field="mip", train_scales=True)
+    assert "--train_scales: the training pictures of" in said and "have several scales already: drop the flag" in said
