@@ -6,6 +6,8 @@ import torch
 
 from datasets.protocols import evaluation_views
 from datasets.scales import SCALES, at_scales
+from methods.command_line import parse
+from settings.errors import InputError
 from tests.datasets.written_scene import load, refusal, write_multiscale, write_scene
 from tests.scenes import sphere_scene
 
@@ -66,3 +68,16 @@ def test_training_views_are_shrunk_on_request(tmp_path):
 def test_views_that_have_scales_are_not_shrunk_again(tmp_path):
     said = refusal(write_multiscale(tmp_path), method="nerf", field="mip", train_scales=True)
     assert "--train_scales: the training pictures of" in said and "have several scales already: drop the flag" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--method nerf --train_scales", "--train_scales is for --field mlp and mip: drop it, or give one of them"),
+        ("--method nerf --field voxels --train_scales", "--train_scales is for --field mlp and mip"),
+        ("--method points --train_scales", "--train_scales is for --method nerf with --field mlp or mip: drop it"),
+    ],
+)
+def test_what_does_not_learn_from_several_scales(words, said):
+    with pytest.raises(InputError, match=said):
+        parse(["--dataname", "demo", *words.split()])
