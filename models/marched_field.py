@@ -53,7 +53,19 @@ class MarchedField(RayModel):
         pixel: PixelSize | None = None,
     ):
         super().__init__(ndc)
-        self.field, self.occupancy, self.radiance_samples, self.pixel = field, occupancy, radiance_samples, pixel
+        self.field, self.occupancy, self.pixel = field, occupancy, pixel
+        self.radiance_samples = radiance_samples
+
+    @property
+    def radiance_samples(self) -> int:
+        """How many samples per ray evaluate the radiance; 0: every sample does."""
+        return self._radiance_samples
+
+    @radiance_samples.setter
+    def radiance_samples(self, count: int) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # refuses values
+        if count and isinstance(self.field, ReflectiveField):
+            raise ValueError("it evaluates a reflection once for each ray")
+        self._radiance_samples = count
 
     @property
     def field_word(self) -> str:

@@ -153,6 +153,8 @@ def test_the_report_says_what_a_finished_model_is(tmp_path):
     scene, folder = sphere_scene(), tmp_path
     run(folder, scene, N_iters=5, **FLAGS)
     _, _, facts = learn(replace(OPTIONS, render_only=True), scene, scene.test, folder)
+    with pytest.raises(InputError, match=r"--radiance_calls 4 does not fit this model: it evaluates a reflection once"):
+        learn(replace(OPTIONS, render_only=True, radiance_calls=4), scene, scene.test, folder)
     assert facts["options"].items() >= {"field": "grid", "ref_nerf": True, "use_srgb": True, "ide_level": 4}.items()
 
 
