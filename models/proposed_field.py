@@ -163,8 +163,8 @@ class ProposedField(RayModel):
         return RayRendering(colour, transmittance, depth, normal if with_normal else None)
 
     def _render(self, rays: Rays, with_normal: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The same of a few rays; normals are 0 if they are not wanted. Rays whose proposals have no weight are empty; colours
-        and normals are evaluated only of samples that are visible."""
+        """The same of a few rays; normals mean nothing if they are not wanted. Rays whose proposals have no weight are empty;
+        colours and normals are evaluated only of samples that are visible."""
         span = self.sampler.span(rays)
         hit = torch.nonzero(span.far > span.near)[:, 0]
         intervals, proposals = self.sampler(rays[hit], span[hit])

@@ -24,6 +24,7 @@ from models.repeatable import sigmoid, softplus
 from taichi_kernels.reflections import MOST_LEVELS, columns, encode_reflections
 
 LIGHT, TINT, ROUGHNESS, NORMAL = slice(0, 3), slice(3, 6), slice(6, 7), slice(7, 10)  # of a material's channels
+FIRST_LEVELS = 2.0  # of the grid, that a new field shows
 _OTHERS = 10  # the first of its other numbers
 _FROM_NETWORK = _OTHERS - 3  # the density's network gives all but the light
 

@@ -14,6 +14,7 @@ from methods.fields.options import FieldOptions
 from models.marched_field import FIELDS, MarchedField
 from models.occupancy import OccupancyGrid
 from models.rays import Ndc, pack_cameras, pixel_rays
+from models.reflective_field import FIRST_LEVELS
 from settings.errors import InputError
 from taichi_kernels import runtime
 from taichi_kernels.hull import carve_hull
@@ -65,7 +66,10 @@ def new_field(box: Tensor, finest: int, options: FieldOptions, generator: torch.
     if options.ref_nerf:
         shape = replace(shape, ide_levels=options.ide_level, srgb=options.use_srgb)
     make: Any = FIELDS[word]  # with its own shape
-    return make(box, shape, generator)
+    field = make(box, shape, generator)
+    if options.ref_nerf:
+        field.show_levels(FIRST_LEVELS)
+    return field
 
 
 def _pixel(scene: Scene, box: Tensor) -> float:

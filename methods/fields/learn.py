@@ -62,7 +62,9 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
             raise InputError(f"--radiance_calls {calls} does not fit this model: {problem}") from problem
     own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.field_word, "radiance_calls": run.model.radiance_samples}
     if own["field"] == "reflective":
-        own |= {"field": "grid"} | network_flags(run.model)
+        own["field"] = "grid"
+    if own["field"] in ("grid", "voxels"):
+        own |= network_flags(run.model)
     if own["field"] == "grid":
         own["sampler"] = "proposals" if isinstance(run.model, ProposedField) else "occupancy"
     proposals = None

@@ -50,7 +50,10 @@ def learned_pixel(scene: Scene) -> PixelSize:
     """How large the pixels are that a field learns from: of an object, where it stands, so that the distance of other cameras
     counts; of a scene around the cameras, as angles."""
     of_an_object = scene.train.alpha is not None and not scene.forward_facing
-    return PixelSize.of(scene.train.cameras, scene.bounds.mean(0) if of_an_object else None)
+    cameras, scales = scene.train.cameras, scene.train.scales
+    if scales is not None:  # the finest pixels, whatever else is learned from
+        cameras = cameras[[view for view, scale in enumerate(scales) if scale == min(scales)]]
+    return PixelSize.of(cameras, scene.bounds.mean(0) if of_an_object else None)
 
 
 def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generator) -> MipField:
@@ -71,7 +74,7 @@ def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generato
 
 
 def network_flags(model: RayModel) -> dict[str, Any]:
-    """The flags' values that make networks, samples and reflections as this model has them; none for a plain field of grids."""
+    """The flags' values that make networks, samples and reflections as this model has them."""
     if isinstance(model, MipField):
         shape = model.network.shape
         own: dict[str, Any] = {"N_samples": model.sampling.intervals, "lindisp": model.sampling.disparity}
@@ -85,7 +88,7 @@ def network_flags(model: RayModel) -> dict[str, Any]:
     elif isinstance(field := getattr(model, "field", None), ReflectiveField):
         return {"ref_nerf": True, "use_srgb": field.shape.srgb, "ide_level": field.shape.ide_levels}
     else:
-        return {}
+        return {"ref_nerf": False}
     if model.ndc is None:
         own |= {"near": model.sampling.near, "far": model.sampling.far}
     if own.get("i_embed", 0) == 0:

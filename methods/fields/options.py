@@ -357,7 +357,7 @@ class FieldOptions(ReflectiveOptions):
             is False
             and self.rvs
             and self.fine_density == "own",
-            "--ref_nerf is for --field grid: drop one of the two flags": self.ref_nerf and self.field != "grid",
+            "--ref_nerf is for --field grid: drop it, or --field and flags of networks": self.ref_nerf and self.field != "grid",
             "--ref_nerf evaluates a reflection once for each ray: drop --radiance_calls": self.ref_nerf and bool(calls),
             "--train_scales is for --field mlp and mip: drop it, or give one of them": self.train_scales
             and self.field in ("grid", "voxels"),

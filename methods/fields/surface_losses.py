@@ -7,10 +7,9 @@ from methods.fields.reflective_options import ReflectiveOptions
 from models.marched_field import MarchedField
 from models.normals import density_normals
 from models.proposed_field import ProposedField
-from models.reflective_field import NORMAL, ReflectiveField
+from models.reflective_field import FIRST_LEVELS, NORMAL, ReflectiveField
 from models.repeatable import total
 
-_FIRST_LEVELS = 2.0  # of the grid, that are shown at the start of training
 _ALL_LEVELS_FROM = 0.3  # fraction of the steps after which all levels are shown
 
 
@@ -21,7 +20,8 @@ class SurfaceLosses:
         normal_loss w (1 - n . n'),    orientation_loss w (max(0, n' . d)^2 + max(0, n . d)^2),    guide w (1 - g . n')
 
     so that both kinds of normals of what is visible face the camera. The guide's weight falls from `normal_guide` to 0. Source of
-    the first two: Verbin et al. 2022, eq. 11 and 12, the first divided by 2 there; the second is of one kind there.
+    the first two: Verbin et al. 2022, eq. 11 and 12; the first is half of theirs, whose weights get gradients, and the second is
+    of one kind there.
     """
 
     def __init__(self, model: MarchedField | ProposedField, options: ReflectiveOptions):
@@ -32,8 +32,10 @@ class SurfaceLosses:
     def begin(self, done: float, *, new_density: bool) -> None:
         """Before a step, after this fraction of all; new_density: whether the cells' density is another one now."""
         last = self.field.shape.levels
-        self.field.show_levels(min(_FIRST_LEVELS + (last - _FIRST_LEVELS) * done / _ALL_LEVELS_FROM, last))
-        self.guidance = self.options.normal_guide * max(1 - done / UNTIL, 0.0)
+        shown = float(self.field.level_weights.sum())  # of a file, or of a shorter run: never fewer again
+        self.field.show_levels(max(min(FIRST_LEVELS + (last - FIRST_LEVELS) * done / _ALL_LEVELS_FROM, last), shown))
+        learned = self.options.ft_path is not None  # normals that need no guide
+        self.guidance = 0.0 if learned else self.options.normal_guide * max(1 - done / UNTIL, 0.0)
         if self.guidance and (new_density or not self.guide.ready):
             self.guide.update(done)
 

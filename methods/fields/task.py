@@ -116,7 +116,7 @@ class FieldTask(StepTask):
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
         steps: Any = ProposalSteps if isinstance(model, ProposedField) else _STEPS.get(options.field, GridSteps)
         self.ray_steps = steps(model, options, self.generator)
-        if options.ref_nerf and scene.train.alpha is not None and model.ndc is None:
+        if options.ref_nerf and options.normal_guide and scene.train.alpha is not None and model.ndc is None:
             assert isinstance(model, (MarchedField, ProposedField))
             self.ray_steps.surfaces.guide.hull = open_cells(scene.train, model.field.box.cpu(), normal_guide.CELLS)
         self.optimizer = self.ray_steps.optimizer

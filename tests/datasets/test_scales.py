@@ -1,5 +1,7 @@
 """Views at 1, 1/2, 1/4 and 1/8 of the size, for protocol `multiscale`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from datasets.protocols import evaluation_views
 from datasets.scales import SCALES, at_scales
 from methods.command_line import parse
+from methods.fields.network_start import learned_pixel
 from settings.errors import InputError
 from tests.datasets.written_scene import load, refusal, write_multiscale, write_scene
 from tests.scenes import sphere_scene
@@ -81,3 +84,9 @@ def test_views_that_have_scales_are_not_shrunk_again(tmp_path):
 def test_what_does_not_learn_from_several_scales(words, said):
     with pytest.raises(InputError, match=said):
         parse(["--dataname", "demo", *words.split()])
+
+
+def test_the_learned_pixel_is_the_finest_one():
+    scene = sphere_scene()
+    mixed = replace(scene, train=at_scales(scene.train))
+    assert learned_pixel(mixed) == learned_pixel(scene)

@@ -140,7 +140,11 @@ def test_what_reflects_goes_on_from_a_file_that_reflects_alone(tmp_path):
     run(tmp_path / "plain", N_iters=5)
     run(tmp_path / "reflective", N_iters=5, **FLAGS)
     plain, reflective = (str(tmp_path / name / "checkpoint.pt") for name in ("plain", "reflective"))
-    run(tmp_path / "on", N_iters=5, ft_path=reflective, **FLAGS)
+    on = FieldTask(sphere_scene(), sphere_scene().test, replace(OPTIONS, ft_path=reflective, **FLAGS).complete())
+    on.start()
+    shown_before = float(on.model.field.level_weights.sum())
+    on.step()
+    assert float(on.model.field.level_weights.sum()) == shown_before > 2 and on.ray_steps.surfaces.guidance == 0
     with pytest.raises(InputError, match=r"holds the field grid: drop --ref_nerf$"):
         run(tmp_path / "a", ft_path=plain, **FLAGS)
     with pytest.raises(InputError, match=r"holds the field reflective: give --ref_nerf$"):
@@ -153,6 +157,12 @@ def test_the_report_says_what_a_finished_model_is(tmp_path):
     scene, folder = sphere_scene(), tmp_path
     run(folder, scene, N_iters=5, **FLAGS)
     _, _, facts = learn(replace(OPTIONS, render_only=True), scene, scene.test, folder)
+    run(folder / "plain", scene, N_iters=5)
+    _, _, plain = learn(replace(OPTIONS, render_only=True), scene, scene.test, folder / "plain")
+    assert plain["options"]["ref_nerf"] is False
+    asked = replace(OPTIONS, render_only=True, given=frozenset({"ref_nerf"}), **FLAGS)
+    with pytest.raises(InputError, match=r"--ref_nerf True does not fit .* a model with --ref_nerf False: drop the flag"):
+        learn(asked, scene, scene.test, folder / "plain")
     with pytest.raises(InputError, match=r"--radiance_calls 4 does not fit this model: it evaluates a reflection once"):
         learn(replace(OPTIONS, render_only=True, radiance_calls=4), scene, scene.test, folder)
     assert facts["options"].items() >= {"field": "grid", "ref_nerf": True, "use_srgb": True, "ide_level": 4}.items()
