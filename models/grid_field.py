@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from models.contraction import length, log_density_gradient, to_unit_cube
 from models.layers import check_grid, check_network, density_of, network, start_uniform
 from models.repeatable import linear, sigmoid
-from models.volume import EmissiveField
+from models.volume import ShadedField
 from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 FIRST_DENSITY = 1.0  # of a contracted field before training, per half edge of its box
@@ -29,7 +29,7 @@ class GridShape:
     contracted: bool = False  # whether the grids cover all of space, contracted around the box
 
 
-class GridField(EmissiveField):
+class GridField(ShadedField):
     """Density and colour at points of a box.
 
     Features of all levels go through one hidden layer to the logarithm of the density and a code; the code and the spherical

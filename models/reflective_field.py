@@ -33,8 +33,8 @@ _FROM_NETWORK = _OTHERS - 3  # the density's network gives all but the light
 class ReflectiveShape(GridShape):
     """How large the field is. `code`: channels of a material, but for its light."""
 
-    ide_levels: int = 5  # of the reflected directions' encoding
-    srgb: bool = True  # whether colours are linear light that is shown through the sRGB curve
+    ide_levels: int = 4  # of the reflected directions' encoding
+    srgb: bool = False  # whether colours are linear light that is shown through the sRGB curve
 
 
 class ReflectiveField(GridField):

@@ -49,8 +49,8 @@ class Field(Protocol):
         ...
 
 
-class EmissiveField(nn.Module):
-    """A field whose rays sum up the colours of their samples. Others sum up more channels, and turn them into colours then."""
+class ShadedField(nn.Module):
+    """A field whose samples' values are summed up along rays and then shaded. Here the values are the colours themselves."""
 
     normals: slice | None = None  # the channels of predicted normals, world, if there are any
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.layers import check_grid, check_network, density_of, network, start_uniform
 from models.repeatable import sigmoid
-from models.volume import EmissiveField
+from models.volume import ShadedField
 from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 
@@ -31,7 +31,7 @@ class VoxelShape:
     sh_degree: int = 3  # of the harmonics of the direction
 
 
-class VoxelField(EmissiveField):
+class VoxelField(ShadedField):
     """Density and colour at points of a box.
 
     The logarithm of the density is a sum of a few levels of voxels, whose vertices have common values by a hash if there are more

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from models.marched_field import MarchedField
 from models.proposed_field import ProposedField
-from models.rays import Ndc
 
 CELLS, CELLS_OF_PROPOSALS = 64, 32  # along an edge of the box
 _BLUR = 1.5 / 64  # standard deviation, of the box's edges
-_HULL_FADES = 0.06  # fraction of the steps after which the visual hull counts less and less, until twice that
-_HULL_FADES_WITH_PROPOSALS = 0.4
+_HULL_FADES, _HULL_FADES_WITH_PROPOSALS = 0.06, 0.4  # fraction of the steps after which the hull fades, until twice that
 UNTIL = 0.8  # fraction of the steps in which normals are guided
 
 
@@ -47,16 +45,17 @@ class NormalGuide:
         self._gradient = torch.stack([slope / edge for slope, edge in zip(slopes, box[1] - box[0], strict=True)])[None]
 
     @torch.no_grad()
-    def __call__(self, positions: Tensor, ndc: Ndc | None) -> Tensor:
-        """Unit normals (M, 3), world, at positions (M, 3) in the model's coordinates; 0 outside the box."""
+    def __call__(self, positions: Tensor) -> Tensor:
+        """Unit normals (M, 3), world, at positions (M, 3) in the model's coordinates; 0 outside the box. Raises RuntimeError
+        before the first `update`."""
         if self._gradient is None:
             raise RuntimeError("update comes first")
         box = self.model.field.box
         unit = (positions - box[0]) / (box[1] - box[0]) * 2 - 1
         found = torch.nn.functional.grid_sample(self._gradient, unit.view(1, -1, 1, 1, 3), align_corners=False)
         gradient = found.view(3, -1).T
-        if ndc is not None:
-            gradient = ndc.gradient_to_world(positions, gradient)
+        if self.model.ndc is not None:
+            gradient = self.model.ndc.gradient_to_world(positions, gradient)
         return torch.nn.functional.normalize(-gradient, dim=1, eps=1e-20)
 
 

@@ -2,7 +2,9 @@
 
 from torch import Tensor
 
-from methods.fields.normal_guide import UNTIL, NormalGuide
+from datasets.scene import Split
+from methods.fields.grid_start import open_cells
+from methods.fields.normal_guide import CELLS, UNTIL, NormalGuide
 from methods.fields.reflective_options import ReflectiveOptions
 from models.marched_field import MarchedField
 from models.normals import density_normals
@@ -29,6 +31,11 @@ class SurfaceLosses:
         self.model, self.field, self.options = model, model.field, options
         self.guide, self.guidance = NormalGuide(model), 0.0  # the guide's weight
 
+    def carve_hull(self, views: Split) -> None:
+        """Let the guide begin with the visual hull of these views, if they have alpha channels."""
+        if self.options.normal_guide and views.alpha is not None and self.model.ndc is None:
+            self.guide.hull = open_cells(views, self.model.field.box.cpu(), CELLS)
+
     def begin(self, done: float, *, new_density: bool) -> None:
         """Before a step, after this fraction of all; new_density: whether the cells' density is another one now."""
         last = self.field.shape.levels
@@ -51,7 +58,7 @@ class SurfaceLosses:
             loss = loss + options.orientation_loss * total(weights * _turned_away(normals, view_directions))
             loss = loss + options.normal_loss * total(weights * (1 - (predicted * normals).sum(1)))
         if self.guidance:
-            guide = self.guide(positions, self.model.ndc)
+            guide = self.guide(positions)
             loss = loss + self.guidance * total(weights * (guide.square().sum(1) - (predicted * guide).sum(1)))
         return loss
 

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 
 from datasets.scene import Scene, Split
-from methods.fields import normal_guide
 from methods.fields.exposure import Exposure
-from methods.fields.grid_start import initial_field, open_cells
+from methods.fields.grid_start import initial_field
 from methods.fields.grid_steps import GridSteps
 from methods.fields.mip_steps import MipSteps
 from methods.fields.network_start import initial_cones, initial_networks
@@ -116,9 +115,8 @@ class FieldTask(StepTask):
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
         steps: Any = ProposalSteps if isinstance(model, ProposedField) else _STEPS.get(options.field, GridSteps)
         self.ray_steps = steps(model, options, self.generator)
-        if options.ref_nerf and options.normal_guide and scene.train.alpha is not None and model.ndc is None:
-            assert isinstance(model, (MarchedField, ProposedField))
-            self.ray_steps.surfaces.guide.hull = open_cells(scene.train, model.field.box.cpu(), normal_guide.CELLS)
+        if options.ref_nerf:
+            self.ray_steps.surfaces.carve_hull(scene.train)
         self.optimizer = self.ray_steps.optimizer
         if options.exposure:
             self.batches.exposure = Exposure(len(scene.train)).to(device)

@@ -68,7 +68,7 @@ def test_normals_of_a_ball(model_of, done):
     assert not guide.ready
     guide.update(done)
     normals = on_the_ball()
-    found = guide(RADIUS * normals, None)
+    found = guide(RADIUS * normals)
     assert guide.ready and angle(found, normals) < 5
     assert (found.norm(dim=1) - 1).abs().max() < 1e-5
 
@@ -78,7 +78,21 @@ def test_outside_the_box_it_says_nothing():
     guide = NormalGuide(model.to(runtime.torch_device()))
     guide.hull = hull
     guide.update(0.0)
-    assert not guide(torch.tensor([[5.0, 0, 0], [0, 0, 4.0]], device=model.device), None).any()
+    assert not guide(torch.tensor([[5.0, 0, 0], [0, 0, 4.0]], device=model.device)).any()
+
+
+def test_the_hull_counts_at_first_and_the_density_alone_later():
+    """A slab below the ball is hull: beside the ball its normal points up, and the ball's points down."""
+    model, _ = of_density()
+    hull = cells()
+    hull[:, :26] = True  # y up to -.78
+    guide = NormalGuide(model.to(runtime.torch_device()))
+    guide.hull = hull
+    beside, upwards = torch.tensor([[0.5, -0.75, 0]], device=model.device), []
+    for done in (0.0, 0.05, 0.09, 0.13):
+        guide.update(done)
+        upwards.append(float(guide(beside)[0, 1]))
+    assert 0.3 < upwards[0] == upwards[1] > upwards[2] > upwards[3] and upwards[3] < -0.5
 
 
 def test_blurs_edges_and_not_faces():
@@ -89,7 +103,7 @@ def test_blurs_edges_and_not_faces():
     guide.hull = cube
     guide.update(0.0)
     unit = torch.tensor([[0.5, 0.75, 0.5], [0.5, 0.75, 0.73], [0.5, 0.75, 0.75]])
-    found = guide((BOX[0] + (BOX[1] - BOX[0]) * unit).to(model.device), None)[:, 1:]
+    found = guide((BOX[0] + (BOX[1] - BOX[0]) * unit).to(model.device))[:, 1:]
     assert found[0, 0] > 0.999 and 0.8 < found[1, 0] < 0.98
     torch.testing.assert_close(found[2].cpu(), torch.tensor([0.5**0.5] * 2), atol=0.02, rtol=0)
 
@@ -104,5 +118,5 @@ def test_in_normalised_device_coordinates_normals_are_the_worlds():
     model.to(runtime.torch_device())
     guide = NormalGuide(model)
     guide.update(0.8)
-    found = guide(torch.tensor([[0.0, 0, 0.5], [0.4, -0.3, 0.5]], device=model.device), ndc)
+    found = guide(torch.tensor([[0.0, 0, 0.5], [0.4, -0.3, 0.5]], device=model.device))
     torch.testing.assert_close(found.cpu(), torch.tensor([[0.0, 0, 1], [0, 0, 1]]), atol=0.02, rtol=0)

@@ -105,7 +105,7 @@ class Guide:
     def __init__(self, normal):
         self.normal = normal
 
-    def __call__(self, positions, ndc):
+    def __call__(self, positions):
         return self.normal.expand(len(positions), 3)
 
 
