@@ -29,6 +29,16 @@ def frustum_gaussians(origins: Tensor, directions: Tensor, radii: Tensor, edges:
 
     origins, directions (R, 3); radii (R,): the cone's radius, world units per t, or the cylinder's. Differentiable in edges.
     """
+    mean, along, across = frustum_moments(radii, edges, cylinders=cylinders)
+    along_axes = directions * directions
+    across_axes = 1 - along_axes / along_axes.sum(1, keepdim=True).clamp_min(1e-10)
+    variances = along[..., None] * along_axes[:, None] + across[..., None] * across_axes[:, None]
+    return Gaussians(origins[:, None] + mean[..., None] * directions[:, None], variances)
+
+
+def frustum_moments(radii: Tensor, edges: Tensor, *, cylinders: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean t, the variance of t along the ray, and the variance, world^2, across it (R, N each) of frustums between edges
+    (R, N + 1); see `frustum_gaussians`."""
     middle, half = (edges[:, 1:] + edges[:, :-1]) / 2, (edges[:, 1:] - edges[:, :-1]) / 2
     squared = half * half
     if cylinders:
@@ -39,8 +49,4 @@ def frustum_gaussians(origins: Tensor, directions: Tensor, radii: Tensor, edges:
         mean = middle + 2 * middle * squared / q
         along = squared / 3 - (4 / 15) * (squared / q) * (squared / q) * (12 * middle * middle - squared)
         across = radii[:, None] ** 2 * (middle * middle / 4 + 5 * squared / 12 - (4 / 15) * squared * (squared / q))
-    d = directions[:, None]
-    along_axes = directions * directions
-    across_axes = 1 - along_axes / along_axes.sum(1, keepdim=True).clamp_min(1e-10)
-    variances = along.clamp_min(0)[..., None] * along_axes[:, None] + across.clamp_min(0)[..., None] * across_axes[:, None]
-    return Gaussians(origins[:, None] + mean[..., None] * d, variances)
+    return mean, along.clamp_min(0), across.clamp_min(0)

@@ -3,6 +3,7 @@
 from models.checks import check_mapping
 from models.marched_field import FIELDS, MarchedField
 from models.mip_field import MipField
+from models.proposed_cones import ProposedCones
 from models.proposed_field import ProposedField
 from models.ray_model import RayModel
 from models.sampled_field import SampledField
@@ -11,6 +12,7 @@ _MODELS = dict.fromkeys(FIELDS, MarchedField) | {
     SampledField.field_word: SampledField,
     MipField.field_word: MipField,
     ProposedField.saved_as: ProposedField,
+    ProposedCones.saved_as: ProposedCones,
 }
 
 

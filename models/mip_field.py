@@ -129,14 +129,18 @@ class MipField(RayModel):
         assert colours is not None
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
-        colours = colours * (1 + 2 * _MARGIN) - _MARGIN
-        return composite(self.network.activate(raw), colours, starts, ends, lengths=rays.direction_norms)
+        return composite(self.network.activate(raw), widened(colours), starts, ends, lengths=rays.direction_norms)
 
     def render_rays(self, rays: Rays, *, with_normal: bool = False) -> RayRendering:
         """Colour, transmittance and depth of rays in the model's coordinates, by the second pass."""
         colour, transmittance, depth = self.trace(rays)[-1][:3]
         assert depth is not None
         return RayRendering(colour, transmittance, depth)
+
+
+def widened(colours: Tensor) -> Tensor:
+    """Colours in [0, 1], which a sigmoid does not reach, in an interval that is larger by a thousandth on either side."""
+    return colours * (1 + 2 * _MARGIN) - _MARGIN
 
 
 def spread_weights(weights: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class NetworkShape:
     density_shift: float | None = None  # density = softplus(raw + shift); None: relu(raw), the original's, which may stay 0
     colours: bool = True  # False: densities alone
     integrated: bool = False  # positions are Gaussians; their encoding is without the coordinates themselves
+    axes: int = 3  # coordinates of a position
 
 
 def layer_sizes(shape: NetworkShape) -> dict[str, tuple[int, int]]:
@@ -35,8 +36,8 @@ def layer_sizes(shape: NetworkShape) -> dict[str, tuple[int, int]]:
     check_number("its width", shape.width, 2, 1 << 20, whole=True)
     for octaves in (shape.octaves, shape.direction_octaves):
         check_number("its octaves", octaves, 0, 24, whole=True)
-    inputs, directions = (3 * (1 + 2 * octaves) for octaves in (shape.octaves, shape.direction_octaves))
-    inputs -= 3 * shape.integrated
+    check_number("its coordinates", shape.axes, 3, 1 << 8, whole=True)
+    inputs, directions = shape.axes * (2 * shape.octaves + (not shape.integrated)), 3 * (1 + 2 * shape.direction_octaves)
     check_number("its encoding's numbers", inputs, 1, 1 << 10, whole=True)
     width = shape.width
     sizes = {f"layers.{i}": (width if i else inputs, width) for i in range(shape.depth)}
@@ -92,17 +93,17 @@ class NetworkField(nn.Module):
         return asdict(self.shape)
 
     def raw(self, positions: Tensor, looking: Tensor, variances: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Raw densities (R, N) and colours (R, N, 3) in [0, 1], or None, at positions (R, N, 3), world, looked at along looking
-        (R, 3), unit. variances (R, N, 3): of Gaussians around the positions, if the shape is `integrated`. Raises ValueError for
-        variances that are missing or not wanted."""
+        """Raw densities (R, N) and colours (R, N, 3) in [0, 1], or None, at positions (R, N, axes), looked at along looking
+        (R, 3), unit. variances (R, N, axes): of Gaussians around the positions, if the shape is `integrated`. Raises ValueError
+        for variances that are missing or not wanted."""
         if (variances is not None) != self.shape.integrated:
             raise ValueError(f"expected {'means and variances' if self.shape.integrated else 'positions alone'}")
         rays, count = positions.shape[:2]
-        flat = positions.reshape(-1, 3)
+        flat = positions.reshape(-1, self.shape.axes)
         if variances is None:
             encoded = self._encoded(flat, self.shape.octaves)
         else:
-            encoded = self._in_type(encode_gaussians(flat, variances.reshape(-1, 3), self.shape.octaves))
+            encoded = self._in_type(encode_gaussians(flat, variances.reshape(-1, self.shape.axes), self.shape.octaves))
         hidden = self._hidden(padded(encoded))
         if not self.shape.colours:
             return self._of_samples(hidden, self.density, rays, count).squeeze(2).to(positions), None

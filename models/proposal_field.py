@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models.contraction import length, log_density_gradient, to_unit_cube
 from models.grid_field import FIRST_DENSITY
 from models.layers import check_grid, density_of
+from models.rays import Rays
 from taichi_kernels.grid_encoding import GridLayout, encode_grid, grid_gradient
 
 
@@ -59,6 +60,10 @@ class ProposalField(nn.Module):
             return densities * (FIRST_DENSITY / half.amax())
         distance = half.amax() * length((positions - self.box.mean(0)) / half).clamp_min(1)
         return densities * (FIRST_DENSITY / distance[:, 0])
+
+    def of_intervals(self, rays: Rays, edges: Tensor) -> Tensor:
+        """Densities (R, N) per world unit in the middles of the intervals between edges (R, N + 1), t."""
+        return self.density(rays.middles(edges)).view(len(edges), -1)
 
     def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3); features are not used."""

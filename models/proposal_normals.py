@@ -35,7 +35,7 @@ class ProposalNormals(RayModel):
         colour, transmittance = torch.zeros_like(rays.origins), torch.ones_like(rays.direction_norms)
         normals = proposal.densities.new_zeros(*proposal.intervals.size, 3)
         if with_normal:
-            normals = density_normals(field, proposal.intervals.positions(some), ndc=self.ndc).view_as(normals)
+            normals = density_normals(field, some.middles(proposal.intervals.t), ndc=self.ndc).view_as(normals)
         ends = proposal.intervals.ends()
         found = composite(proposal.densities, normals, *ends, lengths=some.direction_norms, depth=False)
         transmittance[hit] = found.transmittance

@@ -10,7 +10,8 @@ Positions along a ray are s in [0, 1] from where it enters to where it leaves: l
 1 / (t + offset), so that intervals grow with the distance.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,11 +66,6 @@ class Intervals(NamedTuple):
         """t_starts and t_ends (R, N)."""
         return self.t[:, :-1], self.t[:, 1:]
 
-    def positions(self, rays: Rays) -> Tensor:
-        """The middles (R N, 3) of the intervals in t."""
-        middles = (self.t[:, 1:] + self.t[:, :-1]) / 2
-        return (rays.origins[:, None] + middles[..., None] * rays.directions[:, None]).view(-1, 3)
-
 
 class Proposal(NamedTuple):
     """A round of a proposal field."""
@@ -109,15 +105,23 @@ def weights_of(densities: Tensor, intervals: Intervals, norms: Tensor) -> Tensor
     return found.weights
 
 
+class ProposalDensity(Protocol):
+    """What a proposal is: a module that has a density of intervals."""
+
+    def of_intervals(self, rays: Rays, edges: Tensor) -> Tensor:
+        """Densities (R, N) a world unit between edges (R, N + 1) in t; differentiable in its parameters."""
+        ...
+
+
 class ProposalSampler(nn.Module):
-    """Rounds of proposal fields, and the number of intervals that the field has at last.
+    """Rounds of proposals, see `ProposalDensity`, and the number of intervals that the field has at last.
 
     counts: intervals of each round, and of the field. near, far, offset: of unbounded scenes, in world
     units along a ray, see `Span`; if offset is 0, rays begin and end at the fields' box.
     """
 
     def __init__(
-        self, fields: list[ProposalField], counts: tuple[int, ...], *, near: float = 0.0, far: float = 0.0, offset: float = 0.0
+        self, fields: Sequence[nn.Module], counts: tuple[int, ...], *, near: float = 0.0, far: float = 0.0, offset: float = 0.0
     ):
         super().__init__()
         self.fields = nn.ModuleList(fields)
@@ -148,10 +152,9 @@ class ProposalSampler(nn.Module):
         """
         rounds: list[Proposal] = []
         intervals, product = self._draw(None, span, self.counts[0], generator, 0.0, anneal, jitter), self.counts[0]
-        for field, count in zip(self.fields, self.counts[1:], strict=True):
-            assert isinstance(field, ProposalField)
+        for field, count in zip(cast("Iterable[ProposalDensity]", self.fields), self.counts[1:], strict=True):
             with torch.set_grad_enabled(learn):
-                densities = field.density(intervals.positions(rays)).view(intervals.size)
+                densities = field.of_intervals(rays, intervals.t)
                 weights = weights_of(densities, intervals, rays.direction_norms)
             rounds.append(Proposal(intervals, densities, weights))
             dilation = _DILATION + _OF_A_BIN / product

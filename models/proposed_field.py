@@ -144,7 +144,7 @@ class ProposedField(RayModel):
         some = rays[hit]
         choice = {"anneal": anneal, "jitter": jitter, "learn": learn_proposals}
         intervals, proposals = self.sampler(some, span[hit], generator, **choice)
-        densities, codes = self.field.density_and_code(intervals.positions(some))
+        densities, codes = self.field.density_and_code(some.middles(intervals.t))
         shape = intervals.size
         harmonics = encode_directions(some.view_directions, self.field.shape.sh_degree).repeat_interleave(shape[1], 0)
         values = self.field.radiance(codes, harmonics).view(*shape, self.field.channels)
@@ -170,7 +170,7 @@ class ProposedField(RayModel):
         intervals, proposals = self.sampler(rays[hit], span[hit])
         full = torch.nonzero(proposals[-1].weights.sum(1) > _SHOWN)[:, 0]
         hit, intervals = hit[full], intervals[full]
-        some, field, positions = rays[hit], self.field, intervals.positions(rays[hit])
+        some, field, positions = rays[hit], self.field, rays[hit].middles(intervals.t)
         features = field.encode(positions)
         densities = field.density(positions, features).view(intervals.size)
         weights = weights_of(densities, intervals, some.direction_norms)

@@ -1,7 +1,7 @@
 """How a picture is made of rays: common to all models that are rendered ray by ray."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class RayModel(nn.Module, AntialiasedModel):
     chunk: int  # rays that are rendered at a time
     points: int | None = None  # samples that go through a network at a time in rendering; None: as many as are fast
     radiance_samples: Any  # int, samples per ray that evaluate the radiance alone; 0: every sample does
+    contracted: Any = False  # bool, whether the field covers all of space
     state: Callable[..., dict]  # the model as plain tensors and numbers
 
     def __init__(self, ndc: Ndc | None = None, *, through_corners: bool = False):
@@ -41,13 +42,16 @@ class RayModel(nn.Module, AntialiasedModel):
     @property
     def in_bfloat16(self) -> bool:
         """Whether the networks multiply in bfloat16."""
-        return any(getattr(part, "in_bfloat16", False) for part in self.children())
+        return any(getattr(part, "in_bfloat16", False) for part in self._parts())
 
     def set_bfloat16(self, on: bool) -> None:
         """Have the networks multiply in bfloat16, or in single precision."""
-        for part in self.children():
+        for part in self._parts():
             if hasattr(part, "in_bfloat16"):
                 part.in_bfloat16 = on  # pyright: ignore[reportArgumentType]  # nn.Module declares tensors alone
+
+    def _parts(self) -> Iterator[torch.nn.Module]:
+        return (part for part in self.modules() if part is not self)
 
     def to_model_space(self, rays: Rays) -> Rays:
         """Rays of the world in the model's coordinates."""

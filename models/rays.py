@@ -29,6 +29,11 @@ class Rays(NamedTuple):
     def __len__(self) -> int:
         return len(self.origins)
 
+    def middles(self, edges: Tensor) -> Tensor:
+        """The positions (R N, 3) half way, in t, between the edges (R, N + 1)."""
+        t = (edges[:, 1:] + edges[:, :-1]) / 2
+        return (self.origins[:, None] + t[..., None] * self.directions[:, None]).view(-1, 3)
+
 
 def pack_cameras(cameras: Cameras) -> Tensor:
     """The cameras (V, 16) as the kernels take them."""

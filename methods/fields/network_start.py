@@ -10,13 +10,14 @@ from methods.fields.options import FieldOptions
 from models.antialiasing import PixelSize
 from models.mip_field import ConeSampling, MipField
 from models.network_field import NetworkField, NetworkShape
+from models.proposed_cones import ProposedCones
 from models.ray_model import RayModel
 from models.rays import Ndc
 from models.reflective_field import ReflectiveField
 from models.sampled_field import SampledField, Sampling
 from settings.errors import InputError
 
-_FIRST_THICKNESS = 0.03  # optical, of a whole ray before training
+FIRST_THICKNESS = 0.03  # optical, of a whole ray before training
 _BLENDER_RANGE = 2.0, 6.0  # t, as in nerf-pytorch for scenes of the NeRF-synthetic format
 
 
@@ -32,7 +33,7 @@ def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Gener
     everywhere, learn white and stay there: "stuck on white".
     """
     chosen = sampling(scene, options, endless=scene.forward_facing)
-    density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
+    density = FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
     shift = math.log(math.expm1(density))
 
     def network(depth: int, width: int, *, colours: bool = True) -> NetworkField:
@@ -60,7 +61,7 @@ def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generato
     """mip-NeRF before training, nearly clear as `initial_networks` are. Raises InputError for inverse depth if depths begin at
     0."""
     chosen = sampling(scene, options, endless=False)
-    density = _FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
+    density = FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
     shape = NetworkShape(
         options.netdepth,
         options.netwidth,
@@ -75,6 +76,8 @@ def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generato
 
 def network_flags(model: RayModel) -> dict[str, Any]:
     """The flags' values that make networks, samples and reflections as this model has them."""
+    if isinstance(model, ProposedCones):
+        return _cone_flags(model)
     if isinstance(model, MipField):
         shape = model.network.shape
         own: dict[str, Any] = {"N_samples": model.sampling.intervals, "lindisp": model.sampling.disparity}
@@ -94,6 +97,17 @@ def network_flags(model: RayModel) -> dict[str, Any]:
     if own.get("i_embed", 0) == 0:
         own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves}
     return own | {"netdepth": shape.depth, "netwidth": shape.width}
+
+
+def _cone_flags(model: ProposedCones) -> dict[str, Any]:
+    """The flags' values that make networks and samples of proposals as this model has them."""
+    shape, span = model.field.network.shape, model.ray_span
+    own = {"proposals": ",".join(map(str, model.sampler.counts)), "contract": model.contracted}
+    own |= {"netdepth": shape.depth, "netwidth": shape.width}
+    own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves}
+    if model.ndc is None:
+        own |= {"near": span.near, "far": span.far}
+    return own if model.contracted else own | {"lindisp": span.disparity}
 
 
 def _sampling_flags(sampling: Sampling) -> dict[str, Any]:
@@ -120,7 +134,7 @@ def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pyto
     if as_nerf_pytorch and scene.extras.get("format") == "NeRF-synthetic":
         near, far = _BLENDER_RANGE
     if (options.near, options.far) != (None, None):
-        near, far = _asked_range(scene, options, near, far)
+        near, far = asked_range(scene, options, near, far)
     published = options.rvs and options.fine_density == "own"
     union = not published if options.samples_union is None else options.samples_union
     calls = (options.radiance_calls or 0) if options.rvs else 0
@@ -141,7 +155,7 @@ def sampling(scene: Scene, options: FieldOptions, *, endless: bool, as_nerf_pyto
     )
 
 
-def _asked_range(scene: Scene, options: FieldOptions, near: float, far: float) -> tuple[float, float]:
+def asked_range(scene: Scene, options: FieldOptions, near: float, far: float) -> tuple[float, float]:
     """Where rays begin and end, t, by --near and --far; near, far: if one of them is not given."""
     flag = f"--near {options.near:g}" if options.near is not None else f"--far {options.far:g}"
     if scene.forward_facing:

@@ -19,7 +19,7 @@ GROUPS = {
     "network": "--field mlp and mip: networks of the original NeRF and of mip-NeRF, and their samples; without --field, giving "
     "one of these flags chooses mlp",
 }
-_PROPOSALS, _MOST_SAMPLES = (32, 12), 1024  # samples of a ray in a round
+_PROPOSALS, _PROPOSALS_OF_CONES, _MOST_SAMPLES = (32, 12), (64, 64, 32), 1024  # samples of a ray in a round
 _NETWORKS = {"N_samples": 64, "multires": 10}  # also of fields without networks: --ft_path may name nerf-pytorch's
 DEFAULTS = {  # of settings that the user may leave to --field
     "grid": {"N_iters": 5000, "N_rand": 0, "lrate": 0.03, "radiance_calls": 0} | _NETWORKS,
@@ -97,7 +97,7 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
     distortion: float | None = setting(
         "rays",
         None,
-        "grid, voxels: weight of the distortion loss, which concentrates the weights along a ray",
+        "grid, voxels, proposals: weight of the distortion loss, which concentrates the weights along a ray",
         low=0,
         high=1e3,
         source="mip-NeRF 360",
@@ -106,8 +106,8 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
     contract: bool | None = setting(
         "rays",
         None,
-        "grid: the field covers all of space, contracted around the cameras, so that photographs are learned with their "
-        "background",
+        "grid, proposals: the field covers all of space, contracted around the cameras, so that photographs are learned with "
+        "their background",
         source="mip-NeRF 360",
         absent="True for photographs without alpha that are not in normalised device coordinates",
     )
@@ -115,7 +115,7 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
         "rays",
         None,
         "grid: samples in cells that a grid marks as occupied (occupancy), or where small density fields, learned beside the "
-        "field, expect its weights, as many for each ray (proposals)",
+        "field, expect its weights, as many for each ray (proposals); mip: proposals is mip-NeRF 360",
         source="mip-NeRF 360",
         choices=("occupancy", "proposals"),
         absent="proposals in normalised device coordinates without --radiance_calls, or if --proposals is given; else occupancy",
@@ -126,7 +126,7 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
         "samples of a ray in each round of proposals, and, last, of the field",
         source="mip-NeRF 360",
         form="N,...,N",
-        absent="32,12",
+        absent="32,12; 64,64,32 for mip",
     )
     prop_normal: bool = setting(
         "rays",
@@ -223,10 +223,15 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
         return "reflective" if self.ref_nerf else self.field
 
     @property
+    def proposed_cones(self) -> bool:
+        """Whether it is mip-NeRF 360: proposals choose the intervals of a network over cones."""
+        return self.field == "mip" and (self.sampler == "proposals" or self.proposals is not None)
+
+    @property
     def proposal_samples(self) -> tuple[int, ...]:
         """The numbers of --proposals. Raises ValueError if there are none of one round at least."""
         if self.proposals is None:
-            return _PROPOSALS
+            return _PROPOSALS_OF_CONES if self.field == "mip" else _PROPOSALS
         counts = tuple(int(word) for word in self.proposals.split(","))
         if len(counts) < 2 or min(counts) < 2 or max(counts) > _MOST_SAMPLES:
             raise ValueError(self.proposals)
@@ -269,10 +274,17 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
             "--ref_nerf evaluates a reflection once for each ray: drop --radiance_calls": self.ref_nerf and bool(calls),
             "--train_scales is for --field mlp and mip: drop it, or give one of them": self.train_scales
             and self.field in ("grid", "voxels"),
-            "--contract is for --field grid: drop it": self.field != "grid" and self.contract is not None,
-            "--sampler proposals is for --field grid: drop it": self.field != "grid" and self.sampler == "proposals",
-            "--proposals is for --field grid with --sampler proposals: drop it": self.proposals is not None
-            and (self.field != "grid" or self.sampler == "occupancy"),
+            "--contract is for --field grid, and mip with --sampler proposals: drop it": self.field != "grid"
+            and not self.proposed_cones
+            and self.contract is not None,
+            "--sampler proposals is for --field grid and mip: drop it": self.field in ("voxels", "mlp")
+            and self.sampler == "proposals",
+            "--sampler occupancy is for --field grid and voxels: drop it": self.field in ("mlp", "mip")
+            and self.sampler == "occupancy",
+            "--proposals is for --sampler proposals of --field grid and mip: drop it": self.proposals is not None
+            and (self.field in ("voxels", "mlp") or self.sampler == "occupancy"),
+            "--N_samples is not for --sampler proposals: give --proposals": self.proposed_cones
+            and self.N_samples not in (None, DEFAULTS["mip"]["N_samples"]),
             "--radiance_calls draws its samples in occupied cells, not by proposals: drop one of the flags": bool(calls)
             and (self.sampler == "proposals" or self.proposals is not None),
             "--prop_normal is about --render_normal: give it too, or drop the flag": self.prop_normal and not self.render_normal,
@@ -285,7 +297,9 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
             "--near 0 has no inverse depth, which --lindisp samples in: give a larger one, or drop --lindisp": self.near == 0
             and self.lindisp,
             "--exposure is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.exposure,
-            "--distortion is for --field grid and voxels: drop it": self.field in ("mlp", "mip") and self.distortion is not None,
+            "--distortion is for --field grid, voxels, and mip with --sampler proposals: drop it": self.field in ("mlp", "mip")
+            and not self.proposed_cones
+            and self.distortion is not None,
             "--radiance_calls of --field mlp needs --rvs and replaces --N_importance: give --rvs, and drop --N_importance": mlp
             and calls is not None
             and (not self.rvs or self.N_importance > 0),

@@ -12,7 +12,7 @@ from methods.fields.grid_steps import LAST_RATE, SAMPLES
 from methods.fields.options import FieldOptions
 from methods.fields.ray_batches import RayBatches
 from methods.fields.surface_losses import surface_losses
-from models.proposal_sampler import annealing
+from models.proposal_sampler import Proposal, annealing
 from models.proposed_field import ProposedField
 from models.rays import Rays
 from models.repeatable import total
@@ -60,11 +60,10 @@ class ProposalSteps:
         if self.surfaces:
             some = rays[found.hit]
             looking = some.view_directions.repeat_interleave(weights.shape[1], 0)
-            of_samples = weights.view(-1), found.values.flatten(0, 1), found.intervals.positions(some)
+            of_samples = weights.view(-1), found.values.flatten(0, 1), some.middles(found.intervals.t)
             loss = loss + self.surfaces(*of_samples, looking) / rays_met
         if learn:
-            for proposal in found.proposals:
-                loss = loss + total(interlevel_loss(proposal.intervals.s, proposal.weights, s, weights)) / rays_met
+            loss = loss + proposal_loss(found.proposals, s, weights) / rays_met
         yield batch.fraction * loss, batch.fraction * squared, weights.numel()
 
     def shown(self, rays: Rays, generator: torch.Generator) -> Composite:
@@ -75,6 +74,12 @@ class ProposalSteps:
         """Choose how many rays the next step has, by the cost of this one: rays that miss the box cost nothing."""
         if not self.options.N_rand:
             self.rays = min(round(self.rays * SAMPLES / max(cost, SAMPLES / 4)), _MOST_RAYS)
+
+
+def proposal_loss(proposals: list[Proposal], s: Tensor, weights: Tensor) -> Tensor:
+    """The sum over R rays and all rounds of the part of the field's weights (R, N), between edges s (R, N + 1), that a round's
+    weights do not enclose; differentiable in the proposals."""
+    return sum((total(interlevel_loss(each.intervals.s, each.weights, s, weights)) for each in proposals), s.new_zeros(()))
 
 
 def learns_proposals(step: int) -> bool:

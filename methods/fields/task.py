@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from datasets.scene import Scene, Split
+from methods.fields.cone_proposal_start import initial_proposed_cones
+from methods.fields.cone_proposal_steps import ConeProposalSteps
 from methods.fields.exposure import Exposure
 from methods.fields.grid_start import initial_field
 from methods.fields.grid_steps import GridSteps
@@ -22,6 +24,7 @@ from methods.fields.unbounded_start import contracted, unbounded_field
 from models.checks import check_number, check_tensors, check_truth
 from models.fields import field_from_state
 from models.marched_field import MarchedField
+from models.proposed_cones import ProposedCones
 from models.proposed_field import ProposedField
 from models.ray_model import RayModel
 from models.repeatable import clip_norm
@@ -34,6 +37,7 @@ from training.step_task import StepTask
 
 _VALIDATION_RAYS = 8192
 _STEPS = {"mlp": NetworkSteps, "mip": MipSteps}
+_PROPOSAL_STEPS = {ProposedField: ProposalSteps, ProposedCones: ConeProposalSteps}
 
 
 class FieldTask(StepTask):
@@ -75,6 +79,8 @@ class FieldTask(StepTask):
             model = field_in(load_field(path), path, scene, options)
         elif options.field == "mlp":
             model = initial_networks(scene, options, self.generator)
+        elif options.proposed_cones:
+            model = initial_proposed_cones(scene, options, self.generator)
         elif options.field == "mip":
             model = initial_cones(scene, options, self.generator)
         elif contracted(scene, options):
@@ -88,7 +94,7 @@ class FieldTask(StepTask):
             if options.ref_nerf:
                 way_out = "drop --ref_nerf" + (f", and {way_out}" if model.field_word != "grid" else "")
             raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: {way_out}")
-        made = "proposals" if isinstance(model, ProposedField) else "occupancy"
+        made = "proposals" if isinstance(model, (ProposedField, ProposedCones)) else "occupancy"
         asked = "proposals" if options.proposals is not None or options.prop_normal else options.sampler
         if asked not in (None, made):
             raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
@@ -109,11 +115,11 @@ class FieldTask(StepTask):
             model.radiance_samples = options.radiance_calls or 0
         model.set_bfloat16(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing behind it is ever visible
-        sparse = scene.train.alpha is not None or (isinstance(model, (MarchedField, ProposedField)) and model.contracted)
+        sparse = scene.train.alpha is not None or model.contracted
         random = options.random_bkgd and sparse and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None
-        steps: Any = ProposalSteps if isinstance(model, ProposedField) else _STEPS.get(options.field, GridSteps)
+        steps: Any = _PROPOSAL_STEPS.get(type(model)) or _STEPS.get(options.field, GridSteps)
         self.ray_steps = steps(model, options, self.generator)
         if options.ref_nerf:
             self.ray_steps.surfaces.carve_hull(scene.train)

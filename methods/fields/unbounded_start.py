@@ -18,9 +18,9 @@ from taichi_kernels import runtime
 CELLS = 64  # of a level of the occupancy grid, along an edge
 LEVELS = 6  # boxes, each twice as large as the one before: what is farther than 32 inner boxes is behind the scene
 _STEP = 4.0  # of marching, in pixels
-_NEAR = 0.1  # the t at which rays begin, as a fraction of the inner box's half edge
+NEAR = 0.1  # the t at which rays begin, as a fraction of the inner box's half edge
 _COARSEST, _FINEST = 64, 2048  # cells along an edge of the finest grid, at least and at most
-_ONE_COLOUR, _NEARLY_ALL = 12, 0.9  # 8-bit levels in which one colour differs; fraction of the pixels at pictures' edges
+_ONE_COLOUR, NEARLY_ALL = 12, 0.9  # 8-bit levels in which one colour differs; fraction of the pixels at pictures' edges
 _LEAST = 1e-6  # world units: half an edge of the inner box if all cameras are at one point
 
 
@@ -28,7 +28,8 @@ def contracted(scene: Scene, options: FieldOptions) -> bool:
     """Whether a new field covers all of space. Raises InputError if --contract asks for it and the pictures do not allow it."""
     cut_out = scene.train.alpha is not None or scene.cut_out
     if options.contract is None:
-        return options.field == "grid" and not scene.forward_facing and not cut_out and not _before_a_backdrop(scene.train)
+        able = options.field == "grid" or options.proposed_cones
+        return able and not scene.forward_facing and not cut_out and not _before_a_backdrop(scene.train)
     if options.contract and scene.forward_facing:
         raise InputError(
             "--contract does not go with normalised device coordinates, which reach to infinity already: give --no_ndc, or drop "
@@ -47,7 +48,7 @@ def _before_a_backdrop(views: Split) -> bool:
     where that colour is cannot be known."""
     rims = [np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]) for image in views.images]
     rim = np.concatenate(rims).astype(np.int16)
-    return bool((np.abs(rim - np.median(rim, 0)).max(1) <= _ONE_COLOUR).mean() > _NEARLY_ALL)
+    return bool((np.abs(rim - np.median(rim, 0)).max(1) <= _ONE_COLOUR).mean() > NEARLY_ALL)
 
 
 def unbounded_field(scene: Scene, options: FieldOptions, generator: torch.Generator) -> MarchedField:
@@ -59,7 +60,7 @@ def unbounded_field(scene: Scene, options: FieldOptions, generator: torch.Genera
     pixel = float((1 / usual.intrinsics[:, 0, 0]).median())  # at a distance of 1
     distance = max(float((usual.centers - box.mean(0)).norm(dim=1).median()), 0.5 * half)
     occupancy = OccupancyGrid(
-        box, cells=CELLS, step=_STEP * pixel * 0.25 * half, levels=LEVELS, cone=_STEP * pixel, near=_NEAR * half
+        box, cells=CELLS, step=_STEP * pixel * 0.25 * half, levels=LEVELS, cone=_STEP * pixel, near=NEAR * half
     )
     occupancy.density.fill_(-1)  # not evaluated yet: the first fog is thin everywhere, and no cell of it can be missed
     boxes = (box.mean(0) + (box - box.mean(0)) * 2.0**level for level in range(LEVELS))

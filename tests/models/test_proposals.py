@@ -70,7 +70,7 @@ def test_equal_weights_give_even_intervals(device):
 def test_intervals_gather_where_the_density_is(device):
     some = on(device, rays(200))
     _, intervals, rounds = drawn(sampler(device, wall), some, torch.Generator().manual_seed(0))
-    z = intervals.positions(some).view(200, 8, 3)[..., 2]
+    z = some.middles(intervals.t).view(200, 8, 3)[..., 2]
     met = rounds[-1].weights.sum(1) > 0.99  # others leave the box beside the wall
     assert met.float().mean() > 0.85 and (z[met].abs() < 0.1).all()
 

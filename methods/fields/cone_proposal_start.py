@@ -1,0 +1,46 @@
+"""mip-NeRF 360 before training: its networks, its samples, and the ball that is not contracted."""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from datasets.scene import Scene
+from methods.fields.network_start import FIRST_THICKNESS, asked_range, sampling, scene_ndc
+from methods.fields.options import FieldOptions
+from methods.fields.unbounded_start import LEVELS, NEAR, contracted, inner_box
+from models.contracted_gaussians import Ball, icosahedron_directions
+from models.network_field import NetworkShape
+from models.proposed_cones import ConeSpan, ProposedCones
+
+_PROPOSAL_DEPTH, _PROPOSAL_WIDTH = 4, 256  # at most: no more than the field has
+
+
+def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch.Generator) -> ProposedCones:
+    """Untrained networks, nearly clear. In contracted space the ball has the cameras in it, and rays are cut evenly in 1 / t.
+
+    Raises InputError for pictures that do not allow --contract, and for ranges of rays that make no sense.
+    """
+    ball, ndc = None, scene_ndc(scene)
+    if contracted(scene, options):
+        box = inner_box(scene.train.cameras).double()
+        center, radius = [float(value) for value in box.mean(0)], float(box[1, 0] - box[0, 0]) / 2
+        ball = Ball((center[0], center[1], center[2]), radius)
+        near, far = NEAR * radius, 2.0 ** (LEVELS - 1) * radius
+        if (options.near, options.far) != (None, None):
+            near, far = asked_range(scene, options, near, far)
+        span, unit = ConeSpan(near, far, disparity=True), radius
+    else:
+        chosen = sampling(scene, options, endless=False)
+        span, unit = ConeSpan(chosen.near, chosen.far, chosen.disparity), 1.0
+    clear = FIRST_THICKNESS / (2.0 if ndc else (span.far - span.near) / unit)
+
+    axes = 3 if ball is None else len(icosahedron_directions())
+
+    def network(depth: int, width: int, *, colours: bool) -> NetworkShape:
+        shape = NetworkShape(depth, width, options.multires, options.multires_views, colours=colours, integrated=True, axes=axes)
+        return replace(shape, density_shift=math.log(math.expm1(clear)))
+
+    proposal = network(min(_PROPOSAL_DEPTH, options.netdepth), min(_PROPOSAL_WIDTH, options.netwidth), colours=False)
+    field = network(options.netdepth, options.netwidth, colours=True)
+    return ProposedCones(field, proposal, options.proposal_samples, span, generator, ball, ndc)
