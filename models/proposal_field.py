@@ -63,7 +63,7 @@ class ProposalField(nn.Module):
 
     def of_intervals(self, rays: Rays, edges: Tensor) -> Tensor:
         """Densities (R, N) per world unit in the middles of the intervals between edges (R, N + 1), t."""
-        return self.density(rays.middles(edges)).view(len(edges), -1)
+        return self.density(rays.middles(edges)).view(len(edges), edges.shape[1] - 1)
 
     def log_density_gradient(self, positions: Tensor, features: Tensor | None = None) -> Tensor:
         """The gradient (M, 3), per world unit, of the logarithm of the density at positions (M, 3); features are not used."""

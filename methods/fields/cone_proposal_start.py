@@ -15,9 +15,11 @@ from models.proposed_cones import ConeSpan, ProposedCones
 
 _PROPOSAL_DEPTH, _PROPOSAL_WIDTH = 4, 256  # at most: no more than the field has
 
+_FOG = math.log1p(math.exp(-1))  # the first density of contracted space, a radius: rays end in it, as in the original
+
 
 def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch.Generator) -> ProposedCones:
-    """Untrained networks, nearly clear. In contracted space the ball has the cameras in it, and rays are cut evenly in 1 / t.
+    """Untrained networks, nearly clear; in contracted space a fog, with the cameras in the ball and rays cut evenly in 1 / t.
 
     Raises InputError for pictures that do not allow --contract, and for ranges of rays that make no sense.
     """
@@ -29,17 +31,17 @@ def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch
         near, far = NEAR * radius, 2.0 ** (LEVELS - 1) * radius
         if (options.near, options.far) != (None, None):
             near, far = asked_range(scene, options, near, far)
-        span, unit = ConeSpan(near, far, disparity=True), radius
+        span = ConeSpan(near, far, disparity=True)
     else:
         chosen = sampling(scene, options, endless=False)
-        span, unit = ConeSpan(chosen.near, chosen.far, chosen.disparity), 1.0
-    clear = FIRST_THICKNESS / (2.0 if ndc else (span.far - span.near) / unit)
+        span = ConeSpan(chosen.near, chosen.far, chosen.disparity)
+    first = _FOG if ball else FIRST_THICKNESS / (2.0 if ndc else span.far - span.near)  # density, a radius or a world unit
 
     axes = 3 if ball is None else len(icosahedron_directions())
 
     def network(depth: int, width: int, *, colours: bool) -> NetworkShape:
         shape = NetworkShape(depth, width, options.multires, options.multires_views, colours=colours, integrated=True, axes=axes)
-        return replace(shape, density_shift=math.log(math.expm1(clear)))
+        return replace(shape, density_shift=math.log(math.expm1(first)))
 
     proposal = network(min(_PROPOSAL_DEPTH, options.netdepth), min(_PROPOSAL_WIDTH, options.netwidth), colours=False)
     field = network(options.netdepth, options.netwidth, colours=True)

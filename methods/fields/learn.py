@@ -14,6 +14,7 @@ from methods.fields.run import FieldRun, load_field_run
 from methods.fields.task import FieldTask
 from methods.fields.unbounded_start import contracted
 from models.proposal_normals import ProposalNormals
+from models.proposed_cones import ProposedCones
 from models.proposed_field import ProposedField
 from reporting.snapshots import snapshots
 from settings.errors import InputError
@@ -63,10 +64,11 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
     own = {"mixed_precision": run.model.in_bfloat16, "field": run.model.field_word, "radiance_calls": run.model.radiance_samples}
     if own["field"] == "reflective":
         own["field"] = "grid"
-    if own["field"] in ("grid", "voxels"):
+    by_proposals = isinstance(run.model, (ProposedField, ProposedCones))
+    if own["field"] in ("grid", "voxels") or by_proposals:
         own |= network_flags(run.model)
-    if own["field"] == "grid":
-        own["sampler"] = "proposals" if isinstance(run.model, ProposedField) else "occupancy"
+    if own["field"] == "grid" or by_proposals:
+        own["sampler"] = "proposals" if by_proposals else "occupancy"
     proposals = None
     if options.prop_normal:
         if not isinstance(run.model, ProposedField):

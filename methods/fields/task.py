@@ -94,10 +94,13 @@ class FieldTask(StepTask):
             if options.ref_nerf:
                 way_out = "drop --ref_nerf" + (f", and {way_out}" if model.field_word != "grid" else "")
             raise InputError(f"--ft_path {options.ft_path} holds the field {model.field_word}: {way_out}")
-        made = "proposals" if isinstance(model, (ProposedField, ProposedCones)) else "occupancy"
+        made = {ProposedField: "proposals", ProposedCones: "proposals", MarchedField: "occupancy"}.get(type(model))
         asked = "proposals" if options.proposals is not None or options.prop_normal else options.sampler
         if asked not in (None, made):
-            raise InputError(f"--ft_path {options.ft_path} holds a field that --sampler {made} made: give that flag")
+            holds = (
+                f"a field that --sampler {made} made: give that flag" if made else f"networks without --sampler {asked}: drop it"
+            )
+            raise InputError(f"--ft_path {options.ft_path} holds {holds}")
         if made == "proposals" and options.radiance_calls:
             raise InputError(f"--ft_path {options.ft_path} holds a field sampled by proposals: drop --radiance_calls")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
@@ -115,7 +118,8 @@ class FieldTask(StepTask):
             model.radiance_samples = options.radiance_calls or 0
         model.set_bfloat16(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing behind it is ever visible
-        sparse = scene.train.alpha is not None or model.contracted
+        whole = model.contracted or (model.ndc is not None and options.field == "mip")  # else it stays transparent, before white
+        sparse = scene.train.alpha is not None or whole
         random = options.random_bkgd and sparse and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None

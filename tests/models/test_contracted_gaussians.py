@@ -1,66 +1,72 @@
-"""Gaussians in contracted space: the contraction's derivative by autograd, samples, and extreme values."""
+"""Contracted frustums along 21 directions: whole covariance matrices, samples, and extreme values."""
 
 import pytest
 import torch
 
-from models.contracted_gaussians import contract_axis_aligned_gaussians, contract_gaussians
-from models.contraction import contract, length
-from tests.models.test_contraction import ORDERS, positions
+from models.cones import frustum_moments
+from models.contracted_gaussians import Ball, contracted_frustums, icosahedron_directions
+from models.contraction import contract
+from models.rays import Rays
+from tests.reference.contracted_gaussians import contracted_along, frustum_covariance
+
+BALL = Ball((0.5, -0.3, 0.2), 1.7)
 
 
-def covariances(count: int) -> torch.Tensor:
-    root = torch.randn(count, 3, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    return root @ root.transpose(1, 2)
+def rays(count=20, width=0.02) -> Rays:
+    g = torch.Generator().manual_seed(0)
+    origins = 0.8 * torch.randn(count, 3, generator=g, dtype=torch.float64)
+    directions = torch.randn(count, 3, generator=g, dtype=torch.float64)
+    norms = directions.norm(dim=1)
+    return Rays(origins, directions, norms, directions / norms[:, None], torch.full_like(norms, width))
 
 
-@ORDERS
-def test_covariances_go_through_the_derivative(order):
-    means, spread = positions(60), covariances(60)
-    found_means, found = contract_gaussians(means, spread, order)
-    assert torch.equal(found_means, contract(means, order))
-    for mean, before, after in zip(means, spread, found, strict=True):
-        jacobian = torch.autograd.functional.jacobian(lambda p: contract(p, order), mean)
-        torch.testing.assert_close(after, jacobian @ before @ jacobian.T)
-    inside = length(means, order)[:, 0] <= 1
-    assert torch.equal(found[inside], spread[inside]) and 5 < int(inside.sum()) < 55
+def edges(count=20) -> torch.Tensor:
+    return torch.tensor([0.1, 0.5, 0.9, 2.0, 7.0, 40.0], dtype=torch.float64).expand(count, -1)
 
 
-@ORDERS
-def test_variances_along_the_axes_are_the_diagonal(order):
-    means = positions(60)
-    variances = torch.rand(60, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    found_means, found = contract_axis_aligned_gaussians(means, variances, order)
-    expected_means, expected = contract_gaussians(means, torch.diag_embed(variances), order)
-    assert torch.equal(found_means, expected_means)
-    torch.testing.assert_close(found, expected.diagonal(dim1=1, dim2=2))
+def test_the_directions_are_those_of_an_icosahedron():
+    found = icosahedron_directions().double()
+    torch.testing.assert_close(found.T @ found, 7 * torch.eye(3).double(), atol=1e-6, rtol=0)  # none is preferred
+    nearest = (found @ found.T).abs().fill_diagonal_(0).amax(1)
+    golden = (1 + 5**0.5) / 2
+    beside = golden / (1 + golden**2) ** 0.5  # from a corner to the middle of its edge: 31.7 degrees
+    torch.testing.assert_close(nearest, torch.full_like(nearest, beside), atol=1e-6, rtol=0)
+    assert found.shape == (21, 3)
 
 
-@ORDERS
-def test_small_gaussians_become_those_of_their_samples(order):
-    mean, variances = torch.tensor([2.0, -0.7, 0.4]).double(), torch.tensor([1e-4, 4e-4, 9e-4]).double()
-    noise = torch.randn(200_000, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = contract_axis_aligned_gaussians(mean, variances, order)
-    samples = contract(mean + noise * variances.sqrt(), order)
-    torch.testing.assert_close(found[0], samples.mean(0), rtol=0, atol=1e-3)
-    torch.testing.assert_close(found[1], samples.var(0), rtol=0.03, atol=0)
+def test_whole_covariances_go_through_the_derivative():
+    some, t, directions = rays(), edges(), icosahedron_directions().double()
+    found = contracted_frustums(some, t, directions, BALL)
+    middle, along, across = frustum_moments(some.radii, t)
+    inside = 0
+    for i in range(len(some)):
+        for j in range(t.shape[1] - 1):
+            mean = (some.origins[i] + middle[i, j] * some.directions[i] - torch.tensor(BALL.center).double()) / BALL.radius
+            spread = frustum_covariance(some.directions[i], along[i, j], across[i, j]) / BALL.radius**2
+            means, variances = contracted_along(mean, spread, directions)
+            torch.testing.assert_close(found.means[i, j], means)
+            torch.testing.assert_close(found.variances[i, j], variances)
+            inside += int(mean.norm() < 1)
+    assert 5 < inside < 60
 
 
-@ORDERS
-def test_gradcheck(order):
-    means, spread = positions(6).requires_grad_(), covariances(6).requires_grad_()
-    variances = torch.rand(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda m, v: contract_gaussians(m, v, order), [means, spread])
-    assert torch.autograd.gradcheck(lambda m, v: contract_axis_aligned_gaussians(m, v, order), [means, variances])
+def test_a_thin_frustum_is_as_wide_as_its_samples():
+    some, directions = rays(1, width=0.05), icosahedron_directions().double()
+    t, g = torch.tensor([[3.0, 3.1]], dtype=torch.float64), torch.Generator().manual_seed(1)
+    found = contracted_frustums(some, t, directions, BALL)
+    middle, along, across = (value[0, 0] for value in frustum_moments(some.radii, t))
+    root = torch.linalg.cholesky(frustum_covariance(some.directions[0], along, across))
+    points = some.origins[0] + middle * some.directions[0] + torch.randn(200_000, 3, generator=g, dtype=torch.float64) @ root.T
+    seen = contract((points - torch.tensor(BALL.center).double()) / BALL.radius, 2) @ directions.T
+    torch.testing.assert_close(found.means[0, 0], seen.mean(0), rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.variances[0, 0], seen.var(0), rtol=0.03, atol=0)
 
 
-@ORDERS
-@pytest.mark.parametrize("value", [0.0, 1e-38, 1.0, 1e6, 1e18])
-def test_extremes_are_finite_and_variances_stay_positive(order, value):
-    """As wide as they are far: a cone's Gaussians."""
-    means = torch.tensor([[value, -value, value / 2], [0, 0, -value]])
-    variances = torch.full((2, 3), max(value, 1e-3) ** 2)
-    for found, inputs in ((contract_axis_aligned_gaussians, variances), (contract_gaussians, torch.diag_embed(variances))):
-        mean, spread = found(means, inputs, order)
-        spread = spread if spread.ndim == 2 else spread.diagonal(dim1=1, dim2=2)
-        assert mean.isfinite().all() and spread.isfinite().all() and (spread >= 0).all()
-    assert contract_gaussians(torch.zeros(0, 3), torch.zeros(0, 3, 3), order)[1].shape == (0, 3, 3)
+@pytest.mark.parametrize("far", [1e-3, 1.0, 1e6, 1e12])
+def test_extremes_are_finite_and_variances_stay_positive(far):
+    some = Rays(*(value.float() for value in rays()))
+    t = torch.tensor([0.0, 0.5, 1.0]).expand(20, -1) * far
+    found = contracted_frustums(some, t, icosahedron_directions(), BALL)
+    assert found.means.isfinite().all() and found.variances.isfinite().all() and (found.variances >= 0).all()
+    assert found.means.abs().max() <= 2
+    assert contracted_frustums(some[:0], t[:0], icosahedron_directions(), BALL).means.shape == (0, 2, 21)

@@ -221,7 +221,10 @@ def test_help_names_every_flag_with_its_default_and_unit(capsys):
         ("--dataname x --field mip --rvs", "--rvs applies only to --field mlp (this run uses mip)"),
         ("--dataname x --field mip --N_rand 0", "--N_rand 0 lets the samples decide, which is not for --field mip"),
         ("--dataname x --field mip --radiance_calls 8", "--radiance_calls is not for --field mip: drop it"),
-        ("--dataname x --field mip --distortion .1", "--distortion is for --field grid and voxels: drop it"),
+        (
+            "--dataname x --field mip --distortion .1",
+            "--distortion is for --field grid, voxels, and mip with --sampler proposals: drop it",
+        ),
         ("--dataname x --field mip --multires 0", "--multires 0 leaves --field mip nothing to see"),
         ("--dataname x --method points --field mlp", "--field applies only to --method nerf"),
         ("--dataname x --field mlp --N_rand 0", "--N_rand 0 lets the samples decide"),

@@ -38,6 +38,14 @@ MIP = {
     "lrate": 5e-4,
     "i_weights": "10000",
 }
+MIP360 = {name: value for name, value in MIP.items() if name != "N_samples"} | {
+    "sampler": "proposals",
+    "proposals": "128,32",
+    "N_iters": 250_000,
+    "N_rand": 16384,
+    "lrate": 2e-3,
+    "grad_clip": 1e-3,
+}
 FILES = {  # suffix of a file's name: (the scenes, the differences from the defaults)
     "": [
         (SYNTHETIC, {"method": "nerf", "protocol": "standard", "img_s": 400}),
@@ -52,6 +60,7 @@ FILES = {  # suffix of a file's name: (the scenes, the differences from the defa
         (("fern", "flower", "horns", "trex"), RVS | {"factor": 4, "llffhold": 8}),
     ],
     "_mip": [(SYNTHETIC, MIP)],
+    "_mip360": [(SYNTHETIC, MIP360)],
 }
 CASES = [
     (f"{scene}{suffix}.txt", scene, given) for suffix, groups in FILES.items() for scenes, given in groups for scene in scenes
@@ -89,7 +98,9 @@ def test_an_unknown_scene_or_preset_lists_the_known_ones(name):
         parse(["--config", str(CONFIGS / name)])
     message = str(problem.value)
     assert message.startswith(f"--config: cannot open {CONFIGS / name} (no such file, and no preset of that name; presets are ")
-    assert "SCENE.txt, SCENE_mip.txt, SCENE_mlp.txt, SCENE_rvs.txt for chair," in message and message.endswith("room, trex)")
+    assert "SCENE.txt, SCENE_mip.txt, SCENE_mip360.txt, SCENE_mlp.txt, SCENE_rvs.txt for chair," in message and message.endswith(
+        "room, trex)"
+    )
 
 
 def test_without_presets_a_missing_file_is_only_missing(tmp_path):

@@ -133,10 +133,10 @@ def test_flags_that_do_not_go_with_it():
     options = FieldOptions(datadir="unused", basedir="unused", sampler="proposals")
     options.check()
     for changes, sentence in (
-        ({"field": "voxels"}, "--sampler proposals is for --field grid: drop it"),
-        ({"field": "mlp"}, "--sampler proposals is for --field grid: drop it"),
-        ({"sampler": "occupancy", "proposals": "32,8"}, "--proposals is for --field grid with --sampler proposals"),
-        ({"sampler": None, "field": "mlp", "proposals": "32,8"}, "--proposals is for --field grid with"),
+        ({"field": "voxels"}, "--sampler proposals is for --field grid and mip: drop it"),
+        ({"field": "mlp"}, "--sampler proposals is for --field grid and mip: drop it"),
+        ({"sampler": "occupancy", "proposals": "32,8"}, "--proposals is for --sampler proposals of --field grid and mip"),
+        ({"sampler": None, "field": "mlp", "proposals": "32,8"}, "--proposals is for --sampler proposals of --field grid"),
         ({"radiance_calls": 8}, "--radiance_calls draws its samples in occupied cells"),
         ({"sampler": None, "radiance_calls": 8, "proposals": "32,8"}, "--radiance_calls draws its samples in occupied cells"),
         *(({"proposals": word}, f"--proposals {word}: give") for word in ("64", "64,x", "64,1", "2000,16", "")),

@@ -82,7 +82,7 @@ def test_photographs_with_background_are_contracted_unless_something_speaks_agai
     ):
         with pytest.raises(InputError, match=sentence):
             contracted(scene, asked)
-    with pytest.raises(InputError, match="--contract is for --field grid: drop it"):
+    with pytest.raises(InputError, match="--contract is for --field grid, and mip with"):
         replace(asked, field="voxels").check()
     with pytest.raises(InputError, match="--exposure is for --field grid and voxels: drop it"):
         replace(asked, field="mlp", contract=None, exposure=True).check()
