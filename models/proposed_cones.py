@@ -43,6 +43,7 @@ class ConeNetwork(nn.Module):
         if not shape.integrated or shape.axes != (3 if ball is None else len(self.directions)):
             raise ValueError("its network does not see its Gaussians")
         self.network, self.ball, self.cylinders = NetworkField(shape, generator), ball, cylinders
+        self.points: int | None = None  # see `models.ray_model.RayModel`
 
     def forward(
         self, rays: Rays, edges: Tensor, generator: torch.Generator | None = None, noise: float = 0.0
@@ -58,7 +59,7 @@ class ConeNetwork(nn.Module):
                 found = contracted_frustums(part, edges[some], self.directions, self.ball)
             return self.network.raw(found.means, part.view_directions, found.variances)
 
-        raw, colours = raw_in_parts(raw_of, edges[:, 1:], None, colours=self.network.shape.colours)
+        raw, colours = raw_in_parts(raw_of, edges[:, 1:], self.points, colours=self.network.shape.colours)
         if noise:
             raw = raw + noise * torch.randn(raw.shape, generator=generator).to(raw.device)
         densities = self.network.activate(raw)
@@ -111,6 +112,17 @@ class ProposedCones(RayModel):
     def radiance_samples(self, count: int) -> None:
         if count:
             raise ValueError("it evaluates the radiance at every sample")
+
+    @property
+    def points(self) -> int | None:
+        """Samples that go through a network at a time in rendering."""
+        return self.field.points
+
+    @points.setter
+    def points(self, count: int | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of all networks
+        for part in self.modules():
+            if isinstance(part, ConeNetwork):
+                part.points = count
 
     @property
     def samples_per_ray(self) -> int:

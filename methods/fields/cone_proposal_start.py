@@ -12,6 +12,7 @@ from methods.fields.unbounded_start import LEVELS, NEAR, contracted, inner_box
 from models.contracted_gaussians import Ball, icosahedron_directions
 from models.network_field import NetworkShape
 from models.proposed_cones import ConeSpan, ProposedCones
+from settings.errors import InputError
 
 _PROPOSAL_DEPTH, _PROPOSAL_WIDTH = 4, 256  # at most: no more than the field has
 
@@ -31,6 +32,8 @@ def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch
         near, far = NEAR * radius, 2.0 ** (LEVELS - 1) * radius
         if (options.near, options.far) != (None, None):
             near, far = asked_range(scene, options, near, far)
+            if near == 0:
+                raise InputError("--near 0 has no inverse depth, which contracted space is sampled in: give a larger one")
         span = ConeSpan(near, far, disparity=True)
     else:
         chosen = sampling(scene, options, endless=False)

@@ -62,7 +62,8 @@ def test_state_round_trip_and_chunks(device, kind):
     again = field_from_state(model.state()).to(device)
     assert torch.equal(again.render(view, 0, "white").image, whole.image) and whole.image.std() > 0.01
     assert again.contracted == (kind == "contracted") and "16 + 12 samples" in again.describe()
-    again.chunk = 33
+    again.chunk, again.points = 33, 100
+    assert again.sampler.fields[1].points == 100
     assert torch.allclose(whole.image, again.render(view, 0, "white").image, atol=1e-5)
 
 
