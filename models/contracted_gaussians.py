@@ -51,6 +51,7 @@ def contracted_frustums(rays: Rays, edges: Tensor, directions: Tensor, ball: Bal
     facing = outward @ directions.T  # (R, N, K)
     of_ray = s * (d @ directions.T)[:, None] + c * facing * (outward * d[:, None]).sum(-1, keepdim=True)  # p^T J d
     squared = s * s + (2 * s * c + c * c) * facing * facing  # |J p|^2
-    beside = (squared - of_ray.square() / d.square().sum(1).clamp_min(1e-10)[:, None, None]).clamp_min(0)
+    per_unit = rays.direction_norms.square().clamp_min(1e-10) / ball.radius**2  # |d|^2
+    beside = (squared - of_ray.square() / per_unit[:, None, None]).clamp_min(0)
     variances = along[..., None] * of_ray.square() + (across / ball.radius**2)[..., None] * beside
     return Gaussians(contract(means, 2) @ directions.T, variances)

@@ -15,12 +15,12 @@ from models.proposed_cones import ConeSpan, ProposedCones
 from settings.errors import InputError
 
 _PROPOSAL_DEPTH, _PROPOSAL_WIDTH = 4, 256  # at most: no more than the field has
-
+_NEAREST = 1e-6  # radii at which rays may begin in contracted space
 _FOG = math.log1p(math.exp(-1))  # the first density of contracted space, a radius: rays end in it, as in the original
 
 
 def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch.Generator) -> ProposedCones:
-    """Untrained networks, nearly clear; in contracted space a fog, with the cameras in the ball and rays cut evenly in 1 / t.
+    """Untrained networks, nearly clear; in contracted space a fog, and rays are cut evenly in 1 / t.
 
     Raises InputError for pictures that do not allow --contract, and for ranges of rays that make no sense.
     """
@@ -32,8 +32,10 @@ def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch
         near, far = NEAR * radius, 2.0 ** (LEVELS - 1) * radius
         if (options.near, options.far) != (None, None):
             near, far = asked_range(scene, options, near, far)
-            if near == 0:
-                raise InputError("--near 0 has no inverse depth, which contracted space is sampled in: give a larger one")
+            if near < _NEAREST * radius:
+                raise InputError(
+                    f"--near {near:g} has no useful inverse depth, which contracted space is sampled in: give a larger one"
+                )
         span = ConeSpan(near, far, disparity=True)
     else:
         chosen = sampling(scene, options, endless=False)

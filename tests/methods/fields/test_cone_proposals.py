@@ -127,7 +127,11 @@ def test_flags_and_files_that_do_not_go_with_it(tmp_path):
     run(tmp_path / "mip", **MIP | {"N_iters": 1})
     with pytest.raises(InputError, match="holds networks without --sampler proposals: drop it"):
         task(ft_path=str(tmp_path / "mip" / "checkpoint.pt"))
-    for changes, sentence in (({"near": 0.0}, "--near 0 has no inverse depth"), ({"near": 1e5}, "--near 100000 leaves no ray")):
+    for changes, sentence in (
+        ({"near": 0.0}, "--near 0 has no useful inverse depth"),
+        ({"near": 1e-30}, "--near 1e-30 has no useful"),
+        ({"near": 1e5}, "--near 100000 leaves no ray"),
+    ):
         with pytest.raises(InputError, match=sentence):
             task(room_scene(), **changes)
     with pytest.raises(InputError, match="cut out"):
