@@ -150,6 +150,10 @@ class ProposedCones(RayModel):
         span = check_record(ConeSpan, settings["span"], "its span")
         if not 0 <= span.near < span.far or (span.disparity and span.near == 0):
             raise ValueError(f"its rays go from {span.near:g} to {span.far:g}")
+        for distance in (span.near, span.far):
+            check_number("its span", distance, 1e-12 if span.disparity else 0, 1e12)
+        if settings["ball"] is not None and settings["ndc"] is not None:
+            raise ValueError("its space is contracted and in normalised device coordinates")
         counts = settings["counts"]
         if not isinstance(counts, tuple) or not 2 <= len(counts) <= 64:
             raise ValueError("its samples are not those of proposals and a field")
