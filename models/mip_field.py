@@ -46,17 +46,6 @@ class MipField(RayModel):
             raise ValueError("its network has to see Gaussians and directions, and to have colours")
         self.network, self.sampling, self.chunk = network, sampling, NETWORK_CHUNK
 
-    @property
-    def radiance_samples(self) -> int:
-        """Samples per ray that evaluate the radiance alone: 0, every sample does."""
-        return 0
-
-    @radiance_samples.setter
-    def radiance_samples(self, count: int) -> None:
-        """Raises ValueError for any other number."""
-        if count:
-            raise ValueError("it evaluates the radiance at every sample")
-
     def state(self, *, training: bool = True) -> dict:
         """The model as plain tensors and numbers; training needs the same ones as rendering."""
         settings = {"network": self.network.settings(), "sampling": asdict(self.sampling), "ndc": self.ndc and tuple(self.ndc)}

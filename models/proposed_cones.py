@@ -104,16 +104,6 @@ class ProposedCones(RayModel):
         self.ray_span, self.proposal_shape, self.ball, self.chunk = span, proposals, ball, NETWORK_CHUNK
 
     @property
-    def radiance_samples(self) -> int:
-        """0: every sample evaluates the radiance."""
-        return 0
-
-    @radiance_samples.setter
-    def radiance_samples(self, count: int) -> None:
-        if count:
-            raise ValueError("it evaluates the radiance at every sample")
-
-    @property
     def points(self) -> int | None:
         """Samples that go through a network at a time in rendering."""
         return self.field.points

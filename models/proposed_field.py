@@ -37,6 +37,7 @@ class ProposedField(RayModel):
     """A grid field and the proposals that choose its samples: the model of `--field grid --sampler proposals`."""
 
     saved_as = "proposals"  # the name of this model's states
+    no_calls = "its samples are drawn by proposals"
 
     def __init__(self, field: GridField, sampler: ProposalSampler, ndc: Ndc | None = None, pixel: PixelSize | None = None):
         super().__init__(ndc)
@@ -45,16 +46,6 @@ class ProposedField(RayModel):
     @property
     def field_word(self) -> str:
         return self.field.field_word
-
-    @property
-    def radiance_samples(self) -> int:
-        """0: every sample evaluates the radiance."""
-        return 0
-
-    @radiance_samples.setter
-    def radiance_samples(self, count: int) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # refuses values
-        if count:
-            raise ValueError("its samples are drawn by proposals")
 
     @property
     def contracted(self) -> bool:

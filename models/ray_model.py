@@ -27,13 +27,24 @@ class RayModel(nn.Module, AntialiasedModel):
     field_word: Any  # str, the word for --field
     chunk: int  # rays that are rendered at a time
     points: int | None = None  # samples that go through a network at a time in rendering; None: as many as are fast
-    radiance_samples: Any  # int, samples per ray that evaluate the radiance alone; 0: every sample does
+    no_calls = "it evaluates the radiance at every sample"  # why `radiance_samples` is always 0
     contracted: Any = False  # bool, whether the field covers all of space
     state: Callable[..., dict]  # the model as plain tensors and numbers
 
     def __init__(self, ndc: Ndc | None = None, *, through_corners: bool = False):
         super().__init__()
         self.ndc, self.through_corners, self.chunk = ndc, through_corners, CHUNK
+
+    @property
+    def radiance_samples(self) -> int:
+        """Samples per ray that evaluate the radiance alone; 0: every sample does."""
+        return 0
+
+    @radiance_samples.setter
+    def radiance_samples(self, count: int) -> None:
+        """Raises ValueError for a number that the model has no samples for: any but 0, if it does not say otherwise."""
+        if count:
+            raise ValueError(self.no_calls)
 
     @property
     def device(self) -> torch.device:

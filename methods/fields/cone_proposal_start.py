@@ -1,12 +1,11 @@
 """mip-NeRF 360 before training: its networks, its samples, and the ball that is not contracted."""
 
 import math
-from dataclasses import replace
 
 import torch
 
 from datasets.scene import Scene
-from methods.fields.network_start import FIRST_THICKNESS, asked_range, sampling, scene_ndc
+from methods.fields.network_start import asked_range, clear_density, sampling, scene_ndc, shift_of
 from methods.fields.options import FieldOptions
 from methods.fields.unbounded_start import LEVELS, NEAR, contracted, inner_box
 from models.contracted_gaussians import Ball, icosahedron_directions
@@ -24,7 +23,7 @@ def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch
 
     Raises InputError for pictures that do not allow --contract, and for ranges of rays that make no sense.
     """
-    ball, ndc = None, scene_ndc(scene)
+    ball = None
     if contracted(scene, options):
         box = inner_box(scene.train.cameras).double()
         center, radius = [float(value) for value in box.mean(0)], float(box[1, 0] - box[0, 0]) / 2
@@ -40,14 +39,13 @@ def initial_proposed_cones(scene: Scene, options: FieldOptions, generator: torch
     else:
         chosen = sampling(scene, options, endless=False)
         span = ConeSpan(chosen.near, chosen.far, chosen.disparity)
-    first = _FOG if ball else FIRST_THICKNESS / (2.0 if ndc else span.far - span.near)  # density, a radius or a world unit
-
+    shift = shift_of(_FOG if ball else clear_density(scene, span.near, span.far))
     axes = 3 if ball is None else len(icosahedron_directions())
 
     def network(depth: int, width: int, *, colours: bool) -> NetworkShape:
-        shape = NetworkShape(depth, width, options.multires, options.multires_views, colours=colours, integrated=True, axes=axes)
-        return replace(shape, density_shift=math.log(math.expm1(first)))
+        octaves = options.multires, options.multires_views
+        return NetworkShape(depth, width, *octaves, True, shift, colours, integrated=True, axes=axes)
 
     proposal = network(min(_PROPOSAL_DEPTH, options.netdepth), min(_PROPOSAL_WIDTH, options.netwidth), colours=False)
     field = network(options.netdepth, options.netwidth, colours=True)
-    return ProposedCones(field, proposal, options.proposal_samples, span, generator, ball, ndc)
+    return ProposedCones(field, proposal, options.proposal_samples, span, generator, ball, scene_ndc(scene))

@@ -47,11 +47,12 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
     if scene.carving is not None:
         masks, way_out = ("--maskdir", "drop the flag") if options.maskdir else ("mask_path of its frames", "give --no_masks")
         raise InputError(f"{masks}: these pictures have an alpha channel, which is what --method nerf uses: {way_out}")
-    if contracted(scene, options):  # an orbit would lead through walls
-        path = through_photographs(without_odd_views(scene.train.cameras))
-        scene = replace(scene, render_path=scene.render_path or path)
+    if contracted(scene, options):
+        scene = _filmed_from_within(scene)
     if options.render_only:
         run = load_field_run(scene, options, folder)
+        if run.model.contracted:  # whatever the flags say
+            scene = _filmed_from_within(scene)
     else:
         save = snapshots(scene, evaluation, folder, pictures=options.i_testset, video=options.i_video)
         run = fit_field(scene, evaluation, options, folder, config_text=to_config_text(options), callbacks=[Snapshots(save)])
@@ -79,3 +80,8 @@ def learn(options: FieldOptions, scene: Scene, evaluation: Split, folder: Path) 
         options,
         {"proposals": proposals, "options": own, "size_label": ("rays", "rays a step"), "render_path": scene.render_path},
     )
+
+
+def _filmed_from_within(scene: Scene) -> Scene:
+    """The scene with a path of the video along its photographs, if it has none: an orbit would lead through walls."""
+    return replace(scene, render_path=scene.render_path or through_photographs(without_odd_views(scene.train.cameras)))

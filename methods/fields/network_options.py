@@ -70,7 +70,9 @@ class NetworkOptions(Options):
     multires_views: int = _network(4, "octaves of the encoding of directions", source=NERF, low=0, high=24)
     i_embed: int = _mlp(0, "0 = encode positions and directions, -1 = use them unencoded", source=NERF, low=-1, high=0)
     use_viewdirs: bool = _mlp(False, "colours depend on the view direction", source=NERF)
-    lindisp: bool = _network(False, "samples are evenly spaced in inverse depth, not in depth", source=NERF)
+    lindisp: bool = _network(
+        False, "samples are evenly spaced in inverse depth, not in depth; always in contracted space", source=NERF
+    )
     near: float | None = _network(
         None,
         "where rays begin, as a depth along the camera's axis; not in normalised device coordinates",

@@ -17,13 +17,23 @@ from models.reflective_field import ReflectiveField
 from models.sampled_field import SampledField, Sampling
 from settings.errors import InputError
 
-FIRST_THICKNESS = 0.03  # optical, of a whole ray before training
+_FIRST_THICKNESS = 0.03  # optical, of a whole ray before training
 _BLENDER_RANGE = 2.0, 6.0  # t, as in nerf-pytorch for scenes of the NeRF-synthetic format
 
 
 def scene_ndc(scene: Scene) -> Ndc | None:
     """The normalised device coordinates of a forward-facing scene, None if rays stay in the world."""
     return Ndc.of(scene.train.cameras) if scene.forward_facing else None
+
+
+def clear_density(scene: Scene, near: float, far: float) -> float:
+    """The density, a world unit, of a fog through which rays from t near to far are nearly clear."""
+    return _FIRST_THICKNESS / (2.0 if scene.forward_facing else far - near)
+
+
+def shift_of(density: float) -> float:
+    """The shift that gives raw 0 this density: the inverse of softplus."""
+    return math.log(math.expm1(density))
 
 
 def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Generator) -> SampledField:
@@ -33,8 +43,7 @@ def initial_networks(scene: Scene, options: FieldOptions, generator: torch.Gener
     everywhere, learn white and stay there: "stuck on white".
     """
     chosen = sampling(scene, options, endless=scene.forward_facing)
-    density = FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
-    shift = math.log(math.expm1(density))
+    shift = shift_of(clear_density(scene, chosen.near, chosen.far))
 
     def network(depth: int, width: int, *, colours: bool = True) -> NetworkField:
         encoded = options.i_embed == 0
@@ -61,13 +70,12 @@ def initial_cones(scene: Scene, options: FieldOptions, generator: torch.Generato
     """mip-NeRF before training, nearly clear as `initial_networks` are. Raises InputError for inverse depth if depths begin at
     0."""
     chosen = sampling(scene, options, endless=False)
-    density = FIRST_THICKNESS / (2.0 if scene.forward_facing else chosen.far - chosen.near)
     shape = NetworkShape(
         options.netdepth,
         options.netwidth,
         options.multires,
         options.multires_views,
-        density_shift=math.log(math.expm1(density)),
+        density_shift=shift_of(clear_density(scene, chosen.near, chosen.far)),
         integrated=True,
     )
     cones = ConeSampling(chosen.near, chosen.far, options.N_samples, options.lindisp)
@@ -104,10 +112,8 @@ def _cone_flags(model: ProposedCones) -> dict[str, Any]:
     shape, span = model.field.network.shape, model.ray_span
     own = {"proposals": ",".join(map(str, model.sampler.counts)), "contract": model.contracted}
     own |= {"netdepth": shape.depth, "netwidth": shape.width}
-    own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves}
-    if model.ndc is None:
-        own |= {"near": span.near, "far": span.far}
-    return own if model.contracted else own | {"lindisp": span.disparity}
+    own |= {"multires": shape.octaves, "multires_views": shape.direction_octaves, "lindisp": span.disparity}
+    return own if model.ndc is not None else own | {"near": span.near, "far": span.far}
 
 
 def _sampling_flags(sampling: Sampling) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from methods.fields.network_options import RVS, NetworkOptions
@@ -101,7 +101,8 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
         low=0,
         high=1e3,
         source="mip-NeRF 360",
-        absent="0.01 in normalised device coordinates, 0.03 if space is contracted; 0.002 and 0.01 with proposals; else 0",
+        absent="0.01 in normalised device coordinates, 0.03 if space is contracted; with proposals 0.002 and 0.01, and 0.01 for "
+        "mip; else 0",
     )
     contract: bool | None = setting(
         "rays",
@@ -115,7 +116,7 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
         "rays",
         None,
         "grid: samples in cells that a grid marks as occupied (occupancy), or where small density fields, learned beside the "
-        "field, expect its weights, as many for each ray (proposals); mip: proposals is mip-NeRF 360",
+        "field, expect its weights, as many for each ray (proposals); mip: proposals by networks, which makes it mip-NeRF 360",
         source="mip-NeRF 360",
         choices=("occupancy", "proposals"),
         absent="proposals in normalised device coordinates without --radiance_calls, or if --proposals is given; else occupancy",
@@ -248,7 +249,8 @@ class FieldOptions(ReflectiveOptions, NetworkOptions):
 
     def complete(self) -> Self:
         """The options, completed with the defaults of --field."""
-        return self.filled(DEFAULTS[self.field])
+        filled = self.filled(DEFAULTS[self.field])
+        return filled if self.proposals is None else replace(filled, proposals=",".join(map(str, self.proposal_samples)))
 
     def contradictions(self) -> dict[str, bool]:
         calls, mlp = self.radiance_calls, self.field == "mlp"

@@ -101,6 +101,8 @@ class FieldTask(StepTask):
                 f"a field that --sampler {made} made: give that flag" if made else f"networks without --sampler {asked}: drop it"
             )
             raise InputError(f"--ft_path {options.ft_path} holds {holds}")
+        if isinstance(model, ProposedCones) and not options.proposed_cones:
+            raise InputError(f"--ft_path {options.ft_path} holds networks whose samples are proposed: give --sampler proposals")
         if made == "proposals" and options.radiance_calls:
             raise InputError(f"--ft_path {options.ft_path} holds a field sampled by proposals: drop --radiance_calls")
         if isinstance(model, SampledField) and model.sampling.reparameterized != options.rvs:
@@ -118,8 +120,9 @@ class FieldTask(StepTask):
             model.radiance_samples = options.radiance_calls or 0
         model.set_bfloat16(distributed.broadcast(mixed))
         solid = isinstance(model, SampledField) and model.sampling.endless  # nothing behind it is ever visible
-        whole = model.contracted or (model.ndc is not None and options.field == "mip")  # else it stays transparent, before white
-        sparse = scene.train.alpha is not None or whole
+        # photographs hide what is behind them: a network over cones learns this from random colours, or stays transparent
+        opaque = model.contracted or (model.ndc is not None and options.field == "mip")
+        sparse = scene.train.alpha is not None or opaque
         random = options.random_bkgd and sparse and not solid
         self.batches = RayBatches(scene.train, "random" if random else scene.background, device)
         self.validation_batches = RayBatches(self.validation, scene.background, device) if len(self.validation) else None

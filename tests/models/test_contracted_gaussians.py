@@ -62,6 +62,21 @@ def test_a_thin_frustum_is_as_wide_as_its_samples():
     torch.testing.assert_close(found.variances[0, 0], seen.var(0), rtol=0.03, atol=0)
 
 
+def test_a_large_world_has_the_same_gaussians():
+    some, directions = rays(), icosahedron_directions().double()
+    expected = contracted_frustums(some, edges(), directions, BALL)
+    larger = Rays(some.origins * 1e6, some.directions * 1e6, some.direction_norms * 1e6, some.view_directions, some.radii * 1e6)
+    x, y, z = BALL.center
+    found = contracted_frustums(larger, edges(), directions, Ball((x * 1e6, y * 1e6, z * 1e6), BALL.radius * 1e6))
+    torch.testing.assert_close(found.means, expected.means)
+    torch.testing.assert_close(found.variances, expected.variances)
+
+
+def test_gradcheck():
+    some, directions, t = rays(3), icosahedron_directions().double()[:4], edges(3).clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda t: contracted_frustums(some, t, directions, BALL), [t])
+
+
 @pytest.mark.parametrize("far", [1e-3, 1.0, 1e6, 1e12])
 def test_extremes_are_finite_and_variances_stay_positive(far):
     some = Rays(*(value.float() for value in rays()))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from methods.fields import cone_proposal_steps
+from methods.fields.learn import learn
 from methods.fields.options import FieldOptions
 from methods.fields.task import FieldTask
 from models.fields import field_from_state
@@ -99,6 +100,16 @@ def test_photographs_without_alpha_are_learned_before_random_colours():
     assert task(wall_scene(), random_bkgd=False).batches.background != "random"
 
 
+def test_a_capture_is_filmed_from_within_whatever_the_flags_say(tmp_path, monkeypatch):
+    scene = room_scene()
+    run(tmp_path, scene, **FLAGS | {"N_iters": 1})
+    monkeypatch.setattr("methods.fields.learn.through_photographs", lambda cameras: cameras)  # a test's are on no path
+    for flags in (FLAGS, {"field": "mip"}):
+        found = learn(replace(OPTIONS, **flags, render_only=True, N_iters=1), scene, scene.test, tmp_path)[2]
+        assert len(found["render_path"]) > 5
+        assert found["options"]["lindisp"] and found["options"]["proposals"] == "16,16,12"
+
+
 def test_flags_say_how_large_it_is_and_where_rays_begin():
     assert task(proposals=None).model.sampler.counts == (64, 64, 32)
     made = task(proposals="8,9", sampler=None, near=0.5, far=7.5, netdepth=6, netwidth=48).model
@@ -125,6 +136,13 @@ def test_flags_and_files_that_do_not_go_with_it(tmp_path):
         with pytest.raises(InputError, match=sentence):
             replace(options, **changes).check()
     run(tmp_path / "mip", **MIP | {"N_iters": 1})
+    cones = str(tmp_path / "cones" / "checkpoint.pt")
+    run(tmp_path / "cones", **FLAGS | {"N_iters": 1})
+    with pytest.raises(InputError, match="whose samples are proposed: give --sampler proposals"):
+        task(ft_path=cones, sampler=None, proposals=None)
+    with pytest.raises(InputError, match="--proposals 8,8 does not fit"):
+        task(ft_path=cones, proposals="8,8", given=frozenset({"proposals"}))
+    assert task(ft_path=cones, proposals="016,16,12", given=frozenset({"proposals"})).model.sampler.counts == (16, 16, 12)
     with pytest.raises(InputError, match="holds networks without --sampler proposals: drop it"):
         task(ft_path=str(tmp_path / "mip" / "checkpoint.pt"))
     for changes, sentence in (
