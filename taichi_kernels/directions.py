@@ -11,23 +11,44 @@ from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.common.types import taichi_type
 from taichi_kernels.spherical_harmonics import sh_basis, sh_gradient
 
+_CHUNK = 64  # directions that the CPU works on at a time
+
 
 @cache
-def _kernels(dtype, count: int):
+def _kernels(dtype, count: int, lanes: int, stride: int):
+    """(forward, backward). Workers take chunks of `lanes` directions, so that where one ends does not depend on their number: the
+    first or last of a loop may go through other instructions than the rest, which round differently."""
     vectors = ti.types.ndarray(dtype=ti.types.vector(3, dtype), ndim=1)
     rows = ti.types.ndarray(dtype=ti.types.vector(count, dtype), ndim=1)
 
     @ti.kernel
-    def forward(directions: vectors, out: rows):
-        for i in directions:
-            out[i] = sh_basis(count, directions[i])
+    def forward(directions: vectors, out: rows, workers: int):
+        for turn in range(workers * stride):
+            if turn % stride == 0:
+                start = turn // stride * lanes
+                while start < directions.shape[0]:
+                    for i in range(start, ti.min(start + lanes, directions.shape[0])):
+                        out[i] = sh_basis(count, directions[i])
+                    start += workers * lanes
 
     @ti.kernel
-    def backward(directions: vectors, grad: rows, grad_directions: vectors):
-        for i in directions:
-            grad_directions[i] = sh_gradient(count, directions[i], grad[i])
+    def backward(directions: vectors, grad: rows, grad_directions: vectors, workers: int):
+        for turn in range(workers * stride):
+            if turn % stride == 0:
+                start = turn // stride * lanes
+                while start < directions.shape[0]:
+                    for i in range(start, ti.min(start + lanes, directions.shape[0])):
+                        grad_directions[i] = sh_gradient(count, directions[i], grad[i])
+                    start += workers * lanes
 
     return forward, backward
+
+
+def _kernels_for(directions: Tensor, count: int):
+    """The kernels, and how many workers they have: a GPU one for each direction."""
+    lanes, stride = (1, 1) if runtime.is_gpu() else (_CHUNK, runtime.WORKER_STRIDE)
+    kernels = _kernels(taichi_type(directions), count, lanes, stride)
+    return kernels, len(directions) if runtime.is_gpu() else runtime.workers()
 
 
 class _Encode(torch.autograd.Function):
@@ -37,7 +58,8 @@ class _Encode(torch.autograd.Function):
         directions = directions.detach().contiguous()
         out = directions.new_empty(len(directions), count)
         if len(directions):
-            _kernels(taichi_type(directions), count)[0](directions, out)
+            kernels, workers = _kernels_for(directions, count)
+            kernels[0](directions, out, workers)
         return out
 
     @staticmethod
@@ -46,7 +68,8 @@ class _Encode(torch.autograd.Function):
         (directions,) = (t.detach().contiguous() for t in ctx.saved_tensors)
         total = torch.empty_like(directions)
         if len(directions):
-            _kernels(taichi_type(directions), grad.shape[1])[1](directions, grad.contiguous(), total)
+            kernels, workers = _kernels_for(directions, grad.shape[1])
+            kernels[1](directions, grad.contiguous(), total, workers)
         return total, None
 
 
