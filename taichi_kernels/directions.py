@@ -45,10 +45,9 @@ def _kernels(dtype, count: int, lanes: int, stride: int):
 
 
 def _kernels_for(directions: Tensor, count: int):
-    """The kernels, and how many workers they have: a GPU one for each direction."""
-    lanes, stride = (1, 1) if runtime.is_gpu() else (_CHUNK, runtime.WORKER_STRIDE)
-    kernels = _kernels(taichi_type(directions), count, lanes, stride)
-    return kernels, len(directions) if runtime.is_gpu() else runtime.workers()
+    """The kernels, and how many workers they have."""
+    lanes, stride, workers = runtime.chunking(len(directions), _CHUNK)
+    return _kernels(taichi_type(directions), count, lanes, stride), workers
 
 
 class _Encode(torch.autograd.Function):

@@ -15,25 +15,24 @@ from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.common.types import taichi_type
 from taichi_kernels.common.waves import sine_and_cosine
-from taichi_kernels.runtime import WORKER_STRIDE
 
 _CHUNK = 32  # samples that the CPU works on at a time
 
 
 @cache
-def _kernels(dtype, octaves: int):
-    """(forward, backward); octave by octave over chunks of coordinates that lie in local arrays."""
+def _kernels(dtype, octaves: int, lanes: int, stride: int):
+    """(forward, backward); octave by octave over `lanes` samples at a time, which lie in local arrays."""
     rows = ti.types.ndarray(dtype=dtype, ndim=2)
-    chunk, waves = ti.types.vector(_CHUNK, dtype), sine_and_cosine(dtype)
+    chunk, waves = ti.types.vector(lanes, dtype), sine_and_cosine(dtype)
 
     @ti.kernel
     def forward(values: rows, out: rows, workers: int):  # (N, D), (N, D (1 + 2 octaves)) out
-        for turn in range(workers * WORKER_STRIDE):
-            if turn % WORKER_STRIDE == 0:
+        for turn in range(workers * stride):
+            if turn % stride == 0:
                 count, axes = values.shape[0], values.shape[1]
-                start = turn // WORKER_STRIDE * _CHUNK
+                start = turn // stride * lanes
                 while start < count:
-                    size = ti.min(_CHUNK, count - start)
+                    size = ti.min(lanes, count - start)
                     for axis in range(axes):
                         x, sines, cosines = chunk(0.0), chunk(0.0), chunk(0.0)
                         for i in range(size):
@@ -41,14 +40,14 @@ def _kernels(dtype, octaves: int):
                             out[start + i, axis] = x[i]
                         factor = 1.0
                         for octave in range(octaves):
-                            for i in range(_CHUNK):
+                            for i in range(lanes):
                                 sines[i], cosines[i] = waves(x[i], factor)
                             column = axes * (1 + 2 * octave) + axis
                             for i in range(size):
                                 out[start + i, column] = sines[i]
                                 out[start + i, column + axes] = cosines[i]
                             factor *= 2.0
-                    start += workers * _CHUNK
+                    start += workers * lanes
 
     @ti.kernel
     def backward(out: rows, grad: rows, grad_values: rows, axes: int):  # grad_values: (N, D) out
@@ -65,15 +64,20 @@ def _kernels(dtype, octaves: int):
     return forward, backward
 
 
+def _kernels_for(values: Tensor, octaves: int):
+    """The kernels, and how many workers they have."""
+    lanes, stride, workers = runtime.chunking(len(values), _CHUNK)
+    return _kernels(taichi_type(values), octaves, lanes, stride), workers
+
+
 class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, values, octaves):
         values = values.detach().contiguous()
         out = values.new_empty(len(values), values.shape[1] * (1 + 2 * octaves))
-        # on a GPU, a worker for each chunk
-        workers = -(-len(values) // _CHUNK) if runtime.is_gpu() else runtime.workers()
         if out.numel():
-            _kernels(taichi_type(values), octaves)[0](values, out, workers)
+            kernels, workers = _kernels_for(values, octaves)
+            kernels[0](values, out, workers)
         ctx.save_for_backward(out)
         ctx.sizes = values.shape[1], octaves
         return out
@@ -85,7 +89,7 @@ class _Encode(torch.autograd.Function):
         axes, octaves = ctx.sizes
         total = out.new_empty(len(out), axes)
         if total.numel():
-            _kernels(taichi_type(out), octaves)[1](out, grad.contiguous(), total, axes)
+            _kernels_for(out, octaves)[0][1](out, grad.contiguous(), total, axes)
         return total, None
 
 

@@ -21,33 +21,32 @@ from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.common.exponentials import exp_minus, exp_minus_f32
 from taichi_kernels.common.types import taichi_type
 from taichi_kernels.common.waves import sine_and_cosine
-from taichi_kernels.runtime import WORKER_STRIDE
 
 _CHUNK = 32  # samples that the CPU works on at a time
 
 
 @cache
-def _kernels(dtype, octaves: int):
-    """(forward, backward); octave by octave over chunks of coordinates that lie in local arrays."""
+def _kernels(dtype, octaves: int, lanes: int, stride: int):
+    """(forward, backward); octave by octave over `lanes` samples at a time, which lie in local arrays."""
     rows = ti.types.ndarray(dtype=dtype, ndim=2)
-    chunk, waves = ti.types.vector(_CHUNK, dtype), sine_and_cosine(dtype)
+    chunk, waves = ti.types.vector(lanes, dtype), sine_and_cosine(dtype)
     faded = exp_minus_f32 if dtype == ti.f32 else exp_minus
 
     @ti.kernel
     def forward(means: rows, variances: rows, out: rows, workers: int):  # (N, D), (N, D), (N, 2 D octaves) out
-        for turn in range(workers * WORKER_STRIDE):
-            if turn % WORKER_STRIDE == 0:
+        for turn in range(workers * stride):
+            if turn % stride == 0:
                 count, axes = means.shape[0], means.shape[1]
-                start = turn // WORKER_STRIDE * _CHUNK
+                start = turn // stride * lanes
                 while start < count:
-                    size = ti.min(_CHUNK, count - start)
+                    size = ti.min(lanes, count - start)
                     for axis in range(axes):
                         m, half, sines, cosines = chunk(0.0), chunk(0.0), chunk(0.0), chunk(0.0)
                         for i in range(size):
                             m[i], half[i] = means[start + i, axis], 0.5 * variances[start + i, axis]
                         factor = ti.cast(1.0, dtype)
                         for octave in range(octaves):
-                            for i in range(_CHUNK):
+                            for i in range(lanes):
                                 fade = faded(factor * factor * half[i])
                                 s, c = waves(m[i], factor)
                                 sines[i], cosines[i] = fade * s, fade * c
@@ -56,7 +55,7 @@ def _kernels(dtype, octaves: int):
                                 out[start + i, column] = sines[i]
                                 out[start + i, column + axes] = cosines[i]
                             factor *= 2.0
-                    start += workers * _CHUNK
+                    start += workers * lanes
 
     @ti.kernel
     def backward(out: rows, grad: rows, grad_means: rows, grad_variances: rows):  # (N, D) out, the last two
@@ -75,15 +74,20 @@ def _kernels(dtype, octaves: int):
     return forward, backward
 
 
+def _kernels_for(means: Tensor, octaves: int):
+    """The kernels, and how many workers they have."""
+    lanes, stride, workers = runtime.chunking(len(means), _CHUNK)
+    return _kernels(taichi_type(means), octaves, lanes, stride), workers
+
+
 class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, variances, octaves):
         means, variances = means.detach().contiguous(), variances.detach().contiguous()
         out = means.new_empty(len(means), means.shape[1] * 2 * octaves)
-        # on a GPU, a worker for each chunk
-        workers = -(-len(means) // _CHUNK) if runtime.is_gpu() else runtime.workers()
         if out.numel():
-            _kernels(taichi_type(means), octaves)[0](means, variances, out, workers)
+            kernels, workers = _kernels_for(means, octaves)
+            kernels[0](means, variances, out, workers)
         ctx.save_for_backward(out)
         ctx.sizes = means.shape[1], octaves
         return out
@@ -95,7 +99,7 @@ class _Encode(torch.autograd.Function):
         axes, octaves = ctx.sizes
         results = [out.new_zeros(len(out), axes) for _ in range(2)]
         if out.numel():
-            _kernels(taichi_type(out), octaves)[1](out, grad.contiguous(), *results)
+            _kernels_for(out, octaves)[0][1](out, grad.contiguous(), *results)
         return *results, None
 
 

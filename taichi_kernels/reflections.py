@@ -25,7 +25,6 @@ from torch import Tensor
 from taichi_kernels import runtime
 from taichi_kernels.common.derivatives import once_differentiable
 from taichi_kernels.common.types import taichi_type
-from taichi_kernels.runtime import WORKER_STRIDE
 
 MOST_LEVELS = 5  # degrees up to 16
 _LANES = 16  # directions that the CPU works on at a time
@@ -57,8 +56,8 @@ def _recurrence(levels: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @cache
-def _kernels(dtype, levels: int, lanes: int):
-    """(forward, backward): order by order over `lanes` directions at a time, which lie in local arrays; 1 on a GPU."""
+def _kernels(dtype, levels: int, lanes: int, stride: int):
+    """(forward, backward): order by order over `lanes` directions at a time, which lie in local arrays."""
     vectors, scalars, rows = (
         ti.types.ndarray(dtype=ti.types.vector(3, dtype), ndim=1),
         ti.types.ndarray(dtype=dtype, ndim=1),
@@ -66,7 +65,6 @@ def _kernels(dtype, levels: int, lanes: int):
     )
     factors_type, degrees_type = ti.types.ndarray(dtype=dtype, ndim=3), ti.types.ndarray(dtype=ti.i32, ndim=1)
     chunk, faded = ti.types.vector(lanes, dtype), ti.types.vector(lanes * levels, dtype)
-    stride = 1 if lanes == 1 else WORKER_STRIDE
     most, half = 2 ** (levels - 1), columns(levels) // 2
 
     @ti.func
@@ -178,9 +176,9 @@ def _kernels(dtype, levels: int, lanes: int):
 
 
 def _kernels_for(directions: Tensor, levels: int):
-    """The kernels, and how many workers they have: a GPU one for each direction."""
-    kernels = _kernels(taichi_type(directions), levels, 1 if runtime.is_gpu() else _LANES)
-    return kernels, len(directions) if runtime.is_gpu() else runtime.workers()
+    """The kernels, and how many workers they have."""
+    lanes, stride, workers = runtime.chunking(len(directions), _LANES)
+    return _kernels(taichi_type(directions), levels, lanes, stride), workers
 
 
 class _EncodeReflections(torch.autograd.Function):

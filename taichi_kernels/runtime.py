@@ -113,6 +113,14 @@ def workers() -> int:
     return _state["threads"]
 
 
+def chunking(count: int, chunk: int) -> tuple[int, int, int]:
+    """How a kernel walks through `count` rows: (rows at a time, loop iterations per worker, workers).
+
+    On a CPU each worker takes every so many-th chunk of rows; on a GPU each row has a worker of its own.
+    """
+    return (1, 1, count) if is_gpu() else (chunk, WORKER_STRIDE, workers())
+
+
 def torch_device() -> torch.device:
     """Where tensors must live to be passed to the kernels without a copy."""
     return torch.device("cuda" if device() == "cuda" else "cpu")

@@ -78,9 +78,11 @@ def kernels(dtype, features: int):
 
 
 def scale_for(grad: Tensor, growth: float = 1.0) -> float:
-    """The power of two that gradients (N, L, F) are multiplied by: 8 N times the largest, times `growth`, stays below 2^63. 0
-    without any."""
+    """The power of two that gradients (N, L, F) are multiplied by: 8 N times the largest, times `growth`, stays below 2^63. 0 if
+    all are 0, not a number if one of them is not finite."""
     largest = growth * float(grad.abs().max()) if grad.numel() else 0.0
-    if not 0 < largest < math.inf:
+    if not math.isfinite(largest):
+        return math.nan
+    if largest == 0:
         return 0.0
     return 2.0 ** (59 - math.frexp(largest)[1] - grad.shape[0].bit_length())

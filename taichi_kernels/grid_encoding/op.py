@@ -8,6 +8,7 @@ so the derivative of <v, P> to g is the change of f along v, to T the same as f'
 the weights, and to x a mixed second derivative of the interpolation inside of a cell.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -45,6 +46,8 @@ def _table_gradient(
         # a weight's change along a step is at most the step in cells, and the scale has to leave room for it
         growth = float((steps.abs().amax() if steps.numel() else 0) * layout_table[:, :3].amax()) * 3 if along else 1.0
         sums, scale = torch.zeros(table.shape, dtype=torch.int64, device=table.device), gpu.scale_for(grad, growth)
+        if math.isnan(scale):  # integers hold no NaN, and a gradient of 0 would hide it
+            return torch.full_like(table, math.nan)
         if scale:
             kernels[1](positions, steps, layout_table, grad, scale, sums, along)
         return (sums.double() / (scale or 1.0)).to(table.dtype)

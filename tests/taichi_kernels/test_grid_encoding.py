@@ -90,6 +90,16 @@ def test_gradients_of_every_size_are_summed(device):
     assert torch.allclose(grads[0], grads[1], rtol=1e-4, atol=1e-6) and torch.allclose(grads[0], grads[2], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_is_not_hidden(device, wrong):
+    positions, table = inputs(HASHED, 100, 2, torch.float32, device)
+    out = encode_grid(positions, table.requires_grad_(), HASHED)
+    weights = torch.ones_like(out)
+    weights[7, 3] = wrong
+    (out * weights).sum().backward()
+    assert not table.grad.isfinite().all()
+
+
 def test_layout():
     assert GridLayout.hashed(8, 16, 1024, 17).resolutions[0] == (16, 16, 16)
     assert GridLayout.hashed(8, 16, 1024, 17).resolutions[-1] == (1024, 1024, 1024)
